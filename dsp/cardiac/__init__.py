@@ -1,0 +1,1 @@
+"""Heart: RR intervals, their time axis, and what is computed from them."""

@@ -1,0 +1,1 @@
+"""Glucose: what is computed from a CGM's readings."""

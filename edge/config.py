@@ -1,0 +1,225 @@
+"""The operator's file: TOML -> `Config`, every limit of the daemon with its default.
+
+Contract: `load` returns a checked `Config` or raises one `ConfigError` that names file, key and remedy.
+Nothing is read from the environment, nothing is looked up later. No behaviour here: what a limit does is told
+where it is used; `example.toml` beside this file is the operator's reference.
+"""
+
+import itertools
+import re
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edge.errors import ConfigError
+
+FILE_BYTES_MAX = 1 << 20
+
+FhirId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9.\-]{1,64}\Z")]
+Slug = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9_\-]{0,31}\Z")]
+Address = Annotated[str, Meta(pattern=r"\A[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z")]
+Seconds = Annotated[float, Meta(ge=0.1, le=86400.0)]
+Bpm = Annotated[int, Meta(ge=20, le=250)]
+MgDl = Annotated[int, Meta(ge=20, le=600)]
+
+
+def _ordered(section: Struct, *keys: str) -> None:
+    for lower, upper in itertools.pairwise(keys):
+        if getattr(section, lower) >= getattr(section, upper):
+            raise ValueError(f"{lower} is not below {upper}; change one of them")
+
+
+class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
+    """This box: its opaque id upstream, where it keeps its state, the day it lives in."""
+
+    id: FhirId
+    state_dir: Path
+    timezone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError) as fault:
+            raise ValueError("timezone is not an IANA name; use one like Europe/Berlin") from fault
+
+
+class Patient(Struct, frozen=True, forbid_unknown_fields=True):
+    """The wearer, by the opaque key given at provisioning; never a name."""
+
+    pseudonym: FhirId
+
+
+class Consent(Struct, frozen=True, forbid_unknown_fields=True):
+    """What may leave the box, per data class, until the end of the day `valid_until`."""
+
+    heart_summaries: bool = False
+    glucose_summaries: bool = False
+    glucose_readings: bool = False
+    valid_until: date | None = None
+
+
+class SensorConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """A sensor to stay connected to."""
+
+    id: Slug
+    kind: Literal["heart_rate", "cgm"]
+    address: Address
+    passkey: Annotated[int, Meta(ge=0, le=999_999)] | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "address", self.address.upper())
+
+
+class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where batches go, how large they are and how patiently they are retried."""
+
+    directory: Path
+    batch_items_max: Annotated[int, Meta(ge=1, le=1000)] = 100
+    retry_s_min: Seconds = 1.0
+    retry_s_max: Seconds = 900.0
+
+    def __post_init__(self) -> None:
+        _ordered(self, "retry_s_min", "retry_s_max")
+
+
+class StoreFiles(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the key of the encrypted store lies, if not beside it."""
+
+    key_file: Path | None = None
+
+
+class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
+    """Thresholds of the local alerts. A value at the threshold is still allowed."""
+
+    heart_rate_low_bpm: Bpm = 40
+    heart_rate_high_bpm: Bpm = 130
+    heart_rate_hold_s: Seconds = 60.0
+    glucose_urgent_low_mg_dl: MgDl = 54
+    glucose_low_mg_dl: MgDl = 70
+    glucose_high_mg_dl: MgDl = 250
+    heart_silence_s: Seconds = 600.0
+    cgm_silence_s: Seconds = 1200.0
+
+    def __post_init__(self) -> None:
+        _ordered(self, "heart_rate_low_bpm", "heart_rate_high_bpm")
+        _ordered(self, "glucose_urgent_low_mg_dl", "glucose_low_mg_dl", "glucose_high_mg_dl")
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds on memory, waiting and keeping."""
+
+    queue_notifications_max: Annotated[int, Meta(ge=16, le=1_000_000)] = 4096
+    chunk_s: Seconds = 10.0
+    connect_timeout_s: Seconds = 20.0
+    gatt_timeout_s: Seconds = 10.0
+    backoff_s_min: Seconds = 1.0
+    backoff_s_max: Seconds = 120.0
+    heart_stale_s: Seconds = 15.0
+    cgm_stale_s: Seconds = 660.0
+    summary_grace_s: Seconds = 30.0
+    racp_reconcile_s: Seconds = 3600.0
+    raw_retention_days: Annotated[int, Meta(ge=1, le=400)] = 14
+
+    def __post_init__(self) -> None:
+        _ordered(self, "backoff_s_min", "backoff_s_max")
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    gateway: Gateway
+    patient: Patient
+    sensors: Annotated[tuple[SensorConfig, ...], Meta(min_length=1, max_length=16)]
+    upstream: Upstream
+    consent: Consent = Consent()
+    store: StoreFiles = StoreFiles()
+    alerts: Alerts = Alerts()
+    limits: Limits = Limits()
+
+    def __post_init__(self) -> None:
+        for field in ("id", "address"):
+            values = [getattr(sensor, field) for sensor in self.sensors]
+            if len(set(values)) < len(values):
+                raise ValueError(f"sensors: two of them have the same {field}; give each its own")
+
+    @property
+    def database(self) -> Path:
+        return self.gateway.state_dir / "store.db"
+
+    @property
+    def key_file(self) -> Path:
+        return self.store.key_file or self.gateway.state_dir / "store.key"
+
+
+def load(path: Path) -> Config:
+    """Read and check the file; relative paths in it start at its own directory.
+
+    Raises:
+        ConfigError: anything wrong with the file or its content.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX + 1)
+    except (OSError, ValueError) as fault:
+        reason = (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
+        raise ConfigError(str(path), reason, "give a readable configuration file") from fault
+    return parse(content, path)
+
+
+def parse(content: bytes, path: Path) -> Config:
+    """Check the content of the file that lies at `path`.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    if len(content) > FILE_BYTES_MAX:
+        raise ConfigError(str(path), f"longer than {FILE_BYTES_MAX} bytes", "give a configuration file")
+    try:
+        document = tomllib.loads(content.decode())
+    except (ValueError, RecursionError) as fault:
+        reason = f"not valid TOML: {fault}"
+        raise ConfigError(str(path), reason, "correct the line; example.toml shows the form") from fault
+    base = path.parent.absolute()
+    try:
+        return msgspec.convert(document, Config, dec_hook=lambda _, value: _path(base, value))
+    except msgspec.ValidationError as fault:
+        raise _config_error(path, str(fault)) from fault
+
+
+def _path(base: Path, value: Any) -> Path:
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError("not a path; give a file or directory name in quotes")
+    return base / value
+
+
+_REMEDIES = (
+    ("unknown field", "remove it or correct its spelling"),
+    ("missing required field", "add it"),
+    ("]{1,64}", "use 1 to 64 letters, digits, '-' and '.'"),
+    ("]{0,31}", "use 1 to 32 small letters, digits, '-' and '_'"),
+    ("){5}", "write it like A4:C1:38:00:00:01"),
+)
+
+
+def _config_error(path: Path, message: str) -> ConfigError:
+    """Turn msgspec's "Expected `int` <= 250 - at `$.alerts.x`" into file, key, reason and remedy."""
+    reason, _, place = message.rpartition(" - at `$")
+    if not reason:
+        reason, place = message, ""
+    key = place.removesuffix("`").lstrip(".")
+    named = re.search(r"field `(.*)`", reason, re.DOTALL)
+    if named:
+        key = f"{key}.{named[1]}".lstrip(".")
+    reason, _, remedy = reason.partition("; ")
+    for mark, hint in _REMEDIES:
+        if not remedy and mark in reason:
+            remedy = hint
+    if "matching regex" in reason:
+        reason = "not in the right form"
+    where = f"{path}: {key}" if key else str(path)
+    return ConfigError(where, reason, remedy or "correct it; example.toml shows every key with its default")

@@ -1,0 +1,196 @@
+"""The encrypted database file: opening, setting a damaged one aside, transactions, typed failures.
+
+Contract: one process, one connection, SQLCipher with a raw key, WAL and full synchronisation: what a
+transaction committed survives a power cut. A damaged file is moved aside, never deleted, and a new one
+begins. A key that does not fit, another schema or another world (simulated or real) is left to the
+operator. What the tables hold and mean is not known here.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlcipher3 import dbapi2 as sqlite
+
+from edge.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from edge.identity import Identity
+from edge.tables import SCHEMA, SCHEMA_VERSION
+
+# Result codes of SQLite, https://www.sqlite.org/rescode.html.
+_CORRUPT = {11, 26}  # CORRUPT, NOTADB
+_UNAVAILABLE = {3, 5, 6, 7, 8, 10, 13, 14, 23}  # PERM BUSY LOCKED NOMEM READONLY IOERR FULL CANTOPEN AUTH
+
+_PRAGMAS = (
+    "auto_vacuum = INCREMENTAL",  # takes effect only before the first table
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "wal_autocheckpoint = 1000",
+    "journal_size_limit = 4194304",
+    "busy_timeout = 5000",
+    "foreign_keys = ON",
+    "trusted_schema = OFF",
+    "cell_size_check = ON",
+    "mmap_size = 0",  # mapped memory turns an I/O error into a signal
+    "temp_store = MEMORY",
+    "secure_delete = FAST",
+)
+
+Value = str | int | float | bytes | None
+Row = tuple[Any, ...]
+
+
+class Database:
+    """An open database. Reads may stand alone; writes need a transaction."""
+
+    def __init__(self, path: Path, identity: Identity, *, simulated: bool) -> None:
+        """Open, or create, the database at `path`.
+
+        Raises:
+            ConfigError: the key does not fit, the file is from another version or another world, or its
+                directory cannot be used.
+            StoreUnavailable: the disk is full, fails, or somebody holds the file.
+        """
+        self.path = path
+        self.quarantined: Path | None = None
+        _check_key(path, identity)
+        try:
+            self._connection = _open(path, identity)
+        except StoreCorrupt:
+            self.quarantined = _set_aside(path)
+            self._connection = _open(path, identity)
+        try:
+            self._prepare(simulated)
+        except (ConfigError, StoreCorrupt, StoreUnavailable):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block wrote, all or nothing. Transactions do not nest."""
+        assert not self.in_transaction, "transactions do not nest"
+        with typed_failures():
+            self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            with typed_failures():
+                self._connection.execute("COMMIT")
+        finally:
+            # After some failures, a full disk among them, SQLite has rolled back by itself.
+            if self.in_transaction:
+                with typed_failures():
+                    self._connection.execute("ROLLBACK")
+
+    @property
+    def in_transaction(self) -> bool:
+        return bool(self._connection.in_transaction)
+
+    def read(self, sql: str, *values: Value) -> list[Row]:
+        with typed_failures():
+            return list(self._connection.execute(sql, values))
+
+    def write(self, sql: str, *values: Value) -> int:
+        """Run one statement inside the open transaction; the number of rows it changed."""
+        assert self.in_transaction, "a write needs a transaction"
+        with typed_failures():
+            return int(self._connection.execute(sql, values).rowcount)
+
+    def _prepare(self, simulated: bool) -> None:
+        ((version,),) = self.read("PRAGMA user_version")
+        if version == 0:
+            self._create(simulated)
+        elif version != SCHEMA_VERSION:
+            reason = f"has schema {version}, this program works with {SCHEMA_VERSION}"
+            raise ConfigError(str(self.path), reason, "run the version that made it, or move it away")
+        ((world,),) = self.read("SELECT value FROM meta WHERE key = 'world'")
+        wanted = _world(simulated)
+        if world != wanted:
+            remedy = f"use another state_dir for {wanted} sensors"
+            raise ConfigError(str(self.path), f"holds data of {world} sensors", remedy)
+
+    def _create(self, simulated: bool) -> None:
+        with self.transaction():
+            for statement in _statements(SCHEMA):
+                self.write(statement)
+            self.write("INSERT INTO meta VALUES ('world', ?)", _world(simulated))
+            self.write(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+@contextmanager
+def typed_failures() -> Iterator[None]:
+    """Turn SQLite's errors of medium and file into ours; a wrong statement stays what it is, our defect."""
+    try:
+        yield
+    except sqlite.Error as failure:
+        code = getattr(failure, "sqlite_errorcode", 0) & 0xFF
+        if code in _CORRUPT:
+            raise StoreCorrupt(f"the database is damaged: {failure}") from failure
+        if code in _UNAVAILABLE:
+            raise StoreUnavailable(f"the database cannot be used: {failure}") from failure
+        raise
+
+
+def _world(simulated: bool) -> str:
+    return "simulated" if simulated else "real"
+
+
+def _statements(script: str) -> Sequence[str]:
+    """`executescript` would commit on its own, so the schema runs statement by statement."""
+    return [statement for statement in script.split(";\n") if statement.strip()]
+
+
+def _open(path: Path, identity: Identity) -> sqlite.Connection:
+    with typed_failures():
+        connection = sqlite.connect(str(path), isolation_level=None)
+    try:
+        with typed_failures():
+            # Before the first access: SQLCipher prints a line to stderr for each page it cannot read.
+            connection.execute("PRAGMA cipher_log_level = NONE")
+            connection.execute(f"PRAGMA key = \"x'{identity.store_key.hex()}'\"")
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+            # Through the WAL, unlike cipher_integrity_check, which takes a checkpoint cut short for damage.
+            findings = connection.execute("PRAGMA quick_check(1)").fetchall()
+        if findings != [("ok",)]:
+            raise StoreCorrupt("the database is damaged: " + " ".join(str(findings[0][0]).split()))
+    except (StoreCorrupt, StoreUnavailable):
+        connection.close()
+        raise
+    return connection
+
+
+def _check_key(path: Path, identity: Identity) -> None:
+    """Refuse a key that is not the database's: to SQLite it would look like damage."""
+    noted = path.with_name(path.name + ".keycheck")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        exists = path.exists() and path.stat().st_size > 0
+        if exists and noted.exists():
+            if noted.read_text(errors="replace").strip() != identity.key_check:
+                remedy = f"restore the key it was made with, or move {path} away"
+                raise ConfigError(str(path), "was made with another key", remedy)
+            return
+        noted.write_text(identity.key_check + "\n")
+        # SQLite gives its other files the mode of this one.
+        path.touch(mode=0o600)
+    except OSError as fault:
+        raise ConfigError(str(path), fault.strerror or str(fault), "correct gateway.state_dir") from fault
+
+
+def _set_aside(path: Path) -> Path:
+    """Move the damaged file and its companions to the first free `.corrupt-<n>`."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
+        number += 1
+    try:
+        for suffix in ("-wal", "-shm", ""):
+            companion = path.with_name(path.name + suffix)
+            if companion.exists():
+                companion.rename(aside.with_name(aside.name + suffix))
+        path.touch(mode=0o600)
+    except OSError as fault:
+        raise ConfigError(str(path), fault.strerror or str(fault), "correct gateway.state_dir") from fault
+    return aside

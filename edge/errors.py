@@ -1,0 +1,46 @@
+"""What can go wrong in the gateway, each type naming who has to act.
+
+`protocols.errors.DecodeError` (a sensor sent nonsense) belongs to its room; what bleak raises, the session
+turns into `SensorLost`. Each message is one printable line, fit for log, status page and terminal. No
+handling here.
+"""
+
+
+class ConfigError(Exception):
+    """The operator has to change something before the gateway can start."""
+
+    def __init__(self, key: str, reason: str, remedy: str) -> None:
+        self.key, self.reason, self.remedy = one_line(key), one_line(reason), one_line(remedy)
+        super().__init__(f"{self.key}: {self.reason}; {self.remedy}")
+
+
+class _ReasonedError(Exception):
+    def __init__(self, reason: str) -> None:
+        self.reason = one_line(reason)
+        super().__init__(self.reason)
+
+
+class SensorLost(_ReasonedError):  # noqa: N818 - a state of the radio, not a defect
+    """The link is gone or silent: back off and connect again."""
+
+
+class StoreCorrupt(_ReasonedError):  # noqa: N818
+    """The database is damaged: stop; the next start sets it aside and begins a new one."""
+
+
+class StoreUnavailable(_ReasonedError):  # noqa: N818
+    """The database is whole but cannot be used now (disk full, I/O error, locked, no permission)."""
+
+
+class UpstreamUnavailable(_ReasonedError):  # noqa: N818
+    """Nobody took the batch: send the same bytes again later."""
+
+
+class UpstreamRejected(_ReasonedError):  # noqa: N818
+    """The upstream read the batch and refused it: sending it again would change nothing."""
+
+
+def one_line(text: str) -> str:
+    """Escape what would break a line or a terminal, and cap the length: parts come from files and peers."""
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return line if len(line) <= 400 else line[:399] + "…"

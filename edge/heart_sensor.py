@@ -1,0 +1,98 @@
+"""A heart-rate strap's side of the gateway: Heart Rate Service 180D.
+
+A strap stores nothing, so every packet counts: packets are kept whole, with their arrival and the time of
+their last beat, and committed in chunks. A power cut costs at most the open chunk.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from dsp.cardiac.rr import Timeline, place
+from edge.clock import NS_PER_S
+from edge.config import SensorConfig
+from edge.inbox import Notification
+from edge.session import Link
+from edge.store import HeartChunk, Store
+from protocols import battery, heart_rate, uuids
+
+NO_BEAT = -1
+
+
+@dataclass(frozen=True)
+class LiveHeart:
+    """The newest packet, for alerts and display."""
+
+    boot_ns: int
+    heart_rate_bpm: int
+    contact: bool | None
+
+
+class HeartSensor:
+    """Takes Heart Rate Measurements in."""
+
+    pair = False
+    is_fetching = False  # a strap stores nothing
+
+    def __init__(self, config: SensorConfig, store: Store, boot_id: str, stale_s: float) -> None:
+        self.config = config
+        self.stale_s = stale_s
+        self.live: LiveHeart | None = None
+        self.battery_pct: int | None = None
+        self.packets = 0
+        self.recent_rr_ms: deque[float] = deque(maxlen=64)
+        self._store = store
+        self._boot_id = boot_id
+        self._timeline = Timeline()
+        self._open: list[tuple[int, int, bytes]] = []
+
+    async def converse(self, link: Link) -> None:
+        # Nothing says how much time went by between two connections: the chain of beats starts anew.
+        self._timeline = Timeline()
+        await link.subscribe(uuids.HEART_RATE_MEASUREMENT)
+        if link.offers(uuids.BATTERY_LEVEL):
+            self.battery_pct = battery.decode_level(await link.read(uuids.BATTERY_LEVEL))
+
+    def take(self, notification: Notification) -> None:
+        reading = heart_rate.decode(notification.payload)
+        self.packets += 1
+        self.live = LiveHeart(notification.boot_ns, reading.heart_rate_bpm, reading.contact)
+        beat_boot_ns = NO_BEAT
+        if reading.rr_ticks:
+            rr_ms = [heart_rate.rr_ms(ticks) for ticks in reading.rr_ticks]
+            self.recent_rr_ms.extend(rr_ms)
+            self._timeline, beat_s = place(
+                self._timeline, notification.boot_ns / NS_PER_S, sum(rr_ms) / 1000.0
+            )
+            beat_boot_ns = round(beat_s * NS_PER_S)
+        self._open.append((notification.boot_ns, beat_boot_ns, notification.payload))
+
+    def flush(self) -> None:
+        """Commit the open chunk."""
+        if not self._open:
+            return
+        arrivals, beats, payloads = zip(*self._open, strict=True)
+        chunk = HeartChunk(
+            sensor_id=self.config.id,
+            boot_id=self._boot_id,
+            first_boot_ns=arrivals[0],
+            last_boot_ns=arrivals[-1],
+            packets=len(payloads),
+            arrival_boot_ns=np.array(arrivals, dtype="<i8").tobytes(),
+            last_beat_boot_ns=np.array(beats, dtype="<i8").tobytes(),
+            lengths=np.array([len(p) for p in payloads], dtype="<u2").tobytes(),
+            payloads=b"".join(payloads),
+        )
+        with self._store.transaction():
+            self._store.append_chunk(chunk)
+        self._open.clear()
+
+    def live_status(self, boot_ns: int) -> dict[str, int | float | bool | None]:
+        live = self.live
+        return {
+            "heart_rate_bpm": live.heart_rate_bpm if live else None,
+            "contact": live.contact if live else None,
+            "age_s": (boot_ns - live.boot_ns) / NS_PER_S if live else None,
+            "packets": self.packets,
+        }

@@ -1,0 +1,92 @@
+"""One secret per gateway, and everything derived from it: the store's key and the pseudonymous ids.
+
+Contract: the same secret and the same parts give the same id on every run, so that a thing sent twice is the
+same thing upstream; without the secret an id cannot be traced back to an address by trying all addresses. The
+secret is made once, before the database it protects. No clock and no network here.
+"""
+
+import hmac
+import os
+import stat
+from pathlib import Path
+from uuid import UUID, uuid5
+
+from edge.errors import ConfigError
+
+SECRET_BYTES = 32
+
+
+class Identity:
+    """Keys and ids derived from the gateway's secret, one label per purpose."""
+
+    def __init__(self, secret: bytes) -> None:
+        assert len(secret) == SECRET_BYTES
+        self.store_key = _derive(secret, "store key")
+        # Lies beside the database in the clear: tells a wrong key from a damaged file and nothing else.
+        self.key_check = _derive(secret, "key check")[:8].hex()
+        self._namespace = UUID(bytes=_derive(secret, "id namespace")[:16])
+
+    def id(self, kind: str, *parts: str | int) -> UUID:
+        """Name a thing by what it is; `parts` leave out what may change, as the version of an algorithm."""
+        names = [kind, *map(str, parts)]
+        assert not any("|" in name for name in names)
+        return uuid5(self._namespace, "|".join(names))
+
+    def sensor(self, address: str) -> UUID:
+        """Pseudonym of a sensor: all that is told of it outside the encrypted store."""
+        return self.id("sensor", address)
+
+
+def load(key_file: Path, database: Path) -> Identity:
+    """Read the secret, or make it if there is no database yet that needs the old one.
+
+    Raises:
+        ConfigError: missing beside an existing database, wrong length, readable by others, or not to be read.
+    """
+    try:
+        if key_file.exists():
+            return Identity(_read(key_file))
+        if database.exists() and database.stat().st_size > 0:
+            raise ConfigError(
+                str(key_file),
+                f"missing, but {database} needs it",
+                "restore the key file, or move the database away",
+            )
+        return Identity(_create(key_file))
+    except OSError as fault:
+        raise ConfigError(
+            str(key_file), fault.strerror or str(fault), "correct its place or permissions"
+        ) from fault
+
+
+def _derive(secret: bytes, label: str) -> bytes:
+    return hmac.digest(secret, f"vitalgate {label}".encode(), "sha256")
+
+
+def _read(key_file: Path) -> bytes:
+    status = key_file.stat()
+    if not stat.S_ISREG(status.st_mode) or status.st_size != SECRET_BYTES:
+        raise ConfigError(str(key_file), f"not a file of {SECRET_BYTES} bytes", "restore the key file")
+    if status.st_mode & 0o077:
+        raise ConfigError(str(key_file), "open to other users", f"chmod 600 {key_file}")
+    return key_file.read_bytes()
+
+
+def _create(key_file: Path) -> bytes:
+    """Write a new secret so that a power cut leaves either a whole key or none."""
+    secret = os.urandom(SECRET_BYTES)
+    key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    torn = key_file.with_name(key_file.name + ".new")
+    torn.unlink(missing_ok=True)
+    descriptor = os.open(torn, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret)
+        file.flush()
+        os.fsync(descriptor)
+    torn.rename(key_file)
+    directory = os.open(key_file.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+    return secret

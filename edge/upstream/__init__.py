@@ -1,0 +1,1 @@
+"""What leaves the gateway: the resources, the places they go to, and what carries them there."""

@@ -1,0 +1,248 @@
+"""What we send, as FHIR R4 resources: plain dicts, built by hand.
+
+Contract: pure functions; the same input gives the same bytes. A value that is missing is said to be missing
+(dataAbsentReason) rather than left out, so that a later revision replaces it; a resource claims a profile
+only when it has all the profile asks for. No addresses and no names: devices are pseudonyms.
+Shapes: HL7 Continuous Glucose Monitoring and Personal Health Device implementation guides; codes: LOINC,
+ISO/IEEE 11073-10101.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from uuid import UUID, uuid5
+
+import msgspec
+
+from edge.store import CgmRecord, Summary
+
+Resource = dict[str, Any]
+
+VITALGATE = "https://vitalgate.example"
+BASE_URL = f"{VITALGATE}/fhir"
+IDENTIFIERS = f"{VITALGATE}/id"
+LOCAL = f"{VITALGATE}/CodeSystem/measures"
+LOINC = "http://loinc.org"
+MDC = "urn:iso:std:iso:11073:10101"
+UCUM = "http://unitsofmeasure.org"
+TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
+STRUCTURES = "http://hl7.org/fhir/StructureDefinition"
+CGM_STRUCTURES = "http://hl7.org/fhir/uv/cgm/StructureDefinition"
+PHD = "http://hl7.org/fhir/uv/phd"
+
+TEST_DATA = {"system": f"{TERMINOLOGY}/v3-ActReason", "code": "HTEST"}
+
+# Enough that no statistic loses what its reader computes with; the ranges need two at least.
+DECIMALS = 4
+
+# (display, UCUM code)
+_PER_MIN = ("beats/minute", "/min")
+_MS = ("ms", "ms")
+_PERCENT = ("%", "%")
+_MG_DL = ("mg/dl", "mg/dL")
+_DAYS = ("days", "d")
+_COUNT = ("beats", "{beats}")
+
+_RANGES = (
+    ("104642-4", "very_low_pct"),
+    ("104641-6", "low_pct"),
+    ("97510-2", "in_range_pct"),
+    ("104640-8", "high_pct"),
+    ("104639-0", "very_high_pct"),
+)
+
+
+class Origin(NamedTuple):
+    """Whose data it is and what took it: all pseudonyms."""
+
+    patient: str
+    gateway: str
+    sensor: UUID
+
+
+def heart_observations(summary: Summary, origin: Origin) -> list[Resource]:
+    """Mean heart rate and heart-rate variability of five minutes."""
+    body = summary.body
+    rate = _observation(summary.id, summary.status, "vital-signs", origin)
+    rate["category"].append(_concept(f"{PHD}/CodeSystem/PhdObservationCategories", "phd"))
+    rate["code"] = {
+        "coding": [{"system": LOINC, "code": "8867-4"}, {"system": MDC, "code": "147842"}],
+    }
+    rate["effectivePeriod"] = _period(summary)
+    rate |= _value(body["hr_mean_bpm"], _PER_MIN)
+    rate["component"] = [
+        _component(LOCAL, "heart-rate-min", body["hr_min_bpm"], _PER_MIN),
+        _component(LOCAL, "heart-rate-max", body["hr_max_bpm"], _PER_MIN),
+        _component(LOCAL, "beats", body["beats"], _COUNT),
+        _component(LOCAL, "coverage", body["coverage_pct"], _PERCENT),
+    ]
+    _claim(rate, f"{PHD}/StructureDefinition/PhdNumericObservation", f"{STRUCTURES}/heartrate")
+    variability = _observation(
+        uuid5(summary.id, "heart-rate-variability"), summary.status, "vital-signs", origin
+    )
+    variability["code"] = _concept(LOCAL, "hrv-short-term")
+    variability["effectivePeriod"] = _period(summary)
+    variability["component"] = [
+        _component(LOINC, "80404-7", body["sdnn_ms"], _MS),
+        _component(LOCAL, "rmssd", body["rmssd_ms"], _MS),
+    ]
+    return [rate, variability]
+
+
+def glucose_observations(summary: Summary, origin: Origin) -> list[Resource]:
+    """The continuous glucose monitoring summary of a day: its members, then the panel that holds them."""
+    body = summary.body
+    wear_days = 1 if body["readings"] else 0
+    singles = (
+        (LOINC, "97507-8", "cgm-summary-mean-glucose-mass-per-volume", body["mean_mg_dl"], _MG_DL),
+        (LOINC, "97506-0", "cgm-summary-gmi", body["gmi_pct"], _PERCENT),
+        (LOINC, "104638-2", "cgm-summary-coefficient-of-variation", body["cv_pct"], _PERCENT),
+        (LOINC, "104636-6", "cgm-summary-days-of-wear", wear_days, _DAYS),
+        (LOINC, "104637-4", "cgm-summary-sensor-active-percentage", body["coverage_pct"], _PERCENT),
+        (LOCAL, "glucose-standard-deviation", None, body["sd_mg_dl"], _MG_DL),
+    )
+    members = []
+    for system, code, profile, value, unit in singles:
+        member = _glucose_part(summary, origin, system, code)
+        member |= _value(value, unit)
+        if profile:
+            _claim(member, f"{CGM_STRUCTURES}/{profile}")
+        members.append(member)
+    ranges = _glucose_part(summary, origin, LOINC, "106793-3")
+    ranges["component"] = [_component(LOINC, code, body[key], _PERCENT) for code, key in _RANGES]
+    _claim(ranges, f"{CGM_STRUCTURES}/cgm-summary-times-in-ranges")
+    members.insert(1, ranges)
+    panel = _glucose_part(summary, origin, LOINC, "107931-8") | {"id": str(summary.id)}
+    panel["identifier"] = _identifier(summary.id)
+    panel["hasMember"] = [{"reference": f"Observation/{member['id']}"} for member in members]
+    if all("meta" in member for member in members if member["code"]["coding"][0]["system"] == LOINC):
+        _claim(panel, f"{CGM_STRUCTURES}/cgm-summary")
+    return [*members, panel]
+
+
+def cgm_reading(reading_id: UUID, utc_s: int, record: CgmRecord, origin: Origin) -> Resource:
+    """One reading of a glucose sensor. Beyond the sensor's scale there is no number to give."""
+    reading = _observation(reading_id, "final", "laboratory", origin)
+    reading["code"] = _concept(LOINC, "99504-3")
+    reading["effectiveDateTime"] = _instant(utc_s)
+    glucose = record.glucose_mg_dl
+    if glucose is None:
+        reading["dataAbsentReason"] = _concept(f"{TERMINOLOGY}/data-absent-reason", "not-a-number")
+    elif math.isinf(glucose):
+        reason, beyond = ("positive-infinity", ">") if glucose > 0 else ("negative-infinity", "<")
+        reading["dataAbsentReason"] = _concept(f"{TERMINOLOGY}/data-absent-reason", reason)
+        reading["interpretation"] = [_concept(f"{TERMINOLOGY}/v3-ObservationInterpretation", beyond)]
+    else:
+        reading |= _value(glucose, _MG_DL)
+        _claim(reading, f"{CGM_STRUCTURES}/cgm-sensor-reading-mass-per-volume")
+    return reading
+
+
+def gateway_device(gateway: str, version: str) -> Resource:
+    """This box, and the software that computed what it sends."""
+    return {
+        "resourceType": "Device",
+        "id": gateway,
+        "identifier": [{"system": f"{IDENTIFIERS}/gateway", "value": gateway}],
+        "deviceName": [{"name": "vitalgate", "type": "model-name"}],
+        "type": _concept(MDC, "531981"),
+        "version": [{"type": _concept(MDC, "531975"), "value": version}],
+    }
+
+
+def sensor_device(sensor: UUID, kind: str) -> Resource:
+    """A sensor by its pseudonym."""
+    name = {"heart_rate": "Heart-rate sensor", "cgm": "Continuous glucose monitor"}[kind]
+    device: Resource = {
+        "resourceType": "Device",
+        "id": str(sensor),
+        "identifier": [{"system": f"{IDENTIFIERS}/sensor", "value": str(sensor)}],
+        "deviceName": [{"name": name, "type": "user-friendly-name"}],
+        "type": {"text": name},
+    }
+    if kind == "cgm":
+        _claim(device, f"{CGM_STRUCTURES}/cgm-device")
+    return device
+
+
+def bundle(resources: Iterable[Resource], utc_s: int, *, simulated: bool) -> bytes:
+    """A transaction that puts each resource under its own id, as JSON; simulated data are marked."""
+    entries = []
+    for resource in resources:
+        if simulated:
+            resource = {**resource, "meta": {**resource.get("meta", {}), "security": [TEST_DATA]}}
+        url = f"{resource['resourceType']}/{resource['id']}"
+        entries.append(
+            {
+                "fullUrl": f"{BASE_URL}/{url}",
+                "resource": resource,
+                "request": {"method": "PUT", "url": url},
+            }
+        )
+    whole: Resource = {"resourceType": "Bundle"}
+    if simulated:
+        whole["meta"] = {"security": [TEST_DATA]}
+    whole |= {"type": "transaction", "timestamp": _instant(utc_s), "entry": entries}
+    return msgspec.json.Encoder(decimal_format="number").encode(whole)
+
+
+def _observation(observation_id: UUID, status: str, category: str, origin: Origin) -> Resource:
+    return {
+        "resourceType": "Observation",
+        "id": str(observation_id),
+        "extension": [
+            {
+                "url": f"{STRUCTURES}/observation-gatewayDevice",
+                "valueReference": {"reference": f"Device/{origin.gateway}"},
+            }
+        ],
+        "identifier": _identifier(observation_id),
+        "status": status,
+        "category": [_concept(f"{TERMINOLOGY}/observation-category", category)],
+        "subject": {"reference": f"Patient/{origin.patient}"},
+        "device": {"reference": f"Device/{origin.sensor}"},
+    }
+
+
+def _glucose_part(summary: Summary, origin: Origin, system: str, code: str) -> Resource:
+    part = _observation(uuid5(summary.id, code), summary.status, "laboratory", origin)
+    part["code"] = _concept(system, code)
+    # The guide wants days here, both inclusive.
+    part["effectivePeriod"] = {"start": summary.body["date"], "end": summary.body["date"]}
+    return part
+
+
+def _identifier(observation_id: UUID) -> list[Resource]:
+    return [{"system": f"{IDENTIFIERS}/observation", "value": str(observation_id)}]
+
+
+def _claim(resource: Resource, *profiles: str) -> None:
+    """Name the profiles, unless a value they ask for is missing."""
+    parts = [resource, *resource.get("component", ())]
+    if not any("dataAbsentReason" in part for part in parts):
+        resource["meta"] = {"profile": list(profiles)}
+
+
+def _concept(system: str, code: str) -> Resource:
+    return {"coding": [{"system": system, "code": code}]}
+
+
+def _component(system: str, code: str, value: float | None, unit: tuple[str, str]) -> Resource:
+    return {"code": _concept(system, code), **_value(value, unit)}
+
+
+def _value(value: float | None, unit: tuple[str, str]) -> Mapping[str, Any]:
+    if value is None or not math.isfinite(value):
+        return {"dataAbsentReason": _concept(f"{TERMINOLOGY}/data-absent-reason", "unknown")}
+    exact = value if isinstance(value, int) else Decimal(f"{value:.{DECIMALS}f}")
+    return {"valueQuantity": {"value": exact, "unit": unit[0], "system": UCUM, "code": unit[1]}}
+
+
+def _period(summary: Summary) -> Resource:
+    return {"start": _instant(summary.start_utc_s), "end": _instant(summary.end_utc_s)}
+
+
+def _instant(utc_s: int) -> str:
+    return datetime.fromtimestamp(utc_s, UTC).isoformat()

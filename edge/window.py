@@ -1,0 +1,55 @@
+"""A window of heart data, cut out of the stored chunks: RR intervals by the time of their beat."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from dsp.arrays import F64, as_f64
+from edge.heart_sensor import NO_BEAT
+from edge.store import HeartChunk
+from protocols import heart_rate
+
+# An interval that begins this much after the last beat did not follow it: beats in between were lost.
+GAP_NS = 1_000_000_000
+
+
+def rr_window(chunks: Iterable[HeartChunk], from_boot_ns: int, to_boot_ns: int) -> tuple[F64, F64]:
+    """RR intervals of the beats in [from, to), and whether each follows the one before it without a gap.
+
+    Args:
+        chunks: one strap's chunks of one boot, oldest first.
+        from_boot_ns: start of the window, ns since boot.
+        to_boot_ns: its end, exclusive.
+
+    Returns:
+        rr_ms float64[n] and follows float64[n], as `dsp.cardiac.hrv.heart_stats` takes them.
+    """
+    rr_ms: list[float] = []
+    follows: list[float] = []
+    previous_ns: float = -np.inf
+    for chunk in chunks:
+        for payload, last_beat_ns in packets(chunk):
+            if last_beat_ns == NO_BEAT:
+                continue
+            intervals = [heart_rate.rr_ms(t) for t in heart_rate.decode(payload).rr_ticks or ()]
+            starts_ns = last_beat_ns - sum(intervals) * 1e6
+            follows_previous = starts_ns - previous_ns <= GAP_NS
+            beat_ns = starts_ns
+            for interval in intervals:
+                beat_ns += interval * 1e6
+                if from_boot_ns <= beat_ns < to_boot_ns:
+                    rr_ms.append(interval)
+                    follows.append(float(follows_previous))
+                follows_previous = True
+            previous_ns = last_beat_ns
+    return as_f64(rr_ms), as_f64(follows)
+
+
+def packets(chunk: HeartChunk) -> Iterable[tuple[bytes, int]]:
+    """Each packet of a chunk: its bytes, and its last beat's time in ns since boot, or `NO_BEAT`."""
+    end = 0
+    beats = np.frombuffer(chunk.last_beat_boot_ns, dtype="<i8").tolist()
+    lengths = np.frombuffer(chunk.lengths, dtype="<u2").tolist()
+    for length, beat_ns in zip(lengths, beats, strict=True):
+        start, end = end, end + length
+        yield chunk.payloads[start:end], beat_ns

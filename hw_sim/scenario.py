@@ -1,0 +1,95 @@
+"""A home: its sensors on an air, worn by recorded people or, where no recording is given, by simulated bodies.
+
+Everything begins at `begin_s` of the loop's time, midnight for whoever wears the sensors, and ends
+`duration_s` later; a recording that is shorter begins again. With `cgm_history_s` the glucose sensors were put
+on that much earlier, so that they come with their storage filled.
+
+Must not be here: link faults, and anything about the gateway.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Literal
+
+from hw_sim import recordings
+from hw_sim.air import Air
+from hw_sim.physiology.glucose import GlucoseBody
+from hw_sim.physiology.heart import Heart
+from hw_sim.sensors.cgm_sensor import CgmSensor
+from hw_sim.sensors.heart_rate_strap import HeartRateStrap
+
+
+@dataclass(frozen=True, slots=True)
+class SensorSpec:
+    """One sensor of a home; the address is a static random one, like "F0:00:00:00:00:01"."""
+
+    kind: Literal["heart_rate", "cgm"]
+    address: str
+
+
+class Home:
+    """The sensors of a home; `straps` and `cgms` know what they measured and sent."""
+
+    def __init__(
+        self,
+        air: Air,
+        specs: Sequence[SensorSpec],
+        *,
+        begin_s: float,
+        duration_s: float,
+        seed: int = 0,
+        rr_recording: Path | None = None,
+        glucose_recording: Path | None = None,
+        cgm_session_age_s: float = 3600.0,
+        cgm_history_s: float = 0.0,
+        cgm_passkey: int | None = None,
+    ) -> None:
+        """Raises RecordingError if a recording cannot be used."""
+        self.straps: list[HeartRateStrap] = []
+        self.cgms: list[CgmSensor] = []
+        rr_ms = None if rr_recording is None else recordings.load_rr(rr_recording)
+        trace = None if glucose_recording is None else recordings.load_glucose(glucose_recording)
+        for n, spec in enumerate(specs):
+            if spec.kind == "heart_rate":
+                beats = Heart(seed + n) if rr_ms is None else recordings.repeat(rr_ms)
+                self.straps.append(
+                    HeartRateStrap(air, spec.address, _beats_within(beats, duration_s), begin_s=begin_s)
+                )
+            else:
+                glucose = GlucoseBody(seed + n) if trace is None else recordings.repeat_days(trace)
+                self.cgms.append(
+                    CgmSensor(
+                        air,
+                        spec.address,
+                        _readings_within(glucose, cgm_history_s + duration_s),
+                        begin_s=begin_s - cgm_history_s,
+                        session_age_s=cgm_session_age_s,
+                        passkey=cgm_passkey,
+                    )
+                )
+
+    async def start(self) -> None:
+        await asyncio.gather(*(sensor.start() for sensor in (*self.straps, *self.cgms)))
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(sensor.stop() for sensor in (*self.straps, *self.cgms)))
+
+
+def _beats_within(beats: Iterator[float], duration_s: float) -> Iterator[float]:
+    """The intervals that end within the duration."""
+    elapsed_ms = 0.0
+    for rr_ms in beats:
+        elapsed_ms += rr_ms
+        if elapsed_ms > duration_s * 1000:
+            return
+        yield rr_ms
+
+
+def _readings_within(
+    readings: Iterator[tuple[float, float]], duration_s: float
+) -> Iterator[tuple[float, float]]:
+    """The readings before the duration is over: a day has its midnight at the beginning, not at the end."""
+    return takewhile(lambda reading: reading[0] < duration_s, readings)

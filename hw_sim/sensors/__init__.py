@@ -1,0 +1,1 @@
+"""Simulated sensors: real GATT servers worn by bodies or fed by recordings."""

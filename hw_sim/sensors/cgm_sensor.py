@@ -1,0 +1,270 @@
+"""A continuous glucose monitor: CGM Service with Record Access and Specific Ops Control Points.
+
+Readings are taken and stored whether or not anybody is connected. A live reading is notified at once, or when
+the report of stored records that is under way has ended. Everything needs an encrypted link.
+
+Must not be here: where glucose comes from; what is stored and how it is selected (`cgm_session`).
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from typing import Any, Final
+
+from bumble.att import ATT_Error, AttributeValue
+from bumble.device import Connection
+from bumble.gatt import Characteristic, Service
+
+from hw_sim.air import Air
+from hw_sim.sensors.cgm_session import CgmSession
+from hw_sim.sensors.peripheral import ENCRYPTED, Peripheral, Properties, uuid16
+from protocols import cgm, cgm_control, racp, uuids
+from protocols.cgm import CgmMeasurement, Feature
+from protocols.errors import DecodeError
+
+START_SESSION: Final = 0x1A
+ERROR_INVALID_LENGTH: Final = 0x0D
+ERROR_MISSING_CRC: Final = 0x80
+ERROR_INVALID_CRC: Final = 0x81
+ERROR_CCCD_IMPROPERLY_CONFIGURED: Final = 0xFD
+ERROR_PROCEDURE_IN_PROGRESS: Final = 0xFE
+ERROR_OUT_OF_RANGE: Final = 0xFF
+
+_ABORT = racp.Request(racp.OpCode.ABORT, racp.Operator.NULL)
+_FEATURES = Feature.MALFUNCTION_DETECTION | Feature.RESULT_RANGE_DETECTION
+_RUN_TIME_H = racp.TIME_OFFSET_MAX // 60
+_RECORD_PERIOD_S = 0.03  # a record in each connection event
+_CRC_OCTETS = 2
+_SESSION_START_OCTETS, _SPECIFIC_OPS_OCTETS_MIN = 9, 1
+
+
+class CgmSensor(Peripheral):
+    """Takes its first reading at `begin_s` of the loop's time; the session is `session_age_s` older by then.
+
+    Truth: `session.stored` (also `stored`) are the records that can still be asked for, oldest first; `taken`
+    counts all; `sessions_started` counts how often a client has erased them.
+    """
+
+    def __init__(
+        self,
+        air: Air,
+        address: str,
+        glucose: Iterator[tuple[float, float]],
+        *,
+        begin_s: float,
+        session_age_s: float,
+        interval_min: int = 5,
+        capacity: int = 1000,
+        passkey: int | None = None,
+        crc: bool = True,
+        battery_pct: int = 100,
+    ) -> None:
+        """A negative `begin_s` is a sensor worn before the world began: it starts with its storage filled."""
+        self._glucose = glucose
+        self._begin_s = begin_s
+        self._interval_min = self._communication_interval_min = interval_min
+        self._crc = crc
+        self.session = CgmSession(begin_s - session_age_s, capacity)
+        self.taken = self.sessions_started = 0
+        self._tasks: dict[Characteristic[bytes], asyncio.Task[None]] = {}
+        self._abort = False
+        self._unsent: list[CgmMeasurement] = []
+        self._notified_min = 0
+        service = self._service()
+        super().__init__(air, address, "Vitalgate CGM", service, battery_pct=battery_pct, passkey=passkey)
+
+    @property
+    def stored(self) -> list[CgmMeasurement]:
+        return self.session.stored
+
+    def _service(self) -> Service:
+        features = _FEATURES | (Feature.E2E_CRC if self._crc else Feature(0))
+        control = Properties.WRITE | Properties.INDICATE
+        self._measurement = _characteristic(uuids.CGM_MEASUREMENT, Properties.NOTIFY)
+        self._racp = _characteristic(uuids.RACP, control, AttributeValue(write=self._on_racp))
+        self._socp = _characteristic(uuids.CGM_SPECIFIC_OPS, control, AttributeValue(write=self._on_socp))
+        return Service(
+            uuid16(uuids.CGM_SERVICE),
+            [
+                self._measurement,
+                _characteristic(
+                    uuids.CGM_FEATURE, Properties.READ, cgm.encode_feature(cgm.CgmFeature(features))
+                ),
+                _characteristic(uuids.CGM_STATUS, Properties.READ, AttributeValue(read=self._on_status)),
+                _characteristic(
+                    uuids.CGM_SESSION_START_TIME,
+                    Properties.READ | Properties.WRITE,
+                    AttributeValue(read=self._on_start_time, write=self._on_time),
+                ),
+                _characteristic(
+                    uuids.CGM_SESSION_RUN_TIME,
+                    Properties.READ,
+                    cgm.encode_session_run_time(_RUN_TIME_H, crc=self._crc),
+                ),
+                self._racp,
+                self._socp,
+            ],
+        )
+
+    # Readings
+
+    async def _live(self) -> None:
+        loop = asyncio.get_running_loop()
+        for t_s, glucose_mg_dl in self._glucose:
+            due_s = self._begin_s + t_s
+            if due_s > loop.time():
+                await asyncio.sleep(due_s - loop.time())
+            record = self.session.take(due_s, glucose_mg_dl)
+            if record is not None:
+                self.taken += 1
+                self._offer(record)
+
+    def _offer(self, record: CgmMeasurement) -> None:
+        """Notifies a live reading to whoever listens, unless it was asked for less often than that."""
+        interval_min = self._communication_interval_min
+        since_min = record.time_offset_min - self._notified_min
+        fast = interval_min == cgm_control.INTERVAL_FASTEST or interval_min <= self._interval_min
+        if interval_min == cgm_control.INTERVAL_DISABLED or not (fast or since_min >= interval_min):
+            return
+        links = self.subscribed(self._measurement)
+        if links:
+            self._notified_min = record.time_offset_min
+        if self._racp in self._tasks:
+            self._unsent += [record] if links else []
+            return
+        for link in links:
+            self._notify_record(link, record)
+
+    def _notify_record(self, link: Connection, record: CgmMeasurement) -> None:
+        self.notify(link, self._measurement, cgm.encode_measurement(record, crc=self._crc))
+
+    # State
+
+    def _now_s(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _on_status(self, _: Connection) -> bytes:
+        return cgm.encode_status(self.session.status(self._now_s()), crc=self._crc)
+
+    def _on_start_time(self, _: Connection) -> bytes:
+        return cgm.encode_session_start(self.session.read_start_time(), crc=self._crc)
+
+    def _on_time(self, _: Connection, payload: bytes) -> None:
+        self._check_crc(payload, _SESSION_START_OCTETS)
+        try:
+            client_time = cgm.decode_session_start(payload, crc=self._crc)
+        except DecodeError as error:
+            raise ATT_Error(ERROR_INVALID_CRC if self._crc else ERROR_INVALID_LENGTH) from error
+        try:
+            self.session.synchronise(client_time, self._now_s())
+        except ValueError as error:
+            raise ATT_Error(ERROR_OUT_OF_RANGE) from error
+
+    def _check_crc(self, payload: bytes, octets: int) -> None:
+        if self._crc and len(payload) < octets + _CRC_OCTETS:
+            raise ATT_Error(ERROR_MISSING_CRC if len(payload) >= octets else ERROR_INVALID_LENGTH)
+
+    # Procedures
+
+    def _on_racp(self, link: Connection, payload: bytes) -> None:
+        try:
+            request = racp.decode_request(payload)
+        except DecodeError as error:
+            raise ATT_Error(ERROR_INVALID_LENGTH) from error
+        reports = request.op == racp.OpCode.REPORT
+        self._check_subscribed(link, self._racp, *([self._measurement] if reports else []))
+        if request == _ABORT and self._racp in self._tasks and not self._abort:
+            self._abort = True
+            return
+        self._begin(self._racp, self._access(link, request))
+
+    def _on_socp(self, link: Connection, payload: bytes) -> None:
+        self._check_subscribed(link, self._socp)
+        self._check_crc(payload, _SPECIFIC_OPS_OCTETS_MIN)
+        try:
+            request = cgm_control.decode_request(payload, crc=self._crc)
+        except DecodeError as error:
+            raise ATT_Error(ERROR_INVALID_CRC if self._crc else ERROR_INVALID_LENGTH) from error
+        self._begin(self._socp, self._operate(link, request))
+
+    def _check_subscribed(self, link: Connection, *characteristics: Characteristic[bytes]) -> None:
+        if not all(link in self.subscribed(characteristic) for characteristic in characteristics):
+            raise ATT_Error(ERROR_CCCD_IMPROPERLY_CONFIGURED)
+
+    def _begin(self, control_point: Characteristic[bytes], procedure: Coroutine[Any, Any, None]) -> None:
+        """One procedure of a control point at a time; it ends with its link."""
+        if control_point in self._tasks:
+            procedure.close()
+            raise ATT_Error(ERROR_PROCEDURE_IN_PROGRESS)
+        task = asyncio.create_task(procedure)
+        self._tasks[control_point] = task
+        task.add_done_callback(lambda _: self._tasks.pop(control_point))
+
+    def _on_disconnection(self, _: Connection) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+
+    async def _access(self, link: Connection, request: racp.Request) -> None:
+        self._abort = False
+        try:
+            response = await self._answer(link, request)
+            if response is not None:
+                await self.indicate(link, self._racp, racp.encode_response(response))
+            if self._abort:
+                success = racp.ResponseCode(racp.OpCode.ABORT, racp.Code.SUCCESS)
+                await self.indicate(link, self._racp, racp.encode_response(success))
+            for record in self._unsent:
+                self._notify_record(link, record)
+        finally:
+            self._unsent = []
+
+    async def _answer(self, link: Connection, request: racp.Request) -> racp.Response | None:
+        """The response that ends a procedure; None when it was aborted."""
+        match request.op:
+            case racp.OpCode.ABORT:
+                code = racp.Code.SUCCESS if request == _ABORT else racp.Code.INVALID_OPERATOR
+                return racp.ResponseCode(request.op, code)
+            case racp.OpCode.REPORT | racp.OpCode.REPORT_NUMBER:
+                chosen = self.session.select(request)
+            case _:
+                chosen = racp.Code.OP_CODE_UNSUPPORTED
+        if isinstance(chosen, racp.Code):
+            return racp.ResponseCode(request.op, chosen)
+        if request.op == racp.OpCode.REPORT_NUMBER:
+            return racp.NumberResponse(len(chosen))
+        return await self._report(link, chosen)
+
+    async def _report(self, link: Connection, records: list[CgmMeasurement]) -> racp.ResponseCode | None:
+        for record in records:
+            if self._abort:
+                return None
+            self._notify_record(link, record)
+            await asyncio.sleep(_RECORD_PERIOD_S)
+        code = racp.Code.SUCCESS if records else racp.Code.NO_RECORDS
+        return racp.ResponseCode(racp.OpCode.REPORT, code)
+
+    async def _operate(self, link: Connection, request: cgm_control.Request) -> None:
+        response: cgm_control.Response
+        if request == cgm_control.Request(cgm_control.OpCode.GET_COMMUNICATION_INTERVAL):
+            response = cgm_control.IntervalResponse(self._communication_interval_min)
+        else:
+            response = cgm_control.ResponseCode(request.op, self._perform(request))
+        await self.indicate(link, self._socp, cgm_control.encode_response(response, crc=self._crc))
+
+    def _perform(self, request: cgm_control.Request) -> cgm_control.Code:
+        match request.op, tuple(request.operand):
+            case cgm_control.OpCode.SET_COMMUNICATION_INTERVAL, (interval_min,):
+                self._communication_interval_min = interval_min
+            case cgm_control.OpCode() as op, _ if op != cgm_control.OpCode.RESPONSE_CODE:
+                return cgm_control.Code.INVALID_OPERAND
+            case int(op), () if op == START_SESSION:
+                self.sessions_started += 1
+                self.session.begin(self._now_s())
+            case _:
+                return cgm_control.Code.OP_CODE_UNSUPPORTED
+        return cgm_control.Code.SUCCESS
+
+
+def _characteristic(
+    uuid: str, properties: Properties, value: AttributeValue[bytes] | bytes = b""
+) -> Characteristic[bytes]:
+    return Characteristic(uuid16(uuid), properties, ENCRYPTED, value)

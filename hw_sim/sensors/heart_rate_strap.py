@@ -1,0 +1,108 @@
+"""A chest strap: Heart Rate Service with RR intervals.
+
+Beats happen whether or not anybody listens. Once a second the strap sends the intervals that ended since;
+what ended while nobody was subscribed is lost, as on a real strap, which stores nothing.
+
+Must not be here: where the beats come from.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterator
+
+from bumble.att import Attribute
+from bumble.device import Connection
+from bumble.gatt import Characteristic, Service
+
+from hw_sim.air import Air
+from hw_sim.sensors.peripheral import Peripheral, uuid16
+from protocols import heart_rate, uuids
+
+_PACKET_PERIOD_S = 1.0
+_AVERAGED_BEATS = 8
+_HEART_RATE_MAX_BPM = 255  # what one octet can show
+_NOTIFICATION_OCTETS = 5  # ATT opcode and handle, then flags and an 8-bit heart rate
+
+
+class HeartRateStrap(Peripheral):
+    """Worn from `begin_s` of the loop's time on, until its beats end.
+
+    Truth: `rr_sent` and `rr_lost` count the intervals handed to the radio and those nobody was subscribed
+    for.
+    """
+
+    def __init__(
+        self, air: Air, address: str, beats: Iterator[float], *, begin_s: float, battery_pct: int = 100
+    ) -> None:
+        self._measurement = Characteristic[bytes](
+            uuid16(uuids.HEART_RATE_MEASUREMENT), Characteristic.Properties.NOTIFY, Attribute.Permissions(0)
+        )
+        location = Characteristic[bytes](
+            uuid16(uuids.BODY_SENSOR_LOCATION),
+            Characteristic.Properties.READ,
+            Attribute.Permissions.READABLE,
+            heart_rate.encode_location(heart_rate.BodySensorLocation.CHEST),
+        )
+        service = Service(uuid16(uuids.HEART_RATE_SERVICE), [self._measurement, location])
+        super().__init__(air, address, "Vitalgate HR", service, battery_pct=battery_pct)
+        self._beats = beats
+        self._begin_s = begin_s
+        self._beat_s: float | None = 0.0
+        self._tick = 0
+        self._rr_ticks: deque[int] = deque()
+        self._recent_ticks: deque[int] = deque(maxlen=_AVERAGED_BEATS)
+        self.rr_sent = self.rr_lost = 0
+        self._await_beat()
+
+    async def _live(self) -> None:
+        loop = asyncio.get_running_loop()
+        due_s = loop.time()
+        while True:
+            due_s = max(
+                due_s + _PACKET_PERIOD_S, loop.time()
+            )  # what a stalled process missed is not made up for
+            await asyncio.sleep(due_s - loop.time())
+            self._send(due_s - self._begin_s)
+
+    def _send(self, t_s: float) -> None:
+        self._advance(t_s)
+        subscribed = self.subscribed(self._measurement)
+        if not subscribed:
+            self.rr_lost += len(self._rr_ticks)
+            self._rr_ticks.clear()
+        for link in subscribed:
+            self.notify(link, self._measurement, heart_rate.encode(self._packet(link, t_s)))
+
+    def _advance(self, t_s: float) -> None:
+        """Lets the beats up to `t_s` happen.
+
+        An interval is the difference of two rounded times, not a rounded difference, so that rounding never
+        adds up.
+        """
+        while self._beat_s is not None and self._beat_s <= t_s:
+            tick = round(self._beat_s * heart_rate.RR_TICKS_PER_S)
+            self._rr_ticks.append(tick - self._tick)
+            self._recent_ticks.append(tick - self._tick)
+            self._tick = tick
+            self._await_beat()
+
+    def _await_beat(self) -> None:
+        rr_ms = next(self._beats, None)
+        self._beat_s = None if rr_ms is None or self._beat_s is None else self._beat_s + rr_ms / 1000
+
+    def _packet(self, link: Connection, t_s: float) -> heart_rate.HeartRateMeasurement:
+        worn = t_s >= 0 and (self._beat_s is not None or bool(self._rr_ticks))
+        if not worn:
+            return heart_rate.HeartRateMeasurement(0, contact=False)
+        room = (link.att_mtu - _NOTIFICATION_OCTETS) // 2
+        rr_ticks = tuple(self._rr_ticks.popleft() for _ in range(min(room, len(self._rr_ticks))))
+        self.rr_sent += len(rr_ticks)
+        return heart_rate.HeartRateMeasurement(
+            self._heart_rate_bpm(), contact=True, rr_ticks=rr_ticks or None
+        )
+
+    def _heart_rate_bpm(self) -> int:
+        if not self._recent_ticks:
+            return 0
+        mean_ticks = sum(self._recent_ticks) / len(self._recent_ticks)
+        return min(round(60 * heart_rate.RR_TICKS_PER_S / mean_ticks), _HEART_RATE_MAX_BPM)

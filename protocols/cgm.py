@@ -1,0 +1,356 @@
+"""Continuous Glucose Monitoring Service: Measurement, Feature, Status, Session Start Time, Session Run Time.
+
+Contract: readings are what was sent. A reading's identity is its time offset in minutes from the session's
+start, never a wall clock. Whether the sensor adds an E2E-CRC is told by its CGM Feature and passed in.
+Procedures are elsewhere: `racp` for stored records, `cgm_control` for the specific operations.
+
+Source: Continuous Glucose Monitoring Service 1.0.2 (Measurement: table 3.2); GATT Specification Supplement.
+"""
+
+from calendar import timegm
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum, IntFlag
+from typing import Final
+
+from construct import ChecksumError, Construct, Int8sl, Int8ul, Int16ul, Int24ul
+
+from protocols import schema
+from protocols.envelopes import E2eCrc, SizePrefixed, without_and_with_crc
+from protocols.errors import DecodeError
+from protocols.mappings import Bits, Unknown
+from protocols.medfloat import SFLOAT, MedFloat
+from protocols.schema import DATE_TIME, Optional, OptionalOctets, Packed, Record, Word
+
+_MEASUREMENT = "CGM Measurement"
+
+RECORD_OCTETS_MIN: Final = 6
+"""Size, flags, glucose and time offset: the least a CGM Measurement record has."""
+
+
+class Flag(IntFlag):
+    """CGM Measurement flags."""
+
+    TREND = 1 << 0
+    QUALITY = 1 << 1
+    WARNING_OCTET = 1 << 5
+    CALIBRATION_TEMPERATURE_OCTET = 1 << 6
+    STATUS_OCTET = 1 << 7
+
+
+class SensorStatus(IntFlag):
+    """Sensor Status Annunciation."""
+
+    SESSION_STOPPED = 1 << 0
+    BATTERY_LOW = 1 << 1
+    SENSOR_TYPE_INCORRECT = 1 << 2
+    SENSOR_MALFUNCTION = 1 << 3
+    DEVICE_SPECIFIC_ALERT = 1 << 4
+    GENERAL_FAULT = 1 << 5
+    TIME_SYNC_REQUIRED = 1 << 8
+    CALIBRATION_NOT_ALLOWED = 1 << 9
+    CALIBRATION_RECOMMENDED = 1 << 10
+    CALIBRATION_REQUIRED = 1 << 11
+    TEMPERATURE_TOO_HIGH = 1 << 12
+    TEMPERATURE_TOO_LOW = 1 << 13
+    CALIBRATION_PENDING = 1 << 14
+    BELOW_PATIENT_LOW = 1 << 16
+    ABOVE_PATIENT_HIGH = 1 << 17
+    BELOW_HYPO = 1 << 18
+    ABOVE_HYPER = 1 << 19
+    RATE_OF_DECREASE_EXCEEDED = 1 << 20
+    RATE_OF_INCREASE_EXCEEDED = 1 << 21
+    BELOW_MEASURABLE = 1 << 22
+    ABOVE_MEASURABLE = 1 << 23
+
+
+NO_ANNUNCIATION: Final = SensorStatus(0)
+
+
+class Feature(IntFlag):
+    """What a CGM sensor supports."""
+
+    CALIBRATION = 1 << 0
+    PATIENT_HIGH_LOW_ALERTS = 1 << 1
+    HYPO_ALERTS = 1 << 2
+    HYPER_ALERTS = 1 << 3
+    RATE_ALERTS = 1 << 4
+    DEVICE_SPECIFIC_ALERT = 1 << 5
+    MALFUNCTION_DETECTION = 1 << 6
+    TEMPERATURE_DETECTION = 1 << 7
+    RESULT_RANGE_DETECTION = 1 << 8
+    LOW_BATTERY_DETECTION = 1 << 9
+    SENSOR_TYPE_DETECTION = 1 << 10
+    GENERAL_FAULT = 1 << 11
+    E2E_CRC = 1 << 12
+    MULTIPLE_BONDS = 1 << 13
+    MULTIPLE_SESSIONS = 1 << 14
+    TREND = 1 << 15
+    QUALITY = 1 << 16
+
+
+class FluidType(IntEnum):
+    """What is measured in; CGM Feature's Type."""
+
+    CAPILLARY_WHOLE_BLOOD = 1
+    CAPILLARY_PLASMA = 2
+    VENOUS_WHOLE_BLOOD = 3
+    VENOUS_PLASMA = 4
+    ARTERIAL_WHOLE_BLOOD = 5
+    ARTERIAL_PLASMA = 6
+    UNDETERMINED_WHOLE_BLOOD = 7
+    UNDETERMINED_PLASMA = 8
+    INTERSTITIAL_FLUID = 9
+    CONTROL_SOLUTION = 10
+
+
+class SampleLocation(IntEnum):
+    """Where is measured."""
+
+    FINGER = 1
+    ALTERNATE_SITE = 2
+    EARLOBE = 3
+    CONTROL_SOLUTION = 4
+    SUBCUTANEOUS_TISSUE = 5
+    NOT_AVAILABLE = 15
+
+
+@dataclass(frozen=True, slots=True)
+class CgmMeasurement:
+    """One record of a CGM Measurement.
+
+    Attributes:
+        glucose_mg_dl: a number, or why there is none; infinite is beyond what the sensor can measure.
+        time_offset_min: minutes since the session's start; the record's identity within its session.
+        status: octets that were not sent count as zero.
+        trend_mg_dl_min: rate of change.
+        quality_pct: in the sensor's own scale, nominally percent.
+    """
+
+    glucose_mg_dl: MedFloat
+    time_offset_min: int
+    status: SensorStatus = NO_ANNUNCIATION
+    trend_mg_dl_min: MedFloat | None = None
+    quality_pct: MedFloat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CgmFeature:
+    """CGM Feature; a reserved type or location is the plain integer it was sent as."""
+
+    features: Feature
+    fluid_type: int = FluidType.INTERSTITIAL_FLUID
+    sample_location: int = SampleLocation.SUBCUTANEOUS_TISSUE
+
+    @property
+    def has_crc(self) -> bool:
+        """Whether the sensor adds an E2E-CRC to its values: the `crc` argument of the functions below."""
+        return bool(self.features & Feature.E2E_CRC)
+
+
+@dataclass(frozen=True, slots=True)
+class CgmStatus:
+    """CGM Status: the sensor's state and its clock, `time_offset_min` minutes into the session."""
+
+    time_offset_min: int
+    status: SensorStatus = NO_ANNUNCIATION
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStartTime:
+    """CGM Session Start Time: local time in the given zone and daylight saving time.
+
+    A client *writes* its own current time; the sensor derives from it when the session started.
+
+    Attributes:
+        year, month, day: 0 where the sensor does not know.
+        hours, minutes, seconds: of the day.
+        time_zone_quarters: quarter hours east of UTC; None unknown.
+        dst: daylight saving time in quarter hours: 0, 2, 4 or 8; None unknown.
+    """
+
+    year: int
+    month: int
+    day: int
+    hours: int
+    minutes: int
+    seconds: int
+    time_zone_quarters: int | None = 0
+    dst: int | None = 0
+
+    def utc_seconds(self) -> int | None:
+        """Seconds since 1970-01-01 UTC; None when a part is unknown or no such time exists."""
+        zone, dst = self.time_zone_quarters, self.dst
+        if zone is None or dst is None or not -48 <= zone <= 56 or dst not in (0, 2, 4, 8):
+            return None
+        try:
+            local = datetime(
+                self.year, self.month, self.day, self.hours, self.minutes, self.seconds, tzinfo=UTC
+            )
+        except ValueError:
+            return None
+        return timegm(local.timetuple()) - (zone + dst) * 15 * 60
+
+    @classmethod
+    def from_utc_seconds(cls, utc_s: int) -> "SessionStartTime":
+        """The time `utc_s` seconds after 1970-01-01 UTC, in zone 0 without daylight saving time."""
+        utc = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=utc_s)
+        return cls(utc.year, utc.month, utc.day, utc.hour, utc.minute, utc.second)
+
+
+#   SZ FL GG GG TT TT [ST] [CT] [WA] [RR RR] [QQ QQ] [CRC ]
+#   0d 43 bd f6 2c 06      02         fc ff   5f 00   6d 57
+#   172.5 mg/dL after 1580 min, calibration not allowed, -0.4 mg/dL/min, 95 %
+#
+# The octets stand in the order of the specification. Sensors made from an old Nordic example send them the
+# other way round; a capture of an Accu-Chek SmartGuide (glucose "-INF", 08 0a 40) makes sense only this way.
+_RECORD = Record(
+    CgmMeasurement,
+    "flags" / Word(Int8ul),
+    "glucose_mg_dl" / SFLOAT,
+    "time_offset_min" / Int16ul,
+    "status"
+    / OptionalOctets(
+        SensorStatus,
+        (Flag.STATUS_OCTET, 0),
+        (Flag.CALIBRATION_TEMPERATURE_OCTET, 8),
+        (Flag.WARNING_OCTET, 16),
+    ),
+    "trend_mg_dl_min" / Optional(Flag.TREND, SFLOAT),
+    "quality_pct" / Optional(Flag.QUALITY, SFLOAT),
+)
+# Indexed, as all pairs below, by whether the sensor declares E2E-CRC.
+MEASUREMENT: Final[tuple[Construct, Construct]] = (
+    SizePrefixed(_RECORD),
+    E2eCrc(SizePrefixed(_RECORD, trailer=E2eCrc.OCTETS)),
+)
+
+#   FF FF FF TL CC CC
+#   6e 9e 01 16 8a c1     arterial plasma, finger; bit 12 is set, so c18a is a checksum
+#   01 00 00 59 ff ff     interstitial fluid in subcutaneous tissue, no checksum
+FEATURE: Final = E2eCrc(
+    Record(
+        CgmFeature,
+        "features" / Bits(Int24ul, Feature),
+        "type_and_location" / Word(Int8ul),
+        "fluid_type" / Packed("type_and_location", 0, 4, FluidType),
+        "sample_location" / Packed("type_and_location", 4, 4, SampleLocation),
+    ),
+    declared_by=("features", Feature.E2E_CRC),
+)
+
+#   TT TT SS SS SS [CRC ]
+#   67 02 08 0a 40  27 e1     after 615 min; malfunction, calibration required but not allowed, below range
+STATUS: Final = without_and_with_crc(
+    Record(CgmStatus, "time_offset_min" / Int16ul, "status" / Bits(Int24ul, SensorStatus))
+)
+
+#   YY YY MM DD hh mm ss TZ DS [CRC ]
+#   e2 07 04 18 0d 08 18 08 04  e0 c2     2018-04-24 13:08:24, zone +2 h, daylight saving time 1 h
+SESSION_START_TIME: Final = without_and_with_crc(
+    Record(
+        SessionStartTime,
+        *DATE_TIME,
+        "time_zone_quarters" / Unknown(Int8sl, -128),
+        "dst" / Unknown(Int8ul, 255),
+    )
+)
+
+SESSION_RUN_TIME: Final = without_and_with_crc(Int16ul)
+
+
+def decode_measurements(payload: bytes, *, crc: bool) -> tuple[list[CgmMeasurement], list[DecodeError]]:
+    """All readings in a notification of 2AA7, and what was wrong with the rest of it; never raises.
+
+    A record whose checksum is wrong is reported and left out, and the next one decoded. A size octet that
+    does not fit the packet, or not the fields its record announces, cannot be trusted to find the next
+    record: the packet ends.
+    """
+    readings: list[CgmMeasurement] = []
+    errors: list[DecodeError] = []
+    if not 0 < len(payload) <= schema.ATT_VALUE_OCTETS_MAX:
+        errors.append(DecodeError(_MEASUREMENT, payload, f"{len(payload)} octets are no notification"))
+        return readings, errors
+    rest = payload
+    while rest:
+        size = rest[0]
+        if not RECORD_OCTETS_MIN <= size <= len(rest):
+            errors.append(DecodeError(_MEASUREMENT, rest, f"size octet {size} with {len(rest)} octets left"))
+            break
+        try:
+            readings.append(schema.decode(_MEASUREMENT, MEASUREMENT[crc], rest[:size]))
+        except DecodeError as error:
+            errors.append(error)
+            if not isinstance(error.__cause__, ChecksumError):
+                break
+        rest = rest[size:]
+    return readings, errors
+
+
+def encode_measurement(reading: CgmMeasurement, *, crc: bool) -> bytes:
+    """One record of 2AA7; a notification may carry several, concatenated.
+
+    Raises:
+        ValueError: a field beyond its range.
+    """
+    return schema.encode(MEASUREMENT[crc], reading)
+
+
+def decode_feature(payload: bytes) -> CgmFeature:
+    """The value of 2AA8; its checksum is judged only if the sensor declares to send checksums.
+
+    Raises:
+        DecodeError: not six octets, or a wrong checksum.
+    """
+    feature: CgmFeature = schema.decode("CGM Feature", FEATURE, payload)
+    return feature
+
+
+def encode_feature(feature: CgmFeature) -> bytes:
+    """The value of 2AA8."""
+    return schema.encode(FEATURE, feature)
+
+
+def decode_status(payload: bytes, *, crc: bool) -> CgmStatus:
+    """The value of 2AA9.
+
+    Raises:
+        DecodeError: wrong length or checksum.
+    """
+    status: CgmStatus = schema.decode("CGM Status", STATUS[crc], payload)
+    return status
+
+
+def encode_status(status: CgmStatus, *, crc: bool) -> bytes:
+    """The value of 2AA9."""
+    return schema.encode(STATUS[crc], status)
+
+
+def decode_session_start(payload: bytes, *, crc: bool) -> SessionStartTime:
+    """The value of 2AAA, read from a sensor or written by a client.
+
+    Raises:
+        DecodeError: wrong length or checksum; an impossible date is not an error but has no `utc_seconds`.
+    """
+    start: SessionStartTime = schema.decode("CGM Session Start Time", SESSION_START_TIME[crc], payload)
+    return start
+
+
+def encode_session_start(start: SessionStartTime, *, crc: bool) -> bytes:
+    """The value of 2AAA."""
+    return schema.encode(SESSION_START_TIME[crc], start)
+
+
+def decode_session_run_time(payload: bytes, *, crc: bool) -> int:
+    """The value of 2AAB: expected run time of the session in hours.
+
+    Raises:
+        DecodeError: wrong length or checksum.
+    """
+    run_time_h: int = schema.decode("CGM Session Run Time", SESSION_RUN_TIME[crc], payload)
+    return run_time_h
+
+
+def encode_session_run_time(run_time_h: int, *, crc: bool) -> bytes:
+    """The value of 2AAB for an expected run time in hours."""
+    return schema.encode(SESSION_RUN_TIME[crc], run_time_h)

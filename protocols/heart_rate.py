@@ -1,0 +1,120 @@
+"""Heart Rate Service: Heart Rate Measurement (2A37) and Body Sensor Location (2A38).
+
+Contract: readings are what was sent, in the units of the wire; a beat series has no time stamps and no
+sequence number, and rebuilding one from arrival times is not done here. A malformed packet is an error as a
+whole.
+
+Source: Heart Rate Service 1.0; GATT Specification Supplement, Heart Rate Measurement.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+from construct import Int8ul, Int16ul
+
+from protocols import schema
+from protocols.mappings import Bounded, Coded
+from protocols.schema import Optional, Record, Tail, TriState, Widened, Word
+
+RR_TICKS_PER_S = 1024
+ENERGY_KJ_SATURATED = 0xFFFF
+"""The accumulated energy stays at this value until it is reset."""
+
+
+class Flag(IntFlag):
+    """Heart Rate Measurement flags."""
+
+    VALUE_UINT16 = 1 << 0
+    CONTACT_DETECTED = 1 << 1
+    CONTACT_SUPPORTED = 1 << 2
+    ENERGY_EXPENDED = 1 << 3
+    RR_INTERVALS = 1 << 4
+
+
+class BodySensorLocation(IntEnum):
+    """Where the sensor is meant to be worn."""
+
+    OTHER = 0
+    CHEST = 1
+    WRIST = 2
+    FINGER = 3
+    HAND = 4
+    EAR_LOBE = 5
+    FOOT = 6
+
+
+@dataclass(frozen=True, slots=True)
+class HeartRateMeasurement:
+    """One Heart Rate Measurement.
+
+    Attributes:
+        heart_rate_bpm: 0 while the sensor has none to report.
+        contact: whether skin contact is detected; None when the sensor cannot tell.
+        energy_kj: accumulated since the last reset, stays at 65535 once there.
+        rr_ticks: RR intervals since the last notification in 1/1024 s, oldest first; None when there is none
+            (never empty).
+    """
+
+    heart_rate_bpm: int
+    contact: bool | None = None
+    energy_kj: int | None = None
+    rr_ticks: tuple[int, ...] | None = None
+
+
+#   FL BB [BB] [EE EE] [RR RR]...
+#   10 48 b3 03 c2 03                 72 bpm, RR 947 and 962 ticks
+#   1e 55 32 00 21 00                 85 bpm, contact, 50 kJ, RR 33 ticks
+MEASUREMENT = Record(
+    HeartRateMeasurement,
+    "flags" / Word(Int8ul),
+    "heart_rate_bpm" / Widened(Flag.VALUE_UINT16, Int8ul, Int16ul),
+    "contact" / TriState(supported=Flag.CONTACT_SUPPORTED, asserted=Flag.CONTACT_DETECTED),
+    "energy_kj" / Optional(Flag.ENERGY_EXPENDED, Int16ul),
+    "rr_ticks" / Optional(Flag.RR_INTERVALS, Tail(Int16ul)),
+)
+
+LOCATION = Coded(Bounded(Int8ul, min(BodySensorLocation), max(BodySensorLocation)), BodySensorLocation)
+
+
+def decode(payload: bytes) -> HeartRateMeasurement:
+    """The reading in a notification of 2A37.
+
+    Raises:
+        DecodeError: truncated, RR announced but absent, or octets left over.
+    """
+    reading: HeartRateMeasurement = schema.decode("Heart Rate Measurement", MEASUREMENT, payload)
+    return reading
+
+
+def encode(reading: HeartRateMeasurement) -> bytes:
+    """The notification of 2A37 that carries a reading; the rate takes two octets only if it has to.
+
+    Raises:
+        ValueError: a field beyond its range, or an empty `rr_ticks`.
+    """
+    return schema.encode(MEASUREMENT, reading)
+
+
+def decode_location(payload: bytes) -> BodySensorLocation:
+    """The value of 2A38.
+
+    Raises:
+        DecodeError: not one octet, or a reserved location.
+    """
+    location: BodySensorLocation = schema.decode("Body Sensor Location", LOCATION, payload)
+    return location
+
+
+def encode_location(location: BodySensorLocation) -> bytes:
+    """The value of 2A38 for a location."""
+    return schema.encode(LOCATION, location)
+
+
+def rr_ms(ticks: int) -> float:
+    """Milliseconds of an RR interval given in 1/1024 s; exact in float64."""
+    return ticks * 1000 / RR_TICKS_PER_S
+
+
+def rr_ticks(interval_ms: float) -> int:
+    """The nearest number of 1/1024 s in an RR interval given in milliseconds."""
+    return round(interval_ms * RR_TICKS_PER_S / 1000)

@@ -1,0 +1,399 @@
+"""The house rules, executed: layers, sizes, clocks, names, errors, docstrings, packaging.
+
+Every rule is a pure function from source text (or another plain value) to a list of findings, so that each
+can be shown to catch a violation (`VIOLATIONS`) before the repository is held against it.
+Standard library only.
+"""
+
+import ast
+import fnmatch
+import importlib.metadata
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FUNCTION_LINES_MAX = 70
+MODULE_LINES_MAX = 400
+
+Rule = Callable[[str, str], list[str]]  # source and path in, findings out
+
+# fmt: off
+WAITING_AND_TALKING = frozenset({
+    "asyncio", "concurrent", "http", "logging", "multiprocessing", "random", "secrets", "select", "selectors",
+    "signal", "socket", "sqlite3", "ssl", "subprocess", "threading", "time", "urllib",
+})
+CLOCK_READERS = frozenset({
+    "time.time", "time.monotonic", "time.perf_counter", "time.process_time", "time.thread_time",
+    "time.time_ns", "time.monotonic_ns", "time.perf_counter_ns", "time.process_time_ns",
+    "time.thread_time_ns", "time.clock_gettime", "time.clock_gettime_ns", "time.*",
+    "time.asctime", "time.ctime", "time.gmtime", "time.localtime", "time.strftime",
+    "datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today",
+    "datetime.*", "uuid.uuid1",
+})
+# fmt: on
+
+
+class Layer(NamedTuple):
+    """What a room may import: its own modules and the standard library minus `banned` go without saying."""
+
+    third_party: frozenset[str]
+    rooms: frozenset[str] = frozenset()
+    banned: frozenset[str] = frozenset()
+
+
+LAYERS = {
+    "protocols": Layer(frozenset({"construct", "numpy", "numba"}), banned=WAITING_AND_TALKING),
+    "dsp": Layer(frozenset({"numpy", "numba"}), banned=WAITING_AND_TALKING),
+    "hw_sim": Layer(frozenset({"bleak", "bumble", "numpy", "numba"}), frozenset({"protocols"})),
+    "edge": Layer(
+        frozenset({"bleak", "aiohttp", "aiomqtt", "sqlcipher3", "cryptography", "msgspec"}),
+        frozenset({"protocols", "dsp"}),
+    ),
+}
+ROOMS = {*LAYERS, "tools"}  # tools may import anything, and nothing imports tools
+
+STDLIB_NAMES = sys.stdlib_module_names | {"test"}
+CLOCK_MODULE = "edge/clock.py"
+CATCH_ALL_MODULE = "edge/app.py"
+
+
+def imported(tree: ast.Module) -> Iterator[str]:
+    """Dotted names of what a module imports from outside its package, wherever in the file."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                yield from (alias.name for alias in names)
+            case ast.ImportFrom(module=str(module), level=0):
+                yield module
+            case ast.Call(
+                func=ast.Attribute(attr="import_module") | ast.Name(id="import_module" | "__import__"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                yield name
+
+
+def layering(source: str, path: str) -> list[str]:
+    """Imports that the table does not allow to the room that `path` lies in."""
+    room = path.split("/")[0]
+    if room not in LAYERS:
+        return []
+    layer = LAYERS[room]
+    allowed = {room} | layer.third_party | layer.rooms | (sys.stdlib_module_names - layer.banned)
+    tops = {name.split(".")[0] for name in imported(ast.parse(source))}
+    return [f"{path}: {room} must not import {top}" for top in sorted(tops - allowed)]
+
+
+def undeclared(source: str, path: str, declared: frozenset[str]) -> list[str]:
+    """Third-party imports of what a gateway runs that its dependencies do not name."""
+    tops = {name.split(".")[0] for name in imported(ast.parse(source))}
+    missing = tops - sys.stdlib_module_names - ROOMS - declared
+    return [f"{path}: {top} is not among the dependencies in pyproject.toml" for top in sorted(missing)]
+
+
+def long_functions(source: str, path: str) -> list[str]:
+    """Functions longer than the limit, docstring included."""
+    nodes = ast.walk(ast.parse(source))
+    functions = [n for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    lengths = [(f.name, (f.end_lineno or f.lineno) - f.lineno + 1) for f in functions]
+    return [f"{path}: {name} has {n} lines" for name, n in lengths if n > FUNCTION_LINES_MAX]
+
+
+def long_module(source: str, path: str) -> list[str]:
+    """The module itself, if longer than the limit."""
+    lines = len(source.splitlines())
+    return [f"{path} has {lines} lines"] if lines > MODULE_LINES_MAX else []
+
+
+def origins(tree: ast.Module) -> dict[str, str]:
+    """Local name -> dotted name of what it was imported as."""
+    found: dict[str, str] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names=names):
+                found |= {a.asname: a.name for a in names if a.asname}
+                found |= {top: top for a in names if not a.asname for top in [a.name.split(".")[0]]}
+            case ast.ImportFrom(module=str(module), level=0, names=names):
+                found |= {a.asname or a.name: f"{module}.{a.name}" for a in names}
+    return found
+
+
+def dotted(node: ast.AST, known: Mapping[str, str]) -> str:
+    """`dt.now` -> `datetime.datetime.now`; empty if it does not start at an imported name."""
+    match node:
+        case ast.Name(id=name):
+            return known.get(name, "")
+        case ast.Attribute(value=value, attr=attr) if base := dotted(value, known):
+            return f"{base}.{attr}"
+    return ""
+
+
+def clock_readings(source: str, path: str) -> list[str]:
+    """References, called or passed on, to functions that read a clock."""
+    if path == CLOCK_MODULE:
+        return []
+    tree = ast.parse(source)
+    known = origins(tree)
+    used = {(dotted(n, known), n.lineno) for n in ast.walk(tree) if isinstance(n, ast.Name | ast.Attribute)}
+    starred = {
+        (f"{n.module}.*", n.lineno)
+        for n in ast.walk(tree)
+        if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"
+    }
+    bad = {(name, line) for name, line in used | starred if name in CLOCK_READERS}
+    return [f"{path}:{line}: {name} outside {CLOCK_MODULE}" for name, line in sorted(bad)]
+
+
+def catch_alls(source: str, path: str) -> list[str]:
+    """Handlers that would hide our own mistakes, `suppress` included."""
+    if path == CATCH_ALL_MODULE:
+        return []
+
+    def is_broad(node: ast.expr | None) -> bool:
+        elements = node.elts if isinstance(node, ast.Tuple) else [node]
+        return any(
+            e is None or (isinstance(e, ast.Name) and e.id in ("Exception", "BaseException"))
+            for e in elements
+        )
+
+    findings = []
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.ExceptHandler(type=ast.Name(id="BaseException"), body=[*_, ast.Raise(exc=None)]):
+                pass  # Cleaning up is not hiding.
+            case ast.ExceptHandler(type=caught) if is_broad(caught):
+                findings.append(f"{path}:{node.lineno}: catches everything")
+            case ast.Call(func=ast.Name(id="suppress") | ast.Attribute(attr="suppress"), args=args) if any(
+                map(is_broad, args)
+            ):
+                findings.append(f"{path}:{node.lineno}: suppresses everything")
+    return findings
+
+
+def missing_docstring(source: str, path: str) -> list[str]:
+    """The module, if it does not say what it is."""
+    return [] if ast.get_docstring(ast.parse(source)) else [f"{path} has no module docstring"]
+
+
+def stdlib_names(path: str) -> list[str]:
+    """Parts of a module's path that are also the name of a standard library module."""
+    clashes = set(Path(path).with_suffix("").parts) & STDLIB_NAMES
+    return [f"{path}: {part} is a standard library module" for part in sorted(clashes)]
+
+
+def foreign_claims(distributions: Mapping[str, list[str]]) -> list[str]:
+    """Other installed distributions that bring a top-level package of one of our names."""
+    return [
+        f"{dist} also installs {room}"
+        for room in sorted(ROOMS)
+        for dist in distributions.get(room, [])
+        if dist != "vitalgate"
+    ]
+
+
+def unlisted_packages(listed: list[str], paths: list[str]) -> list[str]:
+    """Packages of the rooms that pyproject.toml forgets, or lists although they are gone."""
+    present = {str(Path(p).parent).replace("/", ".") for p in paths if p.endswith("/__init__.py")}
+    return [
+        f"{package}: in pyproject.toml or on disk, but not in both"
+        for package in sorted(present ^ set(listed))
+    ]
+
+
+def unpacked_data(patterns: Mapping[str, list[str]], paths: list[str]) -> list[str]:
+    """Data files of the product's rooms that an installed copy would lack."""
+    declared = [
+        f"{package.replace('.', '/')}/{pattern}" for package, globs in patterns.items() for pattern in globs
+    ]
+    data = [p for p in paths if p.split("/")[0] in LAYERS and not p.endswith(".py")]
+    return [
+        f"{p}: not in [tool.setuptools.package-data]"
+        for p in data
+        if not any(fnmatch.fnmatch(p, d) for d in declared)
+    ]
+
+
+def machine_paths(text: str, path: str, checkout: Path) -> list[str]:
+    """Paths that exist on one developer's machine only."""
+    own = {str(checkout), str(checkout.parent)} - {"/", "/tmp", "/opt", "/srv", "/home", "/root"}
+    pattern = "|".join([r"/(?:home|Users)/\w+", r"/root\b", *(re.escape(p) for p in sorted(own))])
+    return [f"{path}: {m[0]}" for m in re.finditer(rf"(?<![\w./-])(?:{pattern})/", text)]
+
+
+TOO_LONG_FUNCTION = "def f():\n" + "    pass\n" * FUNCTION_LINES_MAX
+VIOLATIONS: list[tuple[Rule, str, str]] = [
+    (layering, "protocols/x.py", "import asyncio"),
+    (layering, "protocols/x.py", "def f():\n    from time import sleep"),
+    (layering, "protocols/x.py", "import bleak"),
+    (layering, "protocols/x.py", "from edge import store"),
+    (layering, "dsp/cardiac/x.py", "import construct"),
+    (layering, "dsp/x.py", "import protocols.cgm"),
+    (layering, "hw_sim/sensors/x.py", "from edge.clock import now"),
+    (layering, "hw_sim/x.py", "import dsp"),
+    (layering, "edge/x.py", "import hw_sim.radio as radio"),
+    (layering, "edge/x.py", "from tools import cli"),
+    (layering, "edge/x.py", "import numba"),
+    (layering, "edge/x.py", "import importlib\nimportlib.import_module('hw_sim.clock')"),
+    (long_functions, "edge/x.py", TOO_LONG_FUNCTION),
+    (long_functions, "edge/x.py", f"class A:\n    async {TOO_LONG_FUNCTION.replace('    ', '        ')}"),
+    (long_module, "edge/x.py", "\n" * (MODULE_LINES_MAX + 1)),
+    (clock_readings, "edge/x.py", "import time\nt = time.time()"),
+    (clock_readings, "edge/x.py", "import time as t\nclock = t.monotonic_ns"),
+    (clock_readings, "hw_sim/x.py", "from time import perf_counter as pc\ndef f(now=pc): ..."),
+    (clock_readings, "tools/x.py", "from time import *"),
+    (clock_readings, "edge/x.py", "import time\ntime.clock_gettime_ns(time.CLOCK_BOOTTIME)"),
+    (clock_readings, "edge/x.py", "from datetime import datetime as dt, UTC\ndt.now(UTC)"),
+    (clock_readings, "edge/x.py", "import datetime\ndatetime.datetime.utcnow()"),
+    (clock_readings, "edge/x.py", "import datetime as d\nd.date.today()"),
+    (catch_alls, "edge/x.py", "try: f()\nexcept: pass"),
+    (catch_alls, "edge/x.py", "try: f()\nexcept Exception: pass"),
+    (catch_alls, "edge/x.py", "try: f()\nexcept Exception: raise"),
+    (catch_alls, "edge/x.py", "try: f()\nexcept BaseException as e: raise ValueError from e"),
+    (catch_alls, "edge/x.py", "try: f()\nexcept (OSError, BaseException) as e: pass"),
+    (catch_alls, "edge/x.py", "import contextlib\nwith contextlib.suppress(Exception): f()"),
+    (missing_docstring, "edge/x.py", "x = 1"),
+    (lambda _, path: stdlib_names(path), "edge/profile.py", ""),
+    (lambda _, path: stdlib_names(path), "test/x.py", ""),
+    (
+        lambda code, path: undeclared(code, path, frozenset({"numpy"})),
+        "edge/x.py",
+        "import numpy, aiohttp.web",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "path", "source"), VIOLATIONS)
+def test_violation_is_caught(rule: Rule, path: str, source: str) -> None:
+    assert len(rule(source, path)) == 1
+
+
+INNOCENT = '''"""What it is."""
+import time
+from datetime import datetime
+from protocols import cgm
+async def f(loop):
+    try:
+        loop.time()
+        await asyncio.sleep(1)
+        return datetime.fromisoformat("2026-01-01")
+    except (OSError, ValueError):
+        self.time.time()
+    except BaseException:
+        self.close()
+        raise
+'''
+
+
+def test_innocent_source_passes() -> None:
+    for rule in (layering, long_functions, long_module, clock_readings, catch_alls, missing_docstring):
+        assert rule(INNOCENT, "edge/x.py") == []
+
+
+def test_exempt_modules_are_exempt() -> None:
+    assert clock_readings("import time\ntime.time()", CLOCK_MODULE) == []
+    assert catch_alls("try: f()\nexcept Exception: raise", CATCH_ALL_MODULE) == []
+
+
+def test_packaging_and_name_violations_are_caught() -> None:
+    assert len(foreign_claims({"edge": ["vitalgate", "edge-sdk"], "other": ["x"]})) == 1
+    assert len(unlisted_packages(["edge", "gone"], ["edge/__init__.py", "edge/upstream/__init__.py"])) == 2
+    assert len(unpacked_data({"edge": ["*.toml"]}, ["edge/a.toml", "edge/web/page.html", "edge/x.py"])) == 1
+    for text in ("see /home/" + "alice/notes", "'/Users/" + "bob/x'", "/srv/builds/" + "vitalgate/x"):
+        assert len(machine_paths(text, "README.md", Path("/srv/builds/vitalgate"))) == 1
+    assert machine_paths("https://example.org/home/x/ /var/lib/vitalgate", "README.md", Path("/a/b")) == []
+
+
+def repository_files() -> list[str]:
+    """Files that git tracks or would track, relative to the root."""
+    command = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    return sorted(path for path in set(listed) if (ROOT / path).is_file())
+
+
+FILES = repository_files()
+MODULES = [path for path in FILES if path.endswith(".py")]
+ROOM_MODULES = [path for path in MODULES if path.split("/")[0] in ROOMS]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def breaches(rule: Rule, paths: list[str]) -> list[str]:
+    return [finding for path in paths for finding in rule((ROOT / path).read_text(), path)]
+
+
+def test_every_room_is_there() -> None:
+    assert {path.split("/")[0] for path in ROOM_MODULES} == ROOMS
+
+
+@pytest.mark.parametrize("rule", [layering, long_module, clock_readings, catch_alls, missing_docstring])
+def test_rooms_obey(rule: Rule) -> None:
+    assert breaches(rule, ROOM_MODULES) == []
+
+
+def test_functions_are_short_in_tests_too() -> None:
+    assert breaches(long_functions, MODULES) == []
+
+
+def test_no_module_is_named_like_one_of_the_standard_library() -> None:
+    assert [finding for path in MODULES for finding in stdlib_names(path)] == []
+
+
+def test_tests_are_flat() -> None:
+    assert [path for path in MODULES if path.startswith("tests/") and path.count("/") > 1] == []
+
+
+def test_no_other_distribution_claims_our_names() -> None:
+    assert foreign_claims(importlib.metadata.packages_distributions()) == []
+
+
+def test_what_a_gateway_imports_is_declared() -> None:
+    dependencies = PYPROJECT["project"]["dependencies"]
+    declared = frozenset(re.split(r"[^\w-]", d)[0].replace("-", "_") for d in dependencies)
+    gateway = [path for path in ROOM_MODULES if path.split("/")[0] in ("protocols", "dsp", "edge")]
+    assert breaches(lambda source, path: undeclared(source, path, declared), gateway) == []
+
+
+def test_pyproject_lists_the_packages_and_their_data() -> None:
+    setuptools = PYPROJECT["tool"]["setuptools"]
+    assert unlisted_packages(setuptools["packages"], ROOM_MODULES) == []
+    assert unpacked_data(setuptools.get("package-data", {}), FILES) == []
+
+
+def test_no_file_names_a_path_of_one_machine() -> None:
+    texts = ((path, (ROOT / path).read_text(errors="replace")) for path in FILES)
+    assert [finding for path, text in texts for finding in machine_paths(text, path, ROOT)] == []
+
+
+HEAVY = {"numba", "bumble", "hw_sim"}  # slow to import, or not installed on a gateway
+
+
+def loaded_after(code: str) -> list[str]:
+    """Which heavy packages a fresh interpreter has loaded once it ran `code`."""
+    script = "import sys\n"
+    script += f"sys.path.insert(0, {str(ROOT)!r})\n{code}\nprint('loaded:', *{HEAVY!r} & {{*sys.modules}})"
+    output = subprocess.check_output([sys.executable, "-P", "-c", script], text=True, timeout=60)
+    return sorted(output.splitlines()[-1].split()[1:])
+
+
+HELP = """
+from tools.cli import main
+sys.argv = ["vitalgate", "--help"]
+try:
+    main()
+except SystemExit:
+    pass
+"""
+
+
+@pytest.mark.parametrize("code", ["import protocols", "import edge", HELP])
+def test_import_stays_light(code: str) -> None:
+    assert loaded_after(code) == []
+
+
+def test_heavy_import_is_noticed() -> None:
+    assert loaded_after("import numba") == ["numba"]

@@ -1,0 +1,148 @@
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hw_sim import clock
+
+DAY_S = 86_400
+
+
+def test_a_day_takes_no_time_and_ends_on_time() -> None:
+    async def a_day() -> float:
+        await asyncio.sleep(DAY_S)
+        return asyncio.get_running_loop().time()
+
+    assert clock.run(a_day()) == pytest.approx(DAY_S, abs=1e-9)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.1, 0.5, 1.0]), max_size=30))
+def test_timers_of_one_instant_run_in_the_order_they_were_set(delays_s: list[float]) -> None:
+    ran: list[tuple[float, int]] = []
+
+    async def set_timers() -> None:
+        loop = asyncio.get_running_loop()
+        for n, delay_s in enumerate(delays_s):
+            loop.call_at(delay_s, ran.append, (delay_s, n))
+        await asyncio.sleep(2)
+
+    clock.run(set_timers())
+    assert ran == sorted((delay_s, n) for n, delay_s in enumerate(delays_s))
+
+
+def test_cancelled_timers_do_not_run_and_others_keep_their_order() -> None:
+    ran: list[int] = []
+
+    async def set_timers() -> None:
+        loop = asyncio.get_running_loop()
+        handles = [loop.call_later(1, ran.append, n) for n in range(500)]
+        for n, handle in enumerate(handles):
+            if n % 5:
+                handle.cancel()
+        await asyncio.sleep(2)
+
+    clock.run(set_timers())
+    assert ran == list(range(0, 500, 5))
+
+
+def test_waiting_for_nothing_is_an_error_and_not_a_hang() -> None:
+    async def wait_for_nothing() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(RuntimeError, match="deadlock"):
+        clock.run(wait_for_nothing())
+
+
+def test_timeouts_are_virtual() -> None:
+    async def wait_in_vain() -> None:
+        async with asyncio.timeout(3600):
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        clock.run(wait_in_vain())
+
+
+def test_sockets_still_work() -> None:
+    async def talk() -> bytes:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write((await reader.readline()).upper())
+            writer.close()
+            await writer.wait_closed()
+
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"hello\n")
+            reply = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            return reply
+
+    assert clock.run(talk()) == b"HELLO\n"
+
+
+def test_signals_still_arrive() -> None:
+    async def wait_for_signal() -> None:
+        loop, arrived = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_signal_handler(signal.SIGUSR1, arrived.set)
+        loop.call_later(5, os.kill, os.getpid(), signal.SIGUSR1)
+        async with asyncio.timeout(10):
+            await arrived.wait()
+        loop.remove_signal_handler(signal.SIGUSR1)
+
+    clock.run(wait_for_signal())
+
+
+@pytest.mark.parametrize("speed", [0.0, 1000.0])
+def test_work_in_a_thread_ends_before_the_loop_does(speed: float) -> None:
+    async def work() -> bool:
+        done = await asyncio.to_thread(threading.Event().wait, 0.001)
+        return done or asyncio.get_running_loop().time() >= 0
+
+    assert clock.run(work(), speed=speed)
+
+
+def test_virtual_time_stands_still_while_a_thread_works() -> None:
+    async def work() -> list[str]:
+        order: list[str] = []
+        release = threading.Event()
+        asyncio.get_running_loop().call_later(1, order.append, "timer")
+        asyncio.get_running_loop().call_soon(release.set)
+        await asyncio.to_thread(release.wait)
+        order.append("thread")
+        await asyncio.sleep(2)
+        return order
+
+    assert clock.run(work()) == ["thread", "timer"]
+
+
+def test_speed_is_that_many_times_the_wall() -> None:
+    async def lap() -> None:
+        loop = asyncio.get_running_loop()
+        wall_time: Callable[[], float] = super(clock.VirtualTimeLoop, loop).time  # type: ignore[misc]
+        outer_start, start, inner_start = wall_time(), loop.time(), wall_time()
+        await asyncio.sleep(200)
+        inner_end, end, outer_end = wall_time(), loop.time(), wall_time()
+        assert end - start >= 200 - 1e-6
+        assert (
+            (inner_end - inner_start) * 10_000 - 1e-6
+            <= end - start
+            <= (outer_end - outer_start) * 10_000 + 1e-6
+        )
+
+    clock.run(lap(), speed=10_000)
+
+
+def test_the_clock_reads_the_loop() -> None:
+    virtual_clock = clock.VirtualClock(epoch_utc_ns=1_700_000_000_000_000_000, boot_id="boot")
+
+    async def read() -> tuple[int, int, int]:
+        at_boot = virtual_clock.boot_ns()
+        await asyncio.sleep(1.5)
+        return at_boot, virtual_clock.boot_ns(), virtual_clock.utc_ns()
+
+    assert clock.run(read()) == (0, 1_500_000_000, 1_700_000_001_500_000_000)

@@ -1,0 +1,120 @@
+import asyncio
+import logging
+import random
+from pathlib import Path
+
+import pytest
+from bleak import BleakClient
+from bumble_peripheral import NOTIFIED, SECRET, VALUE, Peripheral, in_virtual_time
+
+from hw_sim.air import Air
+from hw_sim.central import Central, open_remote_central
+from hw_sim.hci_server import serve
+
+SENSOR, OTHER = "F0:00:00:00:00:01", "F0:00:00:00:00:02"
+HOST = "127.0.0.1"
+LINK_LOST = 0x08
+
+
+async def room() -> tuple[asyncio.Server, int, Peripheral]:
+    air = Air()
+    sensor = await Peripheral(air, SENSOR).start()
+    server = await serve(air, HOST, 0)
+    return server, server.sockets[0].getsockname()[1], sensor
+
+
+async def power_cut(central: Central) -> None:
+    """What a kill -9 does to the gateway's socket."""
+    sink = central.device.host.hci_sink
+    assert sink is not None
+    sink.transport.abort()  # type: ignore[attr-defined]
+    await asyncio.sleep(0.01)
+
+
+@in_virtual_time
+async def test_a_remote_central_works_like_a_local_one(tmp_path: Path) -> None:
+    server, port, sensor = await room()
+    values: list[bytearray] = []
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=tmp_path / "bonds.json")
+        async with BleakClient(SENSOR, pair=True, backend=central.client_backend) as client:
+            assert await client.read_gatt_char(SECRET) == b"secret"
+            await client.start_notify(NOTIFIED, lambda _, value: values.append(value))
+            await sensor.device.notify_subscribers(sensor.notified, b"1")
+            assert await client.read_gatt_char(VALUE) == b"value"
+        await central.close()
+    assert values == [b"1"]
+
+
+@in_virtual_time
+async def test_a_killed_client_is_lost_to_its_sensors_and_the_next_starts_clean(tmp_path: Path) -> None:
+    server, port, sensor = await room()
+    bonds = tmp_path / "bonds.json"
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=bonds)
+        client = BleakClient(SENSOR, pair=True, backend=central.client_backend)
+        await client.connect()
+        await power_cut(central)
+        assert not client.is_connected
+        assert sensor.disconnect_reasons == []  # the sensor cannot know yet
+        await asyncio.sleep(2)
+        assert [reason for _, reason in sensor.disconnect_reasons] == [LINK_LOST]
+        successor = await open_remote_central(HOST, port, bonds=bonds)
+        async with BleakClient(SENSOR, backend=successor.client_backend) as client:
+            assert sensor.connections[-1].is_encrypted
+            assert await client.read_gatt_char(SECRET) == b"secret"
+        await successor.close()
+
+
+@in_virtual_time
+async def test_a_client_killed_while_scanning_and_connecting_leaves_nothing_behind() -> None:
+    server, port, sensor = await room()
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=None)
+        attempt = asyncio.ensure_future(BleakClient(OTHER, backend=central.client_backend).connect())
+        await asyncio.sleep(1)
+        await power_cut(central)
+        attempt.cancel()
+        await asyncio.gather(attempt, return_exceptions=True)
+        successor = await open_remote_central(HOST, port, bonds=None)
+        async with BleakClient(SENSOR, backend=successor.client_backend) as client:
+            assert await client.read_gatt_char(VALUE) == b"value"
+        await successor.close()
+    assert len(sensor.connections) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+@in_virtual_time
+async def test_garbage_does_not_bring_the_world_down(seed: int) -> None:
+    logging.getLogger("bumble").setLevel(logging.CRITICAL)
+    server, port, _ = await room()
+    garbage = random.Random(seed)
+    async with server:
+        for _ in range(20):
+            _, writer = await asyncio.open_connection(HOST, port)
+            # A valid first packet type, so that parsing gets as far as it can.
+            writer.write(bytes([garbage.choice([1, 2, 4, 5])]) + garbage.randbytes(garbage.randrange(500)))
+            await asyncio.sleep(0.01)
+            writer.close()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        central = await open_remote_central(HOST, port, bonds=None)
+        async with BleakClient(SENSOR, backend=central.client_backend) as client:
+            assert await client.read_gatt_char(VALUE) == b"value"
+        await central.close()
+
+
+@in_virtual_time
+async def test_two_clients_are_two_centrals() -> None:
+    air = Air()
+    sensors = [await Peripheral(air, address).start() for address in (SENSOR, OTHER)]
+    async with await serve(air, HOST, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        addresses = ["C0:00:00:00:00:01", "C0:00:00:00:00:02"]
+        centrals = [
+            await open_remote_central(HOST, port, bonds=None, address=address) for address in addresses
+        ]
+        for sensor, central in zip(sensors, centrals, strict=True):
+            async with BleakClient(sensor.address, backend=central.client_backend) as client:
+                assert await client.read_gatt_char(VALUE) == b"value"
+        for central in centrals:
+            await central.close()

@@ -1,0 +1,122 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from protocol_vectors import BOUNDED, accepted, encoded, name, octets, rejected
+
+from protocols import heart_rate
+from protocols.errors import DecodeError
+from protocols.heart_rate import BodySensorLocation, HeartRateMeasurement
+
+MEASUREMENTS = accepted("heart_rate", "2A37")
+
+U16 = st.integers(0, 0xFFFF)
+READINGS = st.builds(
+    HeartRateMeasurement,
+    heart_rate_bpm=U16,
+    contact=st.sampled_from((None, False, True)),
+    energy_kj=st.none() | U16,
+    rr_ticks=st.none() | st.lists(U16, min_size=1, max_size=250).map(tuple),
+)
+
+
+def reading_of(expected):
+    # The authors repeat contact support as a field of its own, which for us is contact being None; and they write
+    # "no RR" as an empty list, which for us is an absent field. Their `trailing` counts octets we refuse.
+    assert expected["contact_supported"] is (expected["contact"] is not None)
+    assert expected["trailing"] == 0
+    return HeartRateMeasurement(
+        heart_rate_bpm=expected["hr"],
+        contact=expected["contact"],
+        energy_kj=expected["energy"],
+        rr_ticks=tuple(expected["rr_1024"]) or None,
+    )
+
+
+@pytest.mark.parametrize("row", MEASUREMENTS, ids=name)
+def test_decodes_and_encodes_the_published_packets(row):
+    reading = reading_of(row["expected"])
+    assert heart_rate.decode(octets(row)) == reading
+    assert heart_rate.encode(reading) == encoded(row)
+
+
+@pytest.mark.parametrize("row", rejected("heart_rate", "2A37"), ids=name)
+def test_refuses_the_published_malformed_packets(row):
+    with pytest.raises(DecodeError):
+        heart_rate.decode(octets(row))
+
+
+@pytest.mark.parametrize("row", MEASUREMENTS, ids=name)
+def test_truncation_is_refused_unless_it_only_loses_whole_rr_intervals(row):
+    payload, whole = octets(row), heart_rate.decode(octets(row))
+    rr_start = len(payload) - 2 * len(whole.rr_ticks or ())
+    for length in range(len(payload)):
+        whole_intervals, odd = divmod(length - rr_start, 2)
+        if whole_intervals > 0 and not odd:
+            assert heart_rate.decode(payload[:length]).rr_ticks == whole.rr_ticks[:whole_intervals]
+        else:
+            with pytest.raises(DecodeError):
+                heart_rate.decode(payload[:length])
+
+
+@pytest.mark.parametrize("row", MEASUREMENTS, ids=name)
+def test_an_odd_octet_at_the_end_is_refused(row):
+    with pytest.raises(DecodeError):
+        heart_rate.decode(octets(row) + b"\0")
+
+
+def test_every_combination_of_fields_takes_the_octets_it_must():
+    # By hand: flags and rate, one more from 256 bpm on, two each for energy and every RR.
+    for rate, contact, energy, rr in itertools.product(
+        (0, 255, 256, 65535), (None, False, True), (None, 0, 65535), (None, (1,), (820, 870))
+    ):
+        reading = HeartRateMeasurement(rate, contact, energy, rr)
+        payload = heart_rate.encode(reading)
+        assert len(payload) == 2 + (rate > 255) + 2 * (energy is not None) + 2 * len(rr or ())
+        assert heart_rate.decode(payload) == reading
+
+
+def test_reserved_flags_are_ignored():
+    assert heart_rate.decode(bytes.fromhex("e048")) == HeartRateMeasurement(72)
+
+
+@BOUNDED
+@given(READINGS)
+def test_round_trip(reading):
+    assert heart_rate.decode(heart_rate.encode(reading)) == reading
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        HeartRateMeasurement(-1),
+        HeartRateMeasurement(65536),
+        HeartRateMeasurement(70, energy_kj=65536),
+        HeartRateMeasurement(70, rr_ticks=()),
+        HeartRateMeasurement(70, rr_ticks=(65536,)),
+        HeartRateMeasurement(70, rr_ticks=(1,) * 256),
+    ],
+)
+def test_encode_refuses_what_the_packet_cannot_hold(reading):
+    with pytest.raises(ValueError, match="HeartRateMeasurement"):
+        heart_rate.encode(reading)
+
+
+@pytest.mark.parametrize("row", accepted("heart_rate", "2A38"), ids=name)
+def test_published_locations(row):
+    location = BodySensorLocation(row["expected"]["location"])
+    assert heart_rate.decode_location(octets(row)) is location
+    assert heart_rate.encode_location(location) == octets(row)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x07", b"\xff", b"\x01\x01"])
+def test_refuses_what_is_no_location(payload):
+    with pytest.raises(DecodeError, match="Body Sensor Location"):
+        heart_rate.decode_location(payload)
+
+
+def test_rr_in_milliseconds():
+    assert heart_rate.rr_ms(1024) == 1000.0
+    assert heart_rate.rr_ms(65535) == 63999.0234375
+    assert all(heart_rate.rr_ticks(heart_rate.rr_ms(ticks)) == ticks for ticks in range(0x10000))

@@ -1,0 +1,117 @@
+"""The vocabulary keeps what it promises to those who walk a layout."""
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+import construct
+import pytest
+
+from protocols import (
+    battery,
+    cgm,
+    cgm_control,
+    device_information,
+    envelopes,
+    heart_rate,
+    mappings,
+    medfloat,
+    racp,
+    schema,
+)
+from protocols.schema import Optional, Record, Widened, Word
+
+LAYOUTS = {
+    "2A37": heart_rate.MEASUREMENT,
+    "2A38": heart_rate.LOCATION,
+    "2A19": battery.LEVEL,
+    "180A": device_information.STRING,
+    "2AA7": cgm.MEASUREMENT,
+    "2AA8": cgm.FEATURE,
+    "2AA9": cgm.STATUS,
+    "2AAA": cgm.SESSION_START_TIME,
+    "2AAB": cgm.SESSION_RUN_TIME,
+    "2AAC request": cgm_control.REQUEST,
+    "2AAC response": cgm_control.RESPONSE,
+    "2A52 request": racp.REQUEST,
+    "2A52 operand": racp.OPERAND,
+    "2A52 response": racp.RESPONSE,
+}
+VOCABULARY = {
+    *(
+        kind
+        for module in (schema, envelopes, mappings, medfloat)
+        for kind in vars(module).values()
+        if isinstance(kind, type)
+    ),
+    construct.Renamed,
+    construct.FormatField,
+    construct.BytesInteger,
+    type(construct.GreedyBytes),
+}
+
+
+def walk(node):
+    """Every construct in a layout, and no attribute that is anything but data."""
+    if isinstance(node, tuple | list):
+        for item in node:
+            yield from walk(item)
+    elif isinstance(node, dict):
+        for key, value in node.items():
+            yield from walk(key)
+            yield from walk(value)
+    elif isinstance(node, construct.Construct):
+        yield node
+        for value in vars(node).values():
+            yield from walk(value)
+    else:
+        assert node is None or isinstance(node, int | str | type), node
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_a_layout_is_made_of_the_vocabulary_and_holds_no_function(layout):
+    kinds = {type(node) for node in walk(layout)}
+    assert kinds <= VOCABULARY
+
+
+@dataclass(frozen=True)
+class Pair:
+    first: int
+    second: int | None
+
+
+class PairFlag(IntFlag):
+    WIDE = 1
+    SECOND = 2
+
+
+def test_a_layout_that_does_not_fit_its_reading_fails_at_once():
+    with pytest.raises(TypeError, match="Pair"):
+        Record(Pair, "first" / construct.Int8ul)
+
+
+def test_flags_need_not_stand_first_and_derive_from_presence():
+    layout = Record(
+        Pair,
+        "before" / Word(construct.Int8ul),
+        "first" / Widened(PairFlag.WIDE, construct.Int8ul, construct.Int16ul, word="before"),
+        "second" / Optional(PairFlag.SECOND, construct.Int8ul, word="before"),
+    )
+    assert schema.encode(layout, Pair(1, None)).hex() == "0001"
+    assert schema.encode(layout, Pair(256, 7)).hex() == "03000107"
+    assert schema.decode("Pair", layout, bytes.fromhex("03000107")) == Pair(256, 7)
+
+
+class Kind(IntEnum):
+    KNOWN = 1
+
+
+def test_reserved_codes_stay_integers():
+    layout = mappings.Coded(construct.Int8ul, Kind)
+    assert schema.decode("Kind", layout, b"\1") is Kind.KNOWN
+    assert schema.decode("Kind", layout, b"\2") == 2
+
+
+def test_the_reason_names_the_field():
+    with pytest.raises(schema.DecodeError) as caught:
+        heart_rate.decode(bytes.fromhex("0855"))
+    assert caught.value.reason == "energy_kj: too few octets"

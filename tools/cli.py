@@ -1,0 +1,185 @@
+"""The `vitalgate` command: what people type. Everything heavy is imported only by the command that needs it."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from edge.errors import ConfigError
+
+app = typer.Typer(
+    name="vitalgate",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Home gateway for Bluetooth LE heart-rate straps and continuous glucose monitors.",
+    epilog="Exit codes: 0 done, 1 failed, 2 something to mend in the call or the configuration.",
+)
+
+ConfigFile = Annotated[
+    Path, typer.Option("--config", help="The gateway's TOML file.", envvar="VITALGATE_CONFIG", metavar="FILE")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+Seed = Annotated[int, typer.Option(help="Of everything random: the same seed gives the same run.")]
+Heart = Annotated[
+    Path | None, typer.Option("--heart", metavar="CSV", help="RR intervals the strap wears (column rr_ms).")
+]
+Glucose = Annotated[
+    Path | None,
+    typer.Option("--glucose", metavar="CSV", help="Readings of the CGM (columns time, glucose_mg_dl)."),
+]
+Bodies = Annotated[bool, typer.Option("--bodies", help="Simulated bodies instead of recordings.")]
+Listen = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where gateways reach it; port 0 picks a free one.")]
+
+
+@app.command(epilog="Example: vitalgate run --config /etc/vitalgate/gateway.toml")
+def run(
+    config: ConfigFile,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Simulated sensors in this process instead of the radio.")
+    ] = False,
+    world: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Simulated sensors of a running `vitalgate simulate`."),
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Run the gateway in real time until Ctrl-C or SIGTERM."""
+    from edge import daemon
+
+    if not simulate and world is None:
+        raise typer.Exit(daemon.main(config))
+    with one_line_errors():
+        simulation = simulation_extra()
+        if world is not None:
+            open_radio = simulation.world_radio(*endpoint("--world", world))
+        else:
+            open_radio = simulation.own_radio(simulation.Worn.default(), seed)
+    raise typer.Exit(daemon.main(config, open_radio, simulated=True))
+
+
+@app.command(epilog="Example: vitalgate simulate --config gateway.toml --listen 127.0.0.1:6402 --history-hours 24")
+def simulate(
+    config: ConfigFile,
+    listen: Listen = "127.0.0.1:6402",
+    history_hours: Annotated[
+        float, typer.Option(min=0.0, help="How long the CGM has been worn, and storing, already.")
+    ] = 0.0,
+    cgm_interval_min: Annotated[int, typer.Option(min=1, max=60, help="Minutes from reading to reading.")] = 5,
+    seed: Seed = 0,
+    heart: Heart = None,
+    glucose: Glucose = None,
+    bodies: Bodies = False,
+) -> None:
+    """Run the sensors that a configuration names, simulated, as a process of their own.
+
+    A gateway reaches them with `vitalgate run --simulate --world HOST:PORT`. They outlive it.
+    """
+    with one_line_errors():
+        simulation = simulation_extra()
+        host, port = endpoint("--listen", listen)
+        worn = simulation.Worn.chosen(heart, glucose, bodies=bodies)
+        asyncio.run(
+            simulation.serve_world(
+                config,
+                worn,
+                host,
+                port,
+                seed=seed,
+                history_s=history_hours * 3600.0,
+                interval_min=cgm_interval_min,
+            )
+        )
+
+
+@app.command(epilog="Example: vitalgate demo --hours 24 --out demo")
+def demo(
+    hours: Annotated[float, typer.Option(min=0.1, max=24 * 60, help="Simulated hours, from midnight.")] = 24.0,
+    speed: Annotated[float, typer.Option(min=0.0, help="Times real time; 0 = as fast as it goes.")] = 0.0,
+    seed: Seed = 1,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where everything goes; a new directory if left out.")
+    ] = None,
+    drops_per_hour: Annotated[float, typer.Option(min=0.0, help="How often a sensor goes out of reach.")] = 0.0,
+    heart: Heart = None,
+    glucose: Glucose = None,
+    bodies: Bodies = False,
+    json: Json = False,
+) -> None:
+    """A simulated home: a strap and a CGM, the whole gateway, bundles in a directory; ends by itself."""
+    with one_line_errors():
+        simulation = simulation_extra()
+        from tools import demo as home
+        from tools import demo_view
+
+        worn = simulation.Worn.chosen(heart, glucose, bodies=bodies)
+        options = home.Options(hours, speed, seed, out, drops_per_hour, worn)
+        result = demo_view.watched(options, quiet=json)
+    if json:
+        print_json(result.document())
+    else:
+        demo_view.report(result)
+
+
+@app.command(epilog="Example: vitalgate status --config gateway.toml")
+def status(config: ConfigFile, json: Json = False) -> None:
+    """What a gateway is doing; of a stopped one, what its store holds."""
+    from tools import status_view
+
+    with one_line_errors():
+        document = status_view.document(config)
+    if json:
+        print_json(document)
+    else:
+        status_view.show(document)
+
+
+def simulation_extra() -> Any:
+    """The simulation, which a plain installation does not have."""
+    try:
+        from tools import simulation
+    except ModuleNotFoundError as error:
+        what = f"simulated sensors need the package {error.name}"
+        raise ConfigError("installation", what, "install vitalgate with its extra: pip install 'vitalgate[sim]'") from error
+    return simulation
+
+
+def endpoint(option: str, text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65_535:
+        raise ConfigError(option, f"{text!r} is not HOST:PORT", "write it like 127.0.0.1:6402")
+    return host, int(port)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What the user has to mend is one line on stderr, never a traceback."""
+    from edge.errors import StoreCorrupt, StoreUnavailable
+
+    try:
+        yield
+    except ConfigError as error:
+        fail(str(error), 2)
+    except (StoreCorrupt, StoreUnavailable) as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        fail("interrupted", 130)
+
+
+def fail(line: str, code: int) -> NoReturn:
+    print(f"vitalgate: {line}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    import msgspec
+
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n")
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,234 @@
+"""A simulated home from end to end: sensors fed with recordings, a gateway, an upstream, as fast as it goes.
+
+The gateway here is the real one, store and upstream included; only the radio's other end and the clock are
+simulated.
+"""
+
+import asyncio
+import random
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from edge import config
+from edge.app import Gateway
+from edge.clock import NS_PER_S, SystemClock
+from edge.errors import ConfigError
+from edge.store import Summary
+from hw_sim.air import Air
+from hw_sim.central import open_central
+from hw_sim.clock import VirtualClock, VirtualTimeLoop, run
+from hw_sim.faults import LinkFaults, drop_links
+from tools.simulation import Worn, build_home, passkeys, radio
+
+# Midnight in the simulated home, when the recordings begin; the gateway is switched on a minute before.
+MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
+LEAD_S = 60
+HOUR_S = 3600
+SETTLE_S_MAX = 2 * HOUR_S
+MARKER = ".vitalgate-demo"
+
+CONFIG = """\
+# Made by `vitalgate demo`: a simulated home.
+
+[gateway]
+id = "demo-gateway"
+state_dir = "state"
+timezone = "UTC"
+
+[patient]
+pseudonym = "demo-patient"
+
+[consent]
+heart_summaries = true
+glucose_summaries = true
+glucose_readings = true
+
+[[sensors]]
+id = "strap"
+kind = "heart_rate"
+address = "F0:00:00:00:00:01"
+
+[[sensors]]
+id = "cgm"
+kind = "cgm"
+address = "F0:00:00:00:00:02"
+
+[upstream]
+directory = "bundles"
+"""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for."""
+
+    hours: float
+    speed: float
+    seed: int
+    out: Path | None
+    drops_per_hour: float
+    worn: Worn
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of it."""
+
+    out: Path
+    options: Options
+    elapsed_s: float
+    heart: list[Summary]
+    glucose: list[Summary]
+    glucose_so_far: dict[str, Any] | None
+    status: dict[str, Any]
+
+    @property
+    def bundles(self) -> list[Path]:
+        return sorted((self.out / "bundles").glob("*.json"))
+
+    def document(self) -> dict[str, Any]:
+        """Everything as one JSON document."""
+        worn = self.options.worn
+        return {
+            "simulated": True,
+            "start_utc": MIDNIGHT.isoformat(),
+            "hours": self.options.hours,
+            "seed": self.options.seed,
+            "elapsed_s": round(self.elapsed_s, 2),
+            "recordings": {
+                "heart": str(worn.rr_recording) if worn.rr_recording else None,
+                "glucose": str(worn.glucose_recording) if worn.glucose_recording else None,
+            },
+            "summaries": {
+                "heart_5min": [described(summary) for summary in self.heart],
+                "glucose_day": [described(summary) for summary in self.glucose],
+                "glucose_so_far": self.glucose_so_far,
+            },
+            "counts": {
+                "sensors": self.status["sensors"],
+                "outbox": self.status["outbox"],
+                "upstream": self.status["upstream"],
+                "bundles": len(self.bundles),
+            },
+            "alerts": self.status["alerts"],
+            "out": str(self.out),
+            "config": str(self.out / "gateway.toml"),
+            "bundles": [str(path) for path in self.bundles],
+        }
+
+
+def described(summary: Summary) -> dict[str, Any]:
+    start, end = (datetime.fromtimestamp(s, UTC).isoformat() for s in (summary.start_utc_s, summary.end_utc_s))
+    return {"start": start, "end": end, "status": summary.status, "revision": summary.rev, **summary.body}
+
+
+def prepare(out: Path | None) -> Path:
+    """An empty directory with the demo's configuration; an earlier demo's is emptied, nobody else's is."""
+    if out is None:
+        out = Path(tempfile.mkdtemp(prefix="vitalgate-demo-"))
+    try:
+        out = out.absolute()
+        out.mkdir(parents=True, exist_ok=True)
+        if any(out.iterdir()):
+            if not (out / MARKER).exists():
+                raise ConfigError("--out", f"{out} is not empty", "name a new or an empty directory")
+            for old in ("state", "bundles"):
+                shutil.rmtree(out / old, ignore_errors=True)
+        (out / MARKER).touch()
+        (out / "bundles").mkdir()
+        (out / "gateway.toml").write_text(CONFIG)
+    except OSError as error:
+        raise ConfigError("--out", f"{out}: {error.strerror}", "name a directory you may write") from error
+    return out
+
+
+def play(options: Options, out: Path, watch: Callable[[float, Gateway], None]) -> Result:
+    """Run the home; `watch` is told the simulated seconds since midnight once a simulated minute."""
+    return run(_play(options, out, watch), speed=options.speed)
+
+
+async def _play(options: Options, out: Path, watch: Callable[[float, Gateway], None]) -> Result:
+    started_ns = SystemClock().boot_ns()
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    checked = config.load(out / "gateway.toml")
+    clock = VirtualClock(
+        epoch_utc_ns=(round(MIDNIGHT.timestamp()) - LEAD_S) * NS_PER_S, boot_id=f"demo-{options.seed}"
+    )
+    midnight_s = loop.time() + LEAD_S
+    duration_s = options.hours * HOUR_S
+    air = Air()
+    home = build_home(
+        air, checked, options.worn, begin_s=midnight_s, duration_s=duration_s, seed=options.seed
+    )
+    await home.start()
+    central = await open_central(air, bonds=None, passkey=passkeys(checked))
+    gateway = Gateway(checked, clock, radio(central), random.Random(options.seed), simulated=True)  # noqa: S311
+    tasks = [asyncio.ensure_future(gateway.run())]
+    if options.drops_per_hour:
+        faults = LinkFaults(options.seed, up_s_mean=HOUR_S / options.drops_per_hour, down_s_mean=120.0)
+        addresses = [sensor.address for sensor in checked.sensors]
+        tasks.append(asyncio.ensure_future(drop_links(air, addresses, faults, Counter())))
+    try:
+        for since_midnight_s in _minutes(duration_s):
+            await asyncio.wait(tasks, timeout=midnight_s + since_midnight_s - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+            _raise_if_ended(tasks[0])
+            watch(since_midnight_s, gateway)
+            if since_midnight_s > duration_s and _is_settled(gateway, MIDNIGHT.timestamp() + duration_s):
+                break
+        return _result(options, out, gateway, (SystemClock().boot_ns() - started_ns) / NS_PER_S)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        await central.close()
+        await home.stop()
+        gateway.close()
+
+
+def _minutes(duration_s: float) -> Iterator[float]:
+    """Each minute of the run, then of the time the gateway is given to finish."""
+    minute = 0
+    while minute * 60 < duration_s:
+        minute += 1
+        yield min(60.0 * minute, duration_s)
+    for minute in range(1, SETTLE_S_MAX // 60):
+        yield duration_s + 60.0 * minute
+
+
+def _raise_if_ended(running: asyncio.Future[None]) -> None:
+    if running.done():
+        running.result()
+        raise AssertionError("the gateway ended by itself")
+
+
+def _is_settled(gateway: Gateway, end_utc_s: float) -> bool:
+    """Whether everything of the simulated time has been summarised and has gone up."""
+    counts = gateway.outbox.counts()
+    closed_s = gateway.summaries.heart_closed_until_utc_s()
+    connected = all(session.state.phase == "streaming" for session in gateway.sessions.values())
+    idle = not any(sensor.is_fetching for sensor in gateway.sensors.values())
+    return connected and idle and closed_s >= end_utc_s and counts.pending + counts.inflight == 0
+
+
+def _result(options: Options, out: Path, gateway: Gateway, elapsed_s: float) -> Result:
+    so_far = None
+    if options.hours % 24:
+        last_day = datetime.fromtimestamp(MIDNIGHT.timestamp() + options.hours * HOUR_S, UTC).date()
+        so_far = gateway.summaries.glucose_day("cgm", last_day)
+    return Result(
+        out=out,
+        options=options,
+        elapsed_s=elapsed_s,
+        heart=gateway.store.summaries("heart_5min"),
+        glucose=gateway.store.summaries("glucose_day"),
+        glucose_so_far=so_far,
+        status=gateway.status(),
+    )
