@@ -29,17 +29,15 @@ def main(config_file: Path, open_radio: OpenRadio = real_radio, *, simulated: bo
     One line on stderr says what the operator has to mend (exit code 2) or what of the machine failed (1).
     """
     log_to_stderr()
+    problems: list[BaseException] = []
     try:
         asyncio.run(serve(config.load(config_file), open_radio, simulated=simulated))
-    except BaseException as error:
-        known = [
-            leaf for leaf in leaves(error) if isinstance(leaf, ConfigError | StoreCorrupt | StoreUnavailable)
-        ]
-        if not known:
-            raise
-        print(f"vitalgate: {known[0]}", file=sys.stderr)
-        return EXIT_CONFIG if isinstance(known[0], ConfigError) else EXIT_FAILURE
-    return EXIT_OK
+    except* (ConfigError, StoreCorrupt, StoreUnavailable) as errors:
+        problems.extend(leaves(errors))
+    if not problems:
+        return EXIT_OK
+    print(f"vitalgate: {problems[0]}", file=sys.stderr)
+    return EXIT_CONFIG if isinstance(problems[0], ConfigError) else EXIT_FAILURE
 
 
 async def serve(checked: config.Config, open_radio: OpenRadio, *, simulated: bool) -> None:

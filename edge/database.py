@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlcipher3 import dbapi2 as sqlite
 
+from edge import durable
 from edge.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from edge.identity import Identity
 from edge.tables import SCHEMA, SCHEMA_VERSION
@@ -22,7 +23,6 @@ _CORRUPT = {11, 26}  # CORRUPT, NOTADB
 _UNAVAILABLE = {3, 5, 6, 7, 8, 10, 13, 14, 23}  # PERM BUSY LOCKED NOMEM READONLY IOERR FULL CANTOPEN AUTH
 
 _PRAGMAS = (
-    "auto_vacuum = INCREMENTAL",  # takes effect only before the first table
     "journal_mode = WAL",
     "synchronous = FULL",
     "wal_autocheckpoint = 1000",
@@ -54,14 +54,17 @@ class Database:
         self.path = path
         self.quarantined: Path | None = None
         _check_key(path, identity)
+        self._connection = _connect(path, identity)
         try:
-            self._connection = _open(path, identity)
-        except StoreCorrupt:
-            self.quarantined = _set_aside(path)
-            self._connection = _open(path, identity)
-        try:
+            try:
+                self._examine()
+            except StoreCorrupt:
+                # Before closing: SQLite would write to the file, and delete its log.
+                self.quarantined = _set_aside(path)
+                self.close()
+                self._connection = _connect(path, identity)
             self._prepare(simulated)
-        except (ConfigError, StoreCorrupt, StoreUnavailable):
+        except BaseException:
             self.close()
             raise
 
@@ -98,8 +101,19 @@ class Database:
         with typed_failures():
             return int(self._connection.execute(sql, values).rowcount)
 
+    def _examine(self) -> None:
+        """Look at every page in use, through the log: a checkpoint cut short by a power cut is no damage."""
+        ((finding,),) = self.read("PRAGMA quick_check(1)")
+        if finding != "ok":
+            raise StoreCorrupt(f"the database is damaged: {' '.join(finding.split())}")
+
     def _prepare(self, simulated: bool) -> None:
         ((version,),) = self.read("PRAGMA user_version")
+        if version == 0:
+            # On an existing database this would be a write, and without effect.
+            self.read("PRAGMA auto_vacuum = INCREMENTAL")
+        for pragma in _PRAGMAS:
+            self.read(f"PRAGMA {pragma}")
         if version == 0:
             self._create(simulated)
         elif version != SCHEMA_VERSION:
@@ -142,23 +156,12 @@ def _statements(script: str) -> Sequence[str]:
     return [statement for statement in script.split(";\n") if statement.strip()]
 
 
-def _open(path: Path, identity: Identity) -> sqlite.Connection:
+def _connect(path: Path, identity: Identity) -> sqlite.Connection:
     with typed_failures():
         connection = sqlite.connect(str(path), isolation_level=None)
-    try:
-        with typed_failures():
-            # Before the first access: SQLCipher prints a line to stderr for each page it cannot read.
-            connection.execute("PRAGMA cipher_log_level = NONE")
-            connection.execute(f"PRAGMA key = \"x'{identity.store_key.hex()}'\"")
-            for pragma in _PRAGMAS:
-                connection.execute(f"PRAGMA {pragma}")
-            # Through the WAL, unlike cipher_integrity_check, which takes a checkpoint cut short for damage.
-            findings = connection.execute("PRAGMA quick_check(1)").fetchall()
-        if findings != [("ok",)]:
-            raise StoreCorrupt("the database is damaged: " + " ".join(str(findings[0][0]).split()))
-    except (StoreCorrupt, StoreUnavailable):
-        connection.close()
-        raise
+        # SQLCipher would print a line to stderr for each page it cannot read.
+        connection.execute("PRAGMA cipher_log_level = NONE")
+        connection.execute(f"PRAGMA key = \"x'{identity.store_key.hex()}'\"")
     return connection
 
 
@@ -173,7 +176,7 @@ def _check_key(path: Path, identity: Identity) -> None:
                 remedy = f"restore the key it was made with, or move {path} away"
                 raise ConfigError(str(path), "was made with another key", remedy)
             return
-        noted.write_text(identity.key_check + "\n")
+        durable.write(noted, f"{identity.key_check}\n".encode(), 0o600)
         # SQLite gives its other files the mode of this one.
         path.touch(mode=0o600)
     except OSError as fault:

@@ -4,10 +4,9 @@ A strap stores nothing, so every packet counts: packets are kept whole, with the
 their last beat, and committed in chunks. A power cut costs at most the open chunk.
 """
 
+from array import array
 from collections import deque
 from dataclasses import dataclass
-
-import numpy as np
 
 from dsp.cardiac.rr import Timeline, place
 from edge.clock import NS_PER_S
@@ -79,9 +78,9 @@ class HeartSensor:
             first_boot_ns=arrivals[0],
             last_boot_ns=arrivals[-1],
             packets=len(payloads),
-            arrival_boot_ns=np.array(arrivals, dtype="<i8").tobytes(),
-            last_beat_boot_ns=np.array(beats, dtype="<i8").tobytes(),
-            lengths=np.array([len(p) for p in payloads], dtype="<u2").tobytes(),
+            arrival_boot_ns=array("q", arrivals).tobytes(),
+            last_beat_boot_ns=array("q", beats).tobytes(),
+            lengths=array("H", map(len, payloads)).tobytes(),
             payloads=b"".join(payloads),
         )
         with self._store.transaction():

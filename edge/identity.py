@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 from uuid import UUID, uuid5
 
+from edge import durable
 from edge.errors import ConfigError
 
 SECRET_BYTES = 32
@@ -73,20 +74,7 @@ def _read(key_file: Path) -> bytes:
 
 
 def _create(key_file: Path) -> bytes:
-    """Write a new secret so that a power cut leaves either a whole key or none."""
     secret = os.urandom(SECRET_BYTES)
     key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    torn = key_file.with_name(key_file.name + ".new")
-    torn.unlink(missing_ok=True)
-    descriptor = os.open(torn, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
-        file.flush()
-        os.fsync(descriptor)
-    torn.rename(key_file)
-    directory = os.open(key_file.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    durable.write(key_file, secret, 0o600)
     return secret

@@ -11,8 +11,6 @@ from itertools import pairwise
 from statistics import median
 from zoneinfo import ZoneInfo
 
-import numpy as np
-
 from dsp.arrays import as_f64
 from dsp.cardiac.hrv import heart_stats
 from dsp.glucose.ranges import glucose_stats
@@ -172,7 +170,7 @@ class Summaries:
         times = [utc_s for utc_s, _ in records]
         steps = [later - earlier for earlier, later in pairwise(times) if later > earlier]
         expected = (end_utc_s - start_utc_s) / median(steps) if steps else math.nan
-        readings = int(values.size - np.count_nonzero(np.isnan(values)))
+        readings = sum(record.glucose_mg_dl is not None for _, record in records)
         return {
             "date": day.isoformat(),
             **{name: number(value) for name, value in stats._asdict().items()},

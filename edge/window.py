@@ -1,8 +1,7 @@
 """A window of heart data, cut out of the stored chunks: RR intervals by the time of their beat."""
 
+import math
 from collections.abc import Iterable
-
-import numpy as np
 
 from dsp.arrays import F64, as_f64
 from edge.heart_sensor import NO_BEAT
@@ -26,7 +25,7 @@ def rr_window(chunks: Iterable[HeartChunk], from_boot_ns: int, to_boot_ns: int) 
     """
     rr_ms: list[float] = []
     follows: list[float] = []
-    previous_ns: float = -np.inf
+    previous_ns: float = -math.inf
     for chunk in chunks:
         for payload, last_beat_ns in packets(chunk):
             if last_beat_ns == NO_BEAT:
@@ -48,8 +47,8 @@ def rr_window(chunks: Iterable[HeartChunk], from_boot_ns: int, to_boot_ns: int) 
 def packets(chunk: HeartChunk) -> Iterable[tuple[bytes, int]]:
     """Each packet of a chunk: its bytes, and its last beat's time in ns since boot, or `NO_BEAT`."""
     end = 0
-    beats = np.frombuffer(chunk.last_beat_boot_ns, dtype="<i8").tolist()
-    lengths = np.frombuffer(chunk.lengths, dtype="<u2").tolist()
+    beats = memoryview(chunk.last_beat_boot_ns).cast("q")
+    lengths = memoryview(chunk.lengths).cast("H")
     for length, beat_ns in zip(lengths, beats, strict=True):
         start, end = end, end + length
         yield chunk.payloads[start:end], beat_ns

@@ -76,11 +76,6 @@ class Air(LocalLink):
         self._unreachable.add(key)
         return self.lose_link(address)
 
-    def is_connected(self, address: str) -> bool:
-        """Whether a device has a link that carries data."""
-        key = bytes(hci.Address(address))
-        return any(key in _addresses(link) and not link.silent for link in self._links)
-
     def fade_links_of(self, controller: SimController) -> None:
         self._fade([link for link in self._links if controller in (link.central, link.peripheral)])
 

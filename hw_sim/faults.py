@@ -9,7 +9,7 @@ Not here: faults inside a sensor (sensors), the loss itself (air).
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hw_sim.air import Air
@@ -24,21 +24,22 @@ class LinkFaults:
     down_s_mean: float
 
 
-async def drop_links(air: Air, addresses: Iterable[str], faults: LinkFaults, drops: Counter[str]) -> None:
+async def drop_links(air: Air, addresses: Sequence[str], faults: LinkFaults, drops: Counter[str]) -> None:
     """Move sensors out of reach and back until cancelled, then leave them in reach. Counts into `drops`."""
-    async with asyncio.TaskGroup() as sensors:
-        for address in addresses:
-            sensors.create_task(_come_and_go(air, address, faults, drops))
+    try:
+        async with asyncio.TaskGroup() as sensors:
+            for address in addresses:
+                sensors.create_task(_come_and_go(air, address, faults, drops))
+    finally:
+        for address in addresses:  # here and not in the tasks, which a group cancels in no particular order
+            air.set_reachable(address, True)
 
 
 async def _come_and_go(air: Air, address: str, faults: LinkFaults, drops: Counter[str]) -> None:
     times = random.Random(f"{faults.seed} {address}")
-    try:
-        while True:
-            await asyncio.sleep(times.expovariate(1 / faults.up_s_mean))
-            air.set_reachable(address, False)
-            drops[address] += 1
-            await asyncio.sleep(times.expovariate(1 / faults.down_s_mean))
-            air.set_reachable(address, True)
-    finally:
+    while True:
+        await asyncio.sleep(times.expovariate(1 / faults.up_s_mean))
+        air.set_reachable(address, False)
+        drops[address] += 1
+        await asyncio.sleep(times.expovariate(1 / faults.down_s_mean))
         air.set_reachable(address, True)

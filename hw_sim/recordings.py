@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _DAY_S = 86_400.0
-_RR_MS_MAX = 63_999.0  # a Heart Rate Measurement carries RR as uint16 in 1/1024 s
+_RR_MS_MIN, _RR_MS_MAX = 1.0, 63_999.0  # a Heart Rate Measurement carries RR as uint16 in 1/1024 s
 
 
 class RecordingError(Exception):
@@ -43,8 +43,8 @@ def load_rr(path: Path) -> NDArray[np.float64]:
     """RR intervals in ms, in beat order, from the column `rr_ms` of a CSV or CSV.gz file."""
     [texts] = _columns(path, "rr_ms")
     rr_ms = np.array([_number(path, line, text) for line, text in enumerate(texts, 2)])
-    if not np.all((rr_ms > 0) & (rr_ms <= _RR_MS_MAX)):
-        raise RecordingError(path, f"an RR interval is not within 0..{_RR_MS_MAX:.0f} ms")
+    if not np.all((rr_ms >= _RR_MS_MIN) & (rr_ms <= _RR_MS_MAX)):
+        raise RecordingError(path, f"an RR interval is not within {_RR_MS_MIN:.0f}..{_RR_MS_MAX:.0f} ms")
     return rr_ms
 
 

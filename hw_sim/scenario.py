@@ -2,7 +2,8 @@
 
 Everything begins at `begin_s` of the loop's time, midnight for whoever wears the sensors, and ends
 `duration_s` later; a recording that is shorter begins again. With `cgm_history_s` the glucose sensors were put
-on that much earlier, so that they come with their storage filled.
+on that much earlier, so that they come with their storage filled; `glucose_pace` plays glucose that many times
+as fast.
 
 Must not be here: link faults, and anything about the gateway.
 """
@@ -45,6 +46,7 @@ class Home:
         glucose_recording: Path | None = None,
         cgm_session_age_s: float = 3600.0,
         cgm_history_s: float = 0.0,
+        glucose_pace: float = 1.0,
         cgm_passkey: int | None = None,
     ) -> None:
         """Raises RecordingError if a recording cannot be used."""
@@ -64,7 +66,7 @@ class Home:
                     CgmSensor(
                         air,
                         spec.address,
-                        _readings_within(glucose, cgm_history_s + duration_s),
+                        _readings_within(glucose, glucose_pace, cgm_history_s + duration_s),
                         begin_s=begin_s - cgm_history_s,
                         session_age_s=cgm_session_age_s,
                         passkey=cgm_passkey,
@@ -89,7 +91,8 @@ def _beats_within(beats: Iterator[float], duration_s: float) -> Iterator[float]:
 
 
 def _readings_within(
-    readings: Iterator[tuple[float, float]], duration_s: float
+    readings: Iterator[tuple[float, float]], pace: float, duration_s: float
 ) -> Iterator[tuple[float, float]]:
     """The readings before the duration is over: a day has its midnight at the beginning, not at the end."""
-    return takewhile(lambda reading: reading[0] < duration_s, readings)
+    paced = ((t_s / pace, glucose_mg_dl) for t_s, glucose_mg_dl in readings)
+    return takewhile(lambda reading: reading[0] < duration_s, paced)

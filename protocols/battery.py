@@ -2,7 +2,7 @@
 
 Contract: a level is a whole percentage. The newer Battery Level Status (2BED) is not here.
 
-Source: Battery Service 1.0.
+Source: Battery Service.
 """
 
 from construct import Int8ul

@@ -2,7 +2,7 @@
 
 Contract: what the maker wrote, without padding. System ID and PnP ID are structures and not here.
 
-Source: Device Information Service 1.1.
+Source: Device Information Service.
 """
 
 from protocols import schema

@@ -4,7 +4,7 @@ Contract: readings are what was sent, in the units of the wire; a beat series ha
 sequence number, and rebuilding one from arrival times is not done here. A malformed packet is an error as a
 whole.
 
-Source: Heart Rate Service 1.0; GATT Specification Supplement, Heart Rate Measurement.
+Source: Heart Rate Service; GATT Specification Supplement, Heart Rate Measurement.
 """
 
 from dataclasses import dataclass

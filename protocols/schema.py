@@ -35,7 +35,7 @@ from construct import (
 from protocols.errors import DecodeError
 
 ATT_VALUE_OCTETS_MAX: Final = 512
-"""No attribute value is longer (Bluetooth Core, Vol 3 Part F); bounds every loop over received octets."""
+"""No attribute value is longer (Bluetooth Core Specification); bounds every loop over received octets."""
 
 
 def decode(characteristic: str, layout: Construct, payload: bytes) -> Any:

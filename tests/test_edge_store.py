@@ -308,14 +308,22 @@ def test_file_held_by_another_is_typed(tmp_path: Path) -> None:
 
 def test_transactions_are_all_or_nothing(tmp_path: Path) -> None:
     store = open_store(minimal_config(tmp_path))
-    with pytest.raises(KeyError), store.transaction():
-        store.set_cursor("stream", 1)
-        raise KeyError
-    assert store.cursor("stream") is None
-    with pytest.raises(AssertionError, match="do not nest"), store.transaction():
-        store.set_cursor("stream", 2)
+
+    def fail() -> None:
         with store.transaction():
-            pass
+            store.set_cursor("stream", 1)
+            raise KeyError
+
+    def nest() -> None:
+        with store.transaction():
+            store.set_cursor("stream", 2)
+            with store.transaction():
+                pass
+
+    with pytest.raises(KeyError):
+        fail()
+    with pytest.raises(AssertionError, match="do not nest"):
+        nest()
     assert store.cursor("stream") is None
     with pytest.raises(AssertionError, match="needs a transaction"):
         store.set_cursor("stream", 3)

@@ -147,6 +147,7 @@ async def test_link_loss_is_seen_by_both_ends_and_aborts_what_is_pending() -> No
     assert client.is_connected  # nobody can know yet
     for result in await asyncio.gather(*pending, return_exceptions=True):
         assert isinstance(result, BleakError)
+    assert now() == pytest.approx(lost_at + SUPERVISION_TIMEOUT_S)
     assert not client.is_connected
     await asyncio.sleep(10)
     assert calls == [pytest.approx(lost_at + SUPERVISION_TIMEOUT_S)]
@@ -308,6 +309,20 @@ async def test_an_unanswered_request_ends_after_30_s_and_answers_do_not_get_mixe
         with pytest.raises(BleakGATTProtocolError) as unanswered:
             await client.read_gatt_char(SILENT)
         assert unanswered.value.code == 0x0E
+
+
+@in_virtual_time
+async def test_a_reset_of_the_gateways_adapter_loses_its_links_and_starts_clean() -> None:
+    _, sensor, central = await room()
+    await client_of(central).connect()
+    started = now()
+    await central.device.power_off()
+    await central.device.power_on()
+    await asyncio.sleep(1)
+    assert sensor.disconnect_reasons == [(pytest.approx(started + SUPERVISION_TIMEOUT_S), LINK_LOST)]
+    client = client_of(central)
+    await client.connect()
+    assert await client.read_gatt_char(VALUE) == b"value"
 
 
 @in_virtual_time

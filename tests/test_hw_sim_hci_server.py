@@ -1,10 +1,10 @@
 import asyncio
-import logging
 import random
 from pathlib import Path
 
 import pytest
 from bleak import BleakClient
+from bumble import hci
 from bumble_peripheral import NOTIFIED, SECRET, VALUE, Peripheral, in_virtual_time
 
 from hw_sim.air import Air
@@ -85,8 +85,7 @@ async def test_a_client_killed_while_scanning_and_connecting_leaves_nothing_behi
 
 @pytest.mark.parametrize("seed", range(5))
 @in_virtual_time
-async def test_garbage_does_not_bring_the_world_down(seed: int) -> None:
-    logging.getLogger("bumble").setLevel(logging.CRITICAL)
+async def test_garbage_does_not_bring_the_world_down(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     server, port, _ = await room()
     garbage = random.Random(seed)
     async with server:
@@ -97,9 +96,24 @@ async def test_garbage_does_not_bring_the_world_down(seed: int) -> None:
             await asyncio.sleep(0.01)
             writer.close()
             await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        assert [record for record in caplog.records if record.name == "asyncio"] == []
         central = await open_remote_central(HOST, port, bonds=None)
         async with BleakClient(SENSOR, backend=central.client_backend) as client:
             assert await client.read_gatt_char(VALUE) == b"value"
+        await central.close()
+
+
+@in_virtual_time
+async def test_a_cancelled_command_does_not_leave_its_answer_to_the_next() -> None:
+    server, port, _ = await room()
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=None)
+        send = central.device.host.send_sync_command
+        command = asyncio.ensure_future(send(hci.HCI_LE_Read_Buffer_Size_Command()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        command.cancel()
+        assert isinstance(await send(hci.HCI_LE_Rand_Command()), hci.HCI_LE_Rand_ReturnParameters)
         await central.close()
 
 

@@ -105,6 +105,15 @@ def test_glucose_of_a_person_with_diabetes(days):
         assert blood.min() > 30
 
 
+def test_the_basal_infusion_holds_glucose_until_the_first_meal():
+    """Insulin sensitivity wanders on its own, so glucose moves, but slowly; a meal moves it at once."""
+    body = GlucoseBody(3)
+    list(itertools.islice(body, 288))
+    night, day = np.array(body.blood_mg_dl[:60]), np.array(body.blood_mg_dl[72:])
+    assert np.abs(np.diff(night)).max() < 3
+    assert np.abs(np.diff(day)).max() > 5
+
+
 def test_interstitial_glucose_lags_behind_blood(days):
     blood, interstitial = np.array(days[1].blood_mg_dl), np.array(days[1].interstitial_mg_dl)
     error = [np.mean((interstitial[lag:] - blood[: len(blood) - lag]) ** 2) for lag in range(5)]

@@ -50,7 +50,7 @@ def listen(seconds, **options):
 
 
 def test_recordings_arrive_as_they_are():
-    hours = 2
+    hours = 1
     home, ticks, records = listen(
         hours * 3600 + 60, duration_s=hours * 3600.0, rr_recording=RR, glucose_recording=GLUCOSE
     )

@@ -51,6 +51,14 @@ def test_every_number_is_encoded_exactly():
             assert decode_sfloat(encode_sfloat(value)) == value
 
 
+# The first are the numbers whose plain word is a special: 2046.0 must not be sent as infinity.
+@pytest.mark.parametrize("value", [2046.0, 2047.0, -2046.0, -2047.0, -2048.0, 2049.0, 1e-9, 2047e7, -2048e7])
+def test_the_edges_are_encoded_to_the_closest_of_all_words(value):
+    sent = decode_sfloat(encode_sfloat(value))
+    assert isinstance(sent, float)
+    assert abs(sent - value) == np.abs(FINITE - value).min()
+
+
 @BOUNDED
 @given(st.floats(min_value=-2048e7, max_value=2047e7))
 def test_encodes_to_the_closest_of_all_words(value):

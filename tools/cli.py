@@ -33,7 +33,9 @@ Glucose = Annotated[
     typer.Option("--glucose", metavar="CSV", help="Readings of the CGM (columns time, glucose_mg_dl)."),
 ]
 Bodies = Annotated[bool, typer.Option("--bodies", help="Simulated bodies instead of recordings.")]
-Listen = Annotated[str, typer.Option(metavar="HOST:PORT", help="Where gateways reach it; port 0 picks a free one.")]
+Listen = Annotated[
+    str, typer.Option(metavar="HOST:PORT", help="Where gateways reach it; port 0 picks a free one.")
+]
 
 
 @app.command(epilog="Example: vitalgate run --config /etc/vitalgate/gateway.toml")
@@ -58,18 +60,22 @@ def run(
         if world is not None:
             open_radio = simulation.world_radio(*endpoint("--world", world))
         else:
-            open_radio = simulation.own_radio(simulation.Worn.default(), seed)
+            open_radio = simulation.own_radio(simulation.Worn.chosen(None, None), seed)
     raise typer.Exit(daemon.main(config, open_radio, simulated=True))
 
 
-@app.command(epilog="Example: vitalgate simulate --config gateway.toml --listen 127.0.0.1:6402 --history-hours 24")
+@app.command(
+    epilog="Example: vitalgate simulate --config gateway.toml --listen 127.0.0.1:6402 --history-hours 24"
+)
 def simulate(
     config: ConfigFile,
     listen: Listen = "127.0.0.1:6402",
     history_hours: Annotated[
         float, typer.Option(min=0.0, help="How long the CGM has been worn, and storing, already.")
     ] = 0.0,
-    cgm_interval_min: Annotated[int, typer.Option(min=1, max=60, help="Minutes from reading to reading.")] = 5,
+    glucose_pace: Annotated[
+        float, typer.Option(min=0.1, max=60.0, help="Play glucose this many times as fast; 5 = each minute.")
+    ] = 1.0,
     seed: Seed = 0,
     heart: Heart = None,
     glucose: Glucose = None,
@@ -91,20 +97,24 @@ def simulate(
                 port,
                 seed=seed,
                 history_s=history_hours * 3600.0,
-                interval_min=cgm_interval_min,
+                glucose_pace=glucose_pace,
             )
         )
 
 
 @app.command(epilog="Example: vitalgate demo --hours 24 --out demo")
 def demo(
-    hours: Annotated[float, typer.Option(min=0.1, max=24 * 60, help="Simulated hours, from midnight.")] = 24.0,
+    hours: Annotated[
+        float, typer.Option(min=0.1, max=24 * 60, help="Simulated hours, from midnight.")
+    ] = 24.0,
     speed: Annotated[float, typer.Option(min=0.0, help="Times real time; 0 = as fast as it goes.")] = 0.0,
     seed: Seed = 1,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where everything goes; a new directory if left out.")
     ] = None,
-    drops_per_hour: Annotated[float, typer.Option(min=0.0, help="How often a sensor goes out of reach.")] = 0.0,
+    drops_per_hour: Annotated[
+        float, typer.Option(min=0.0, help="How often a sensor goes out of reach.")
+    ] = 0.0,
     heart: Heart = None,
     glucose: Glucose = None,
     bodies: Bodies = False,
@@ -144,7 +154,9 @@ def simulation_extra() -> Any:
         from tools import simulation
     except ModuleNotFoundError as error:
         what = f"simulated sensors need the package {error.name}"
-        raise ConfigError("installation", what, "install vitalgate with its extra: pip install 'vitalgate[sim]'") from error
+        raise ConfigError(
+            "installation", what, "install vitalgate with its extra: pip install 'vitalgate[sim]'"
+        ) from error
     return simulation
 
 

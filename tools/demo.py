@@ -10,7 +10,6 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,7 +124,9 @@ class Result:
 
 
 def described(summary: Summary) -> dict[str, Any]:
-    start, end = (datetime.fromtimestamp(s, UTC).isoformat() for s in (summary.start_utc_s, summary.end_utc_s))
+    start, end = (
+        datetime.fromtimestamp(s, UTC).isoformat() for s in (summary.start_utc_s, summary.end_utc_s)
+    )
     return {"start": start, "end": end, "status": summary.status, "revision": summary.rev, **summary.body}
 
 
@@ -178,7 +179,11 @@ async def _play(options: Options, out: Path, watch: Callable[[float, Gateway], N
         tasks.append(asyncio.ensure_future(drop_links(air, addresses, faults, Counter())))
     try:
         for since_midnight_s in _minutes(duration_s):
-            await asyncio.wait(tasks, timeout=midnight_s + since_midnight_s - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                tasks,
+                timeout=midnight_s + since_midnight_s - loop.time(),
+                return_when=asyncio.FIRST_COMPLETED,
+            )
             _raise_if_ended(tasks[0])
             watch(since_midnight_s, gateway)
             if since_midnight_s > duration_s and _is_settled(gateway, MIDNIGHT.timestamp() + duration_s):

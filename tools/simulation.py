@@ -1,15 +1,13 @@
 """Joins a gateway with a simulated home: in its own process, or one that runs as a process of its own."""
 
 import asyncio
-import contextlib
+import math
 import signal
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bumble.core import BaseBumbleError
-
-from edge.config import Config
+from edge.config import Config, load
+from edge.daemon import OpenRadio
 from edge.errors import ConfigError
 from edge.radio import Radio
 from hw_sim.air import Air
@@ -19,6 +17,7 @@ from hw_sim.recordings import RecordingError
 from hw_sim.scenario import Home, SensorSpec
 
 # Real recordings lie beside the tests; an installed gateway has none, and its simulated people are models.
+OWN = ("afdb_08219_rr.csv.gz", "azt1d_09_glucose.csv.gz")
 RECORDINGS = Path(__file__).resolve().parent.parent / "tests" / "recordings"
 
 
@@ -30,13 +29,22 @@ class Worn:
     glucose_recording: Path | None
 
     @classmethod
-    def default(cls) -> "Worn":
-        found = [RECORDINGS / name for name in ("afdb_08219_rr.csv.gz", "azt1d_09_glucose.csv.gz")]
-        return cls(*(path if path.exists() else None for path in found))
+    def chosen(cls, rr: Path | None, glucose: Path | None, *, bodies: bool = False) -> "Worn":
+        """The recordings named; for those that are not, the ones that come along, or bodies."""
+        ours = [None if bodies or not path.exists() else path for path in (RECORDINGS / name for name in OWN)]
+        return cls(rr or ours[0], glucose or ours[1])
 
 
 def build_home(
-    air: Air, config: Config, worn: Worn, *, begin_s: float, duration_s: float, seed: int, history_s: float = 0.0
+    air: Air,
+    config: Config,
+    worn: Worn,
+    *,
+    begin_s: float,
+    duration_s: float,
+    seed: int,
+    history_s: float = 0.0,
+    glucose_pace: float = 1.0,
 ) -> Home:
     """A home with one sensor for each that the configuration names."""
     try:
@@ -49,6 +57,7 @@ def build_home(
             rr_recording=worn.rr_recording,
             glucose_recording=worn.glucose_recording,
             cgm_history_s=history_s,
+            glucose_pace=glucose_pace,
             cgm_passkey=next((s.passkey for s in config.sensors if s.kind == "cgm"), None),
         )
     except RecordingError as error:
@@ -65,43 +74,60 @@ def passkeys(config: Config) -> PasskeyProvider:
     return {sensor.address: sensor.passkey for sensor in config.sensors}.get
 
 
-async def radio_in_process(config: Config, worn: Worn, seed: int, duration_s: float) -> tuple[Radio, Home]:
+def own_radio(worn: Worn, seed: int) -> OpenRadio:
     """A home that lives and dies with the gateway, in real time."""
-    air = Air()
-    begin_s = asyncio.get_running_loop().time()
-    home = build_home(air, config, worn, begin_s=begin_s, duration_s=duration_s, seed=seed)
-    await home.start()
-    return radio(await open_central(air, bonds=None, passkey=passkeys(config))), home
+
+    async def open_radio(config: Config) -> Radio:
+        air = Air()
+        begin_s = asyncio.get_running_loop().time()
+        home = build_home(air, config, worn, begin_s=begin_s, duration_s=math.inf, seed=seed)
+        await home.start()
+        return radio(await open_central(air, bonds=None, passkey=passkeys(config)))
+
+    return open_radio
 
 
-async def radio_of_world(config: Config, host: str, port: int) -> Radio:
+def world_radio(host: str, port: int) -> OpenRadio:
     """A home that runs as a process of its own, reached by HCI over TCP; bonds are kept as an OS keeps them."""
-    bonds = config.gateway.state_dir / "simulated-bonds.json"
-    try:
-        return radio(await open_remote_central(host, port, bonds=bonds, passkey=passkeys(config)))
-    except (OSError, BaseBumbleError) as error:
-        what = f"no simulated home answers on {host}:{port} ({error})"
-        raise ConfigError("--world", what, "start one with `vitalgate simulate`") from error
+
+    async def open_radio(config: Config) -> Radio:
+        bonds = config.gateway.state_dir / "simulated-bonds.json"
+        try:
+            return radio(await open_remote_central(host, port, bonds=bonds, passkey=passkeys(config)))
+        except OSError as error:
+            what = f"no simulated home answers on {host}:{port} ({error})"
+            raise ConfigError("--world", what, "start one with `vitalgate simulate`") from error
+
+    return open_radio
 
 
-@contextlib.asynccontextmanager
-async def world(config: Config, worn: Worn, host: str, port: int, *, seed: int, history_s: float, duration_s: float) -> AsyncIterator[tuple[Home, int]]:
-    """A home served by HCI over TCP; the port it listens on."""
+async def serve_world(
+    config_file: Path, worn: Worn, host: str, port: int, *, seed: int, history_s: float, glucose_pace: float
+) -> None:
+    """Serve a home by HCI over TCP until SIGINT or SIGTERM; one line on stdout says where."""
+    config = load(config_file)
     air = Air()
-    begin_s = asyncio.get_running_loop().time()
-    home = build_home(air, config, worn, begin_s=begin_s, duration_s=duration_s, seed=seed, history_s=history_s)
+    home = build_home(
+        air,
+        config,
+        worn,
+        begin_s=asyncio.get_running_loop().time(),
+        duration_s=math.inf,
+        seed=seed,
+        history_s=history_s,
+        glucose_pace=glucose_pace,
+    )
     await home.start()
-    server = await serve(air, host, port)
     try:
-        yield home, server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await home.stop()
-
-
-async def until_signal() -> None:
-    """Wait for SIGINT or SIGTERM."""
+        server = await serve(air, host, port)
+    except OSError as error:
+        raise ConfigError(
+            "--listen", f"{host}:{port}: {error.strerror}", "name a free port of this machine"
+        ) from error
+    print("listening on {}:{}".format(*server.sockets[0].getsockname()[:2]), flush=True)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
     await ended.wait()
+    server.close()
+    await home.stop()

@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from edge import config, identity, status
-from edge.app import lock
 from edge.clock import SystemClock
 from edge.errors import ConfigError, StoreUnavailable
+from edge.lock import lock
 from edge.outbox import Outbox
 from edge.store import Store
 
@@ -42,7 +42,7 @@ def document(config_file: Path) -> dict[str, Any]:
 
 def stopped(checked: config.Config) -> dict[str, Any]:
     secret = identity.load(checked.key_file, checked.database)
-    store = Store(checked.database, secret, simulated=Store.is_simulated(checked.database, secret))
+    store = Store(checked.database, secret, simulated=None)
     try:
         return {"running": False, **status.stored(checked, store, Outbox(store, SystemClock()))}
     finally:
@@ -53,11 +53,17 @@ def show(answer: dict[str, Any], console: Console | None = None) -> None:
     """The document as a person reads it."""
     console = console or Console()
     state = "running" if answer["running"] else "stopped"
-    console.print(f"[bold]{answer['gateway']}[/] {state}" + (" [yellow]simulated[/]" if answer.get("simulated") else ""))
+    console.print(
+        f"[bold]{answer['gateway']}[/] {state}" + (" [yellow]simulated[/]" if answer.get("simulated") else "")
+    )
     if answer["running"]:
         table = Table("sensor", "state", "newest", "age", "battery", "connects", "undecodable", "last error")
         for sensor in answer["sensors"]:
-            newest = sensor.get("heart_rate_bpm") if sensor["kind"] == "heart_rate" else sensor.get("glucose_mg_dl")
+            newest = (
+                sensor.get("heart_rate_bpm")
+                if sensor["kind"] == "heart_rate"
+                else sensor.get("glucose_mg_dl")
+            )
             unit = "bpm" if sensor["kind"] == "heart_rate" else "mg/dL"
             table.add_row(
                 sensor["id"],
@@ -73,7 +79,9 @@ def show(answer: dict[str, Any], console: Console | None = None) -> None:
         upstream = answer["upstream"]
         console.print(f"upstream: {upstream['batches']} batches sent; {upstream['last_error'] or 'no error'}")
     outbox = answer["outbox"]
-    console.print("outbox: " + ", ".join(f"{outbox[k]} {k}" for k in ("pending", "inflight", "acked", "parked")))
+    console.print(
+        "outbox: " + ", ".join(f"{outbox[k]} {k}" for k in ("pending", "inflight", "acked", "parked"))
+    )
     for kind, summary in answer["summaries"].items():
         console.print(f"{kind}: {summary['count']} summaries")
     for alert in answer["alerts"]:

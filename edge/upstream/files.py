@@ -4,12 +4,10 @@ Contract: a file is whole or absent, a power cut included, and the same name is 
 looks into a batch.
 """
 
-import os
 from pathlib import Path
 
+from edge import durable
 from edge.errors import UpstreamUnavailable
-
-_TORN = ".json.part"
 
 
 class FileUpstream:
@@ -27,7 +25,7 @@ class FileUpstream:
         """
         try:
             self._sweep()
-            self._write(name, body)
+            durable.write(self.directory / f"{name}.json", body, 0o640)
         except OSError as fault:
             reason = fault.strerror or str(fault)
             raise UpstreamUnavailable(f"cannot write to {self.directory}: {reason}") from fault
@@ -37,24 +35,6 @@ class FileUpstream:
         if self._swept:
             return
         self.directory.mkdir(mode=0o750, parents=True, exist_ok=True)
-        for torn in self.directory.glob(f".*{_TORN}"):
+        for torn in self.directory.glob(f".*{durable.TORN_SUFFIX}"):
             torn.unlink()
         self._swept = True
-
-    def _write(self, name: str, body: bytes) -> None:
-        torn = self.directory / f".{name}{_TORN}"
-        try:
-            descriptor = os.open(torn, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(body)
-                file.flush()
-                os.fsync(descriptor)
-            torn.rename(self.directory / f"{name}.json")
-        except OSError:
-            torn.unlink(missing_ok=True)
-            raise
-        directory = os.open(self.directory, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)

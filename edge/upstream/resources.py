@@ -44,6 +44,7 @@ _PERCENT = ("%", "%")
 _MG_DL = ("mg/dl", "mg/dL")
 _DAYS = ("days", "d")
 _COUNT = ("beats", "{beats}")
+_WHOLE = (_DAYS, _COUNT)
 
 _RANGES = (
     ("104642-4", "very_low_pct"),
@@ -236,7 +237,7 @@ def _component(system: str, code: str, value: float | None, unit: tuple[str, str
 def _value(value: float | None, unit: tuple[str, str]) -> Mapping[str, Any]:
     if value is None or not math.isfinite(value):
         return {"dataAbsentReason": _concept(f"{TERMINOLOGY}/data-absent-reason", "unknown")}
-    exact = value if isinstance(value, int) else Decimal(f"{value:.{DECIMALS}f}")
+    exact = round(value) if unit in _WHOLE else Decimal(f"{value:.{DECIMALS}f}")
     return {"valueQuantity": {"value": exact, "unit": unit[0], "system": UCUM, "code": unit[1]}}
 
 

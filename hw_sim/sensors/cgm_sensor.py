@@ -65,7 +65,8 @@ class CgmSensor(Peripheral):
         self._crc = crc
         self.session = CgmSession(begin_s - session_age_s, capacity)
         self.taken = self.sessions_started = 0
-        self._tasks: dict[Characteristic[bytes], asyncio.Task[None]] = {}
+        self._busy: set[Characteristic[bytes]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._abort = False
         self._unsent: list[CgmMeasurement] = []
         self._notified_min = 0
@@ -128,7 +129,7 @@ class CgmSensor(Peripheral):
         links = self.subscribed(self._measurement)
         if links:
             self._notified_min = record.time_offset_min
-        if self._racp in self._tasks:
+        if self._racp in self._busy:
             self._unsent += [record] if links else []
             return
         for link in links:
@@ -156,7 +157,7 @@ class CgmSensor(Peripheral):
             raise ATT_Error(ERROR_INVALID_CRC if self._crc else ERROR_INVALID_LENGTH) from error
         try:
             self.session.synchronise(client_time, self._now_s())
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise ATT_Error(ERROR_OUT_OF_RANGE) from error
 
     def _check_crc(self, payload: bytes, octets: int) -> None:
@@ -172,7 +173,7 @@ class CgmSensor(Peripheral):
             raise ATT_Error(ERROR_INVALID_LENGTH) from error
         reports = request.op == racp.OpCode.REPORT
         self._check_subscribed(link, self._racp, *([self._measurement] if reports else []))
-        if request == _ABORT and self._racp in self._tasks and not self._abort:
+        if request == _ABORT and self._racp in self._busy and not self._abort:
             self._abort = True
             return
         self._begin(self._racp, self._access(link, request))
@@ -192,33 +193,32 @@ class CgmSensor(Peripheral):
 
     def _begin(self, control_point: Characteristic[bytes], procedure: Coroutine[Any, Any, None]) -> None:
         """One procedure of a control point at a time; it ends with its link."""
-        if control_point in self._tasks:
+        if control_point in self._busy:
             procedure.close()
             raise ATT_Error(ERROR_PROCEDURE_IN_PROGRESS)
+        self._busy.add(control_point)
+        self._abort = False
         task = asyncio.create_task(procedure)
-        self._tasks[control_point] = task
-        task.add_done_callback(lambda _: self._tasks.pop(control_point))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _on_disconnection(self, _: Connection) -> None:
-        for task in self._tasks.values():
+        for task in self._tasks:
             task.cancel()
+        self._busy.clear()
+        self._unsent.clear()
 
     async def _access(self, link: Connection, request: racp.Request) -> None:
-        self._abort = False
-        try:
-            response = await self._answer(link, request)
-            if response is not None:
-                await self.indicate(link, self._racp, racp.encode_response(response))
-            if self._abort:
-                success = racp.ResponseCode(racp.OpCode.ABORT, racp.Code.SUCCESS)
-                await self.indicate(link, self._racp, racp.encode_response(success))
+        response = await self._answer(link, request)
+        # A client may ask again as soon as it has the response.
+        self._busy.discard(self._racp)
+        await self.indicate(link, self._racp, racp.encode_response(response))
+        if self._racp not in self._busy:
             for record in self._unsent:
                 self._notify_record(link, record)
-        finally:
-            self._unsent = []
+            self._unsent.clear()
 
-    async def _answer(self, link: Connection, request: racp.Request) -> racp.Response | None:
-        """The response that ends a procedure; None when it was aborted."""
+    async def _answer(self, link: Connection, request: racp.Request) -> racp.Response:
         match request.op:
             case racp.OpCode.ABORT:
                 code = racp.Code.SUCCESS if request == _ABORT else racp.Code.INVALID_OPERATOR
@@ -233,12 +233,12 @@ class CgmSensor(Peripheral):
             return racp.NumberResponse(len(chosen))
         return await self._report(link, chosen)
 
-    async def _report(self, link: Connection, records: list[CgmMeasurement]) -> racp.ResponseCode | None:
+    async def _report(self, link: Connection, records: list[CgmMeasurement]) -> racp.ResponseCode:
         for record in records:
-            if self._abort:
-                return None
             self._notify_record(link, record)
             await asyncio.sleep(_RECORD_PERIOD_S)
+            if self._abort:
+                return racp.ResponseCode(racp.OpCode.ABORT, racp.Code.SUCCESS)
         code = racp.Code.SUCCESS if records else racp.Code.NO_RECORDS
         return racp.ResponseCode(racp.OpCode.REPORT, code)
 
@@ -248,6 +248,7 @@ class CgmSensor(Peripheral):
             response = cgm_control.IntervalResponse(self._communication_interval_min)
         else:
             response = cgm_control.ResponseCode(request.op, self._perform(request))
+        self._busy.discard(self._socp)
         await self.indicate(link, self._socp, cgm_control.encode_response(response, crc=self._crc))
 
     def _perform(self, request: cgm_control.Request) -> cgm_control.Code:
@@ -258,6 +259,7 @@ class CgmSensor(Peripheral):
                 return cgm_control.Code.INVALID_OPERAND
             case int(op), () if op == START_SESSION:
                 self.sessions_started += 1
+                self._notified_min = 0
                 self.session.begin(self._now_s())
             case _:
                 return cgm_control.Code.OP_CODE_UNSUPPORTED

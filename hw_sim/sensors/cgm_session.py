@@ -70,6 +70,7 @@ class CgmSession:
 
         Raises:
             ValueError: no such time exists.
+            OverflowError: the start would lie before all years.
         """
         t = client_time
         local = datetime(t.year, t.month, t.day, t.hours, t.minutes, t.seconds)  # noqa: DTZ001 - its zone is kept beside it

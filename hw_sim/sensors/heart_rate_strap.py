@@ -58,9 +58,8 @@ class HeartRateStrap(Peripheral):
         loop = asyncio.get_running_loop()
         due_s = loop.time()
         while True:
-            due_s = max(
-                due_s + _PACKET_PERIOD_S, loop.time()
-            )  # what a stalled process missed is not made up for
+            # What a stalled process has missed is not made up for.
+            due_s = max(due_s + _PACKET_PERIOD_S, loop.time())
             await asyncio.sleep(due_s - loop.time())
             self._send(due_s - self._begin_s)
 

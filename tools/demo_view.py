@@ -1,0 +1,154 @@
+"""The demo as a person sees it: a live view while it runs, a table of what came of it at the end."""
+
+import logging
+import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from edge.app import Gateway
+from edge.store import Summary
+from tools.demo import HOUR_S, Options, Result, play, prepare
+
+RANGES = (
+    ("very_low_pct", "< 54"),
+    ("low_pct", "54-69"),
+    ("in_range_pct", "70-180"),
+    ("high_pct", "181-250"),
+    ("very_high_pct", "> 250"),
+)
+
+
+def watched(options: Options, *, quiet: bool) -> Result:
+    """Run the demo with a live view on stderr; quiet, or without a terminal, without one."""
+    out = prepare(options.out)
+    console = Console(stderr=True)
+    logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    if quiet and not console.is_terminal:
+        return play(options, out, lambda _since_s, _gateway: None)
+    if not console.is_terminal:
+        return play(options, out, _lines(options, console))
+    progress = Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    bar = progress.add_task("simulated day", total=options.hours * HOUR_S)
+    with Live(progress, console=console, refresh_per_second=8, transient=True) as live:
+
+        def watch(since_midnight_s: float, gateway: Gateway) -> None:
+            progress.update(bar, completed=since_midnight_s, description=clock_time(since_midnight_s))
+            live.update(Group(progress, _home(gateway)))
+
+        return play(options, out, watch)
+
+
+def _lines(options: Options, console: Console) -> Any:
+    """Progress for a log: a line per simulated hour."""
+
+    def watch(since_midnight_s: float, gateway: Gateway) -> None:
+        if since_midnight_s % HOUR_S == 0 and since_midnight_s <= options.hours * HOUR_S:
+            sent = gateway.outbox.counts().acked
+            console.print(f"{clock_time(since_midnight_s)} simulated, {sent} items upstream", highlight=False)
+
+    return watch
+
+
+def clock_time(since_midnight_s: float) -> str:
+    day, rest_s = divmod(int(since_midnight_s), 24 * HOUR_S)
+    return f"day {day + 1} {rest_s // HOUR_S:02d}:{rest_s % HOUR_S // 60:02d}"
+
+
+def _home(gateway: Gateway) -> RenderableType:
+    document = gateway.status()
+    table = Table("sensor", "state", "now", "age", "battery", "received", "lost links")
+    for sensor in document["sensors"]:
+        is_strap = sensor["kind"] == "heart_rate"
+        value = sensor["heart_rate_bpm"] if is_strap else sensor["glucose_mg_dl"]
+        table.add_row(
+            sensor["id"],
+            sensor["phase"],
+            "-" if value is None else f"{value:.0f} {'bpm' if is_strap else 'mg/dL'}",
+            "-" if sensor["age_s"] is None else f"{sensor['age_s']:.0f} s",
+            "-" if sensor["battery_pct"] is None else f"{sensor['battery_pct']} %",
+            f"{sensor['packets']} packets" if is_strap else f"{sensor['records']} readings",
+            str(sensor["losses"]),
+        )
+    outbox = document["outbox"]
+    alerts = ", ".join(f"{alert['kind']} ({alert['value']:g})" for alert in document["alerts"]) or "none"
+    return Group(table, f"upstream: {outbox['acked']} sent, {outbox['pending']} waiting   alerts: {alerts}")
+
+
+def report(result: Result) -> None:
+    """The tables at the end, on stdout."""
+    console = Console()
+    console.print(_heart_table(result.heart))
+    days = [(summary.body["date"], summary.body) for summary in result.glucose]
+    if result.glucose_so_far:
+        days.append((f"{result.glucose_so_far['date']}, so far", result.glucose_so_far))
+    console.print(_glucose_table(days))
+    outbox, hours = result.status["outbox"], result.options.hours
+    console.print(
+        f"{hours:g} simulated hours in {result.elapsed_s:.0f} s. "
+        f"{outbox['acked']} items sent, {outbox['pending'] + outbox['inflight']} waiting, {outbox['parked']} refused."
+    )
+    console.print(f"{len(result.bundles)} FHIR bundles in {result.out / 'bundles'}", soft_wrap=True)
+    console.print(f"More: vitalgate status --config {result.out / 'gateway.toml'}", soft_wrap=True)
+    console.print("Simulated sensors: every resource is marked as test data (HTEST). Not a diagnosis.")
+
+
+def _heart_table(summaries: Iterable[Summary]) -> Table:
+    """An hour a row: of its twelve summaries the extremes, and the medians of what has no extremes."""
+    hours: dict[int, list[dict[str, Any]]] = {}
+    for summary in summaries:
+        hours.setdefault(summary.start_utc_s // HOUR_S, []).append(summary.body)
+    table = Table(title="Heart, 5-minute summaries by the hour (median; lowest and highest of the hour)")
+    for name in ("UTC", "windows", "beats", "HR min", "HR", "HR max", "SDNN ms", "RMSSD ms", "coverage %"):
+        table.add_column(name, justify="right")
+    for hour, bodies in hours.items():
+        table.add_row(
+            datetime.fromtimestamp(hour * HOUR_S, UTC).strftime("%d %H:%M"),
+            str(len(bodies)),
+            str(sum(body["beats"] for body in bodies)),
+            _number(min, bodies, "hr_min_bpm"),
+            _number(median, bodies, "hr_mean_bpm"),
+            _number(max, bodies, "hr_max_bpm"),
+            _number(median, bodies, "sdnn_ms"),
+            _number(median, bodies, "rmssd_ms"),
+            _number(median, bodies, "coverage_pct"),
+        )
+    return table
+
+
+def _number(statistic: Any, bodies: Iterable[dict[str, Any]], name: str) -> str:
+    values = [body[name] for body in bodies if body[name] is not None]
+    return f"{statistic(values):.1f}" if values else "-"
+
+
+def _glucose_table(days: Iterable[tuple[str, dict[str, Any]]]) -> Table:
+    table = Table(title="Glucose, daily summaries (mg/dL; % of readings)")
+    columns = (
+        "date",
+        "readings",
+        "coverage %",
+        "mean",
+        "SD",
+        "CV %",
+        "GMI %",
+        *(title for _, title in RANGES),
+    )
+    for name in columns:
+        table.add_column(name, justify="right")
+    for title, body in days:
+        names = ("coverage_pct", "mean_mg_dl", "sd_mg_dl", "cv_pct", "gmi_pct", *(name for name, _ in RANGES))
+        values = ["-" if body[name] is None else f"{body[name]:.1f}" for name in names]
+        table.add_row(title, str(body["readings"]), *values)
+    return table
