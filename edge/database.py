@@ -43,8 +43,11 @@ Row = tuple[Any, ...]
 class Database:
     """An open database. Reads may stand alone; writes need a transaction."""
 
-    def __init__(self, path: Path, identity: Identity, *, simulated: bool) -> None:
+    def __init__(self, path: Path, identity: Identity, *, simulated: bool | None) -> None:
         """Open, or create, the database at `path`.
+
+        With `simulated` None it is only looked at: it has to exist, either world will do, and a damaged one
+        stays where it is (StoreCorrupt).
 
         Raises:
             ConfigError: the key does not fit, the file is from another version or another world, or its
@@ -52,6 +55,7 @@ class Database:
             StoreUnavailable: the disk is full, fails, or somebody holds the file.
         """
         self.path = path
+        self.simulated = bool(simulated)
         self.quarantined: Path | None = None
         _check_key(path, identity)
         self._connection = _connect(path, identity)
@@ -59,6 +63,8 @@ class Database:
             try:
                 self._examine()
             except StoreCorrupt:
+                if simulated is None:
+                    raise
                 # Before closing: SQLite would write to the file, and delete its log.
                 self.quarantined = _set_aside(path)
                 self.close()
@@ -107,22 +113,24 @@ class Database:
         if finding != "ok":
             raise StoreCorrupt(f"the database is damaged: {' '.join(finding.split())}")
 
-    def _prepare(self, simulated: bool) -> None:
+    def _prepare(self, simulated: bool | None) -> None:
         ((version,),) = self.read("PRAGMA user_version")
+        if version == 0 and simulated is None:
+            raise ConfigError(str(self.path), "holds nothing yet", "run the gateway first")
         if version == 0:
             # On an existing database this would be a write, and without effect.
             self.read("PRAGMA auto_vacuum = INCREMENTAL")
         for pragma in _PRAGMAS:
             self.read(f"PRAGMA {pragma}")
         if version == 0:
-            self._create(simulated)
+            self._create(bool(simulated))
         elif version != SCHEMA_VERSION:
             reason = f"has schema {version}, this program works with {SCHEMA_VERSION}"
             raise ConfigError(str(self.path), reason, "run the version that made it, or move it away")
         ((world,),) = self.read("SELECT value FROM meta WHERE key = 'world'")
-        wanted = _world(simulated)
-        if world != wanted:
-            remedy = f"use another state_dir for {wanted} sensors"
+        self.simulated = world == _world(simulated=True)
+        if simulated not in (None, self.simulated):
+            remedy = f"use another state_dir for {_world(bool(simulated))} sensors"
             raise ConfigError(str(self.path), f"holds data of {world} sensors", remedy)
 
     def _create(self, simulated: bool) -> None:

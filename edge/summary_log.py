@@ -90,6 +90,14 @@ class SummaryLog(Database):
         )
         return [_summary(row) for row in rows]
 
+    def newest_summary(self, kind: str) -> Summary | None:
+        rows = self.read("SELECT * FROM summaries WHERE kind = ? ORDER BY start_utc_s DESC LIMIT 1", kind)
+        return _summary(rows[0]) if rows else None
+
+    def summary_count(self, kind: str) -> int:
+        ((count,),) = self.read("SELECT count(*) FROM summaries WHERE kind = ?", kind)
+        return int(count)
+
 
 def _summary(row: tuple[Any, ...]) -> Summary:
     summary_id, *fields, body = row

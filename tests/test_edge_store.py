@@ -368,6 +368,8 @@ def test_readings_are_stored_once(tmp_path: Path) -> None:
         (MIDNIGHT_UTC_S + 600, reading(10, math.inf)),
         (MIDNIGHT_UTC_S + 1000, reading(0, -math.inf)),
     ]
+    half_open = store.records_between("cgm", MIDNIGHT_UTC_S + 300, MIDNIGHT_UTC_S + 600)
+    assert half_open == [(MIDNIGHT_UTC_S + 300, reading(5))]
     assert store.records_between("strap", 0, 1 << 40) == []
     assert store.watermark(first) == -1
     with store.transaction():
@@ -483,3 +485,15 @@ def test_a_sensors_name_stands_for_one_device(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="does not match what is stored"), store.transaction():
             store.register_sensor(changed)
     store.close()
+
+
+def test_a_lost_note_of_the_key_is_made_again(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    note = path.with_name("store.db.keycheck")
+    note.unlink()
+    assert content(path)[0] is None
+    assert note.read_text() == f"{IDENTITY.key_check}\n"
+    # Without a database there is nothing that would need the old key.
+    path.unlink()
+    Store(path, Identity(b"x" * 32), simulated=True).close()
+    assert note.read_text() == f"{Identity(b'x' * 32).key_check}\n"

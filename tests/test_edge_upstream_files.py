@@ -36,10 +36,11 @@ def test_what_a_crash_left_behind_is_swept_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["fsync", "write", "rename"])
-def test_a_failing_disk_leaves_no_file_and_can_be_tried_again(
+def test_a_failing_disk_leaves_what_was_there_and_can_be_tried_again(
     tmp_path: Path, broken: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     upstream = FileUpstream(tmp_path)
+    send(upstream, "one", b"old")
 
     def fail(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -52,10 +53,13 @@ def test_a_failing_disk_leaves_no_file_and_can_be_tried_again(
         else:
             patch.setattr(os, "fdopen", fail)
         with pytest.raises(UpstreamUnavailable, match=f"cannot write to {tmp_path}: No space left on device"):
-            send(upstream, "one", b"{}")
-    assert names(tmp_path) == []
-    send(upstream, "one", b"{}")
+            send(upstream, "one", b"new")
+        with pytest.raises(UpstreamUnavailable):
+            send(upstream, "two", b"{}")
     assert names(tmp_path) == ["one.json"]
+    assert (tmp_path / "one.json").read_bytes() == b"old"
+    send(upstream, "one", b"new")
+    assert (tmp_path / "one.json").read_bytes() == b"new"
 
 
 def test_a_directory_that_cannot_be_is_unavailable(tmp_path: Path) -> None:

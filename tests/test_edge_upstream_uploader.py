@@ -84,8 +84,10 @@ class Gateway:
 
     def drain(self) -> None:
         async def steps() -> None:
-            while await self.uploader.step() is not None:
-                pass
+            for _ in range(1000):
+                if await self.uploader.step() is None:
+                    return
+            raise AssertionError("the outbox is never empty")
 
         asyncio.run(steps())
 

@@ -5,6 +5,7 @@ again with growing, randomly spread pauses; what it refuses is parked and does n
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -17,6 +18,8 @@ from edge.clock import NS_PER_S, Clock
 from edge.config import Config
 from edge.errors import UpstreamRejected, UpstreamUnavailable
 from edge.outbox import DATA_CLASS, Batch, Item, Outbox
+
+log = logging.getLogger(__name__)
 
 # 2**20 times the shortest pause is beyond any longest one.
 _DOUBLINGS_MAX = 20
@@ -93,6 +96,8 @@ class Uploader:
             self._outbox.reject(fault.reason)
             return self._failed(fault.reason)
         self._outbox.acknowledge()
+        if self.state.last_error is not None:
+            log.info("upstream: batches arrive again")
         self.state.batches += 1
         self.state.failures = 0
         self.state.last_error = None
@@ -115,6 +120,8 @@ class Uploader:
         return self._outbox.next_batch(self._limits.batch_items_max, kinds, self._compose)
 
     def _failed(self, reason: str) -> float:
+        if reason != self.state.last_error:
+            log.warning("upstream: %s; what is not sent is kept", reason)
         self.state.last_error = reason
         longest_s = min(
             self._limits.retry_s_max,

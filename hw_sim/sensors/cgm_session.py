@@ -30,7 +30,8 @@ class CgmSession:
         self.start_time: SessionStartTime | None = None
 
     def offset_min(self, now_s: float) -> int:
-        return math.floor((now_s - self.began_s) / 60)
+        # Times of a real loop are no round numbers: to the millisecond, or a full minute may come out one less.
+        return math.floor(round(now_s - self.began_s, 3) / 60)
 
     def take(self, now_s: float, glucose_mg_dl: float) -> CgmMeasurement | None:
         """Stores a reading, unless its minute has one already or is more than a time offset can count."""
