@@ -4,7 +4,6 @@ A read-only, strided or float32 array would silently compile a second variant of
 caller for about a second; `as_f64` makes that impossible.
 """
 
-from collections.abc import Iterable
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy.typing as npt
 F64: TypeAlias = npt.NDArray[np.float64]
 
 
-def as_f64(values: npt.ArrayLike | Iterable[float]) -> F64:
+def as_f64(values: npt.ArrayLike) -> F64:
     """Contiguous, writable float64 copy or view of `values`, of one dimension."""
     array = np.array(values, dtype=np.float64, ndmin=1, copy=None, order="C")
     return array if array.flags.writeable else array.copy()

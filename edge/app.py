@@ -53,7 +53,6 @@ class Gateway:
         """
         self.config = config
         self.clock = clock
-        self.simulated = simulated
         self._lock = lock(config.gateway.state_dir)
         self.identity = identity.load(config.key_file, config.database)
         self.store = Store(config.database, self.identity, simulated=simulated)
@@ -151,6 +150,7 @@ class Gateway:
         sensors = []
         for name, sensor in self.sensors.items():
             session = self.sessions[name].state
+            failed_ns = session.last_error_boot_ns
             sensors.append(
                 {
                     "id": name,
@@ -159,6 +159,7 @@ class Gateway:
                     "connects": session.connects,
                     "losses": session.losses,
                     "last_error": session.last_error,
+                    "last_error_age_s": None if failed_ns is None else (now_ns - failed_ns) / NS_PER_S,
                     "battery_pct": sensor.battery_pct,
                     "undecodable": self.pipeline.undecodable[name],
                     "dropped": self.inbox.dropped[name],
@@ -167,7 +168,6 @@ class Gateway:
             )
         return {
             "running": True,
-            "simulated": self.simulated,
             "utc_s": self.clock.utc_ns() // NS_PER_S,
             "sensors": sensors,
             "upstream": asdict(self.uploader.state),

@@ -8,9 +8,12 @@ before it are in the store. Nothing here ever sends Start Session or Delete: the
 """
 
 import asyncio
+import logging
 import math
 from contextlib import suppress
 from dataclasses import dataclass
+
+from bleak.exc import BleakError
 
 from edge.clock import NS_PER_S, Clock
 from edge.config import Limits, SensorConfig
@@ -19,8 +22,10 @@ from edge.inbox import Inbox, Notification
 from edge.session import Link
 from edge.store import CgmRecord, CgmSession, Store
 from edge.summary import Summaries
-from protocols import battery, cgm, racp, uuids
+from protocols import cgm, racp, uuids
 from protocols.medfloat import MedFloat, Special
+
+log = logging.getLogger(__name__)
 
 NS_PER_MIN = 60 * NS_PER_S
 # Two session starts that differ by more than this are two sessions: a sensor keeps its session start to the
@@ -70,6 +75,7 @@ class CgmSensor:
         self.records = 0
         self.bad_records = 0
         self.fetches = 0
+        self.refusals = 0  # of fetches, in a row
         self._store = store
         self._summaries = summaries
         self._inbox = inbox
@@ -78,6 +84,8 @@ class CgmSensor:
         self._has_crc = True
         self._session: CgmSession | None = None
         self._session_boot_ns = 0
+        self._link_boot_ns = 0
+        self._newest: LiveGlucose | None = None
         self._newest_offset_min: int | None = None
         self._step_min: int | None = None
         self._procedure: racp.ReportRecords | None = None
@@ -93,37 +101,35 @@ class CgmSensor:
         """Records are committed one by one; nothing is ever open."""
 
     async def converse(self, link: Link) -> None:
-        self._procedure = None
+        self._link_boot_ns = self._clock.boot_ns()
         self._has_crc = cgm.decode_feature(await link.read(uuids.CGM_FEATURE)).has_crc
         await self._settle_session(link)
-        if link.offers(uuids.BATTERY_LEVEL):
-            self.battery_pct = battery.decode_level(await link.read(uuids.BATTERY_LEVEL))
+        self.battery_pct = await link.battery_pct()
         await link.subscribe(uuids.RACP)
         await link.subscribe(uuids.CGM_MEASUREMENT)
         while True:
             self._fetch_due.clear()
             await self._fetch(link)
+            pause_s = self._limits.backoff_s_max if self.refusals else self._limits.racp_reconcile_s
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.racp_reconcile_s):
+                async with asyncio.timeout(pause_s):
                     await self._fetch_due.wait()
+            await self._settle_session(link)
 
     async def _settle_session(self, link: Link) -> None:
         """Find out which session the sensor is in; set its clock only if it has none."""
-        status = cgm.decode_status(await link.read(uuids.CGM_STATUS), crc=self._has_crc)
-        self._session_boot_ns = self._clock.boot_ns() - status.time_offset_min * NS_PER_MIN
-        start_utc_s = await self._read_session_start(link)
-        if start_utc_s is None or cgm.SensorStatus.TIME_SYNC_REQUIRED in status.status:
-            now = cgm.SessionStartTime.from_utc_seconds(self._clock.utc_ns() // NS_PER_S)
-            await link.write(uuids.CGM_SESSION_START_TIME, cgm.encode_session_start(now, crc=self._has_crc))
-            start_utc_s = await self._read_session_start(link)
-        if start_utc_s is None:
-            raise SensorLost("the sensor does not keep the session start time it was given")
         current = self._store.current_session(self.config.id)
         newest = self._store.newest_offset(current) if current else None
+        status = cgm.decode_status(await link.read(uuids.CGM_STATUS), crc=self._has_crc)
+        session_boot_ns = self._clock.boot_ns() - status.time_offset_min * NS_PER_MIN
+        start_utc_s = await self._session_start_utc_s(link, status)
+        # While this process runs the time since boot tells more than two settings of the sensor's clock.
+        drift_ns = abs(session_boot_ns - self._session_boot_ns) if self._session else math.inf
         if (
             current is None
-            or abs(start_utc_s - current.start_utc_s) > SAME_SESSION_S
-            or (newest is not None and status.time_offset_min < newest)
+            # A record's minute may be rounded up while the clock's is rounded down.
+            or (newest is not None and status.time_offset_min < newest - 1)
+            or (min(abs(start_utc_s - current.start_utc_s), drift_ns / NS_PER_S) > SAME_SESSION_S)
         ):
             run_time_h = cgm.decode_session_run_time(
                 await link.read(uuids.CGM_SESSION_RUN_TIME), crc=self._has_crc
@@ -131,18 +137,34 @@ class CgmSensor:
             with self._store.transaction():
                 current = self._store.begin_session(self.config.id, start_utc_s, run_time_h)
             newest = None
-        self._session = current
-        self._newest_offset_min = newest
+        if current != self._session:
+            self._session, self._newest_offset_min, self._step_min = current, newest, None
+        self._session_boot_ns = session_boot_ns
 
-    async def _read_session_start(self, link: Link) -> int | None:
-        payload = await link.read(uuids.CGM_SESSION_START_TIME)
-        return cgm.decode_session_start(payload, crc=self._has_crc).utc_seconds()
+    async def _session_start_utc_s(self, link: Link, status: cgm.CgmStatus) -> int:
+        """When the session began, as the sensor keeps it; by the gateway's clock if it keeps nothing usable."""
+        now_utc_s = self._clock.utc_ns() // NS_PER_S
+        start = await self._read_session_start(link)
+        if start.year == 0 or cgm.SensorStatus.TIME_SYNC_REQUIRED in status.status:
+            now = cgm.SessionStartTime.from_utc_seconds(now_utc_s)
+            with suppress(BleakError):  # some sensors take a time at the start of a session only
+                await link.write(
+                    uuids.CGM_SESSION_START_TIME, cgm.encode_session_start(now, crc=self._has_crc)
+                )
+            start = await self._read_session_start(link)
+        start_utc_s = start.utc_seconds()
+        return now_utc_s - 60 * status.time_offset_min if start_utc_s is None else start_utc_s
+
+    async def _read_session_start(self, link: Link) -> cgm.SessionStartTime:
+        return cgm.decode_session_start(await link.read(uuids.CGM_SESSION_START_TIME), crc=self._has_crc)
 
     async def _fetch(self, link: Link) -> None:
         """Have the sensor report every record after the watermark, and wait for the end of it."""
         session = self._session
         assert session is not None
         watermark = self._store.watermark(session)
+        if watermark >= racp.TIME_OFFSET_MAX:
+            return  # nothing can come after it
         losses = self._losses()
         procedure = racp.ReportRecords(now_s=self._now_s(), first_offset=watermark + 1)
         self._answered.clear()
@@ -157,8 +179,16 @@ class CgmSensor:
                 procedure.on_time(self._now_s())
         finally:
             self._procedure = None
+            self.live = self._newest
+        if procedure.outcome is racp.Outcome.REFUSED:
+            # Its live readings are worth the link all the same.
+            self.refusals += 1
+            if self.refusals == 1:
+                log.warning("%s: refused to report its records (code %s)", self.config.id, procedure.code)
+            return
         if procedure.outcome is not racp.Outcome.COMPLETE:
-            raise SensorLost(f"the sensor did not report its records: {procedure.outcome.name.lower()}")
+            raise SensorLost("the sensor did not report its records in time")
+        self.refusals = 0
         if self._losses() == losses and self._newest_offset_min is not None:
             with self._store.transaction():
                 self._store.move_watermark(session, self._newest_offset_min)
@@ -171,9 +201,13 @@ class CgmSensor:
         return self._clock.boot_ns() / NS_PER_S
 
     def take(self, notification: Notification) -> None:
+        if notification.boot_ns < self._link_boot_ns:
+            # Left over from the link before. Its session may have ended, and its answers are to a fetch that
+            # is no more; the sensor has the records still.
+            return
         if notification.characteristic == uuids.RACP:
             if self._procedure is not None:
-                self._procedure.on_indication(notification.payload, notification.boot_ns / NS_PER_S)
+                self._procedure.on_indication(notification.payload, self._now_s())
                 if self._procedure.outcome is not None:
                     self._answered.set()
             return
@@ -190,6 +224,10 @@ class CgmSensor:
         backfilled = self._procedure is not None
         records = []
         for m in measurements:
+            if not self._is_of_session(m, boot_ns):
+                # The sensor has begun another session, or tells nonsense: have that settled.
+                self._fetch_due.set()
+                continue
             record = CgmRecord(
                 time_offset_min=m.time_offset_min,
                 glucose_mg_dl=as_number(m.glucose_mg_dl),
@@ -203,8 +241,16 @@ class CgmSensor:
         self.records += self._summaries.keep_records(session, records)
         for record in records:
             if self._procedure is not None:
-                self._procedure.on_record(boot_ns / NS_PER_S)
+                self._procedure.on_record(self._now_s())
             self._follow(record)
+        if self._procedure is None:
+            # While the past is being fetched the newest record is not yet news.
+            self.live = self._newest
+
+    def _is_of_session(self, measurement: cgm.CgmMeasurement, boot_ns: int) -> bool:
+        """Whether the time offset fits the session's clock: never ahead, and behind only what was stored."""
+        age_s = (boot_ns - self._session_boot_ns) / NS_PER_S - 60 * measurement.time_offset_min
+        return age_s >= -SAME_SESSION_S and (self.is_fetching or age_s <= SAME_SESSION_S)
 
     def _follow(self, record: CgmRecord) -> None:
         """Note the newest record, and have the storage asked when one before it may be missing."""
@@ -214,12 +260,12 @@ class CgmSensor:
         if newest is not None:
             step_min = record.time_offset_min - newest
             self._step_min = min(step_min, self._step_min or step_min)
-            if step_min > self._step_min and not record.backfilled:
+            if step_min >= 2 * self._step_min and not record.backfilled:
                 self._fetch_due.set()
         self._newest_offset_min = record.time_offset_min
         if record.glucose_mg_dl is not None:
             taken_boot_ns = self._session_boot_ns + record.time_offset_min * NS_PER_MIN
-            self.live = LiveGlucose(min(taken_boot_ns, record.received_boot_ns), record.glucose_mg_dl)
+            self._newest = LiveGlucose(min(taken_boot_ns, record.received_boot_ns), record.glucose_mg_dl)
 
     def live_status(self, boot_ns: int) -> dict[str, int | float | bool | None]:
         live = self.live
@@ -229,4 +275,5 @@ class CgmSensor:
             "records": self.records,
             "bad_records": self.bad_records,
             "fetches": self.fetches,
+            "refusals": self.refusals,
         }

@@ -5,7 +5,6 @@ their last beat, and committed in chunks. A power cut costs at most the open chu
 """
 
 from array import array
-from collections import deque
 from dataclasses import dataclass
 
 from dsp.cardiac.rr import Timeline, place
@@ -14,9 +13,14 @@ from edge.config import SensorConfig
 from edge.inbox import Notification
 from edge.session import Link
 from edge.store import HeartChunk, Store
-from protocols import battery, heart_rate, uuids
+from protocols import heart_rate, uuids
 
 NO_BEAT = -1
+
+
+def intervals_ms(reading: heart_rate.HeartRateMeasurement) -> list[float]:
+    """The RR intervals a packet tells of, ms; between two beats some time must pass."""
+    return [heart_rate.rr_ms(ticks) for ticks in reading.rr_ticks or () if ticks > 0]
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,6 @@ class HeartSensor:
         self.live: LiveHeart | None = None
         self.battery_pct: int | None = None
         self.packets = 0
-        self.recent_rr_ms: deque[float] = deque(maxlen=64)
         self._store = store
         self._boot_id = boot_id
         self._timeline = Timeline()
@@ -50,17 +53,15 @@ class HeartSensor:
         # Nothing says how much time went by between two connections: the chain of beats starts anew.
         self._timeline = Timeline()
         await link.subscribe(uuids.HEART_RATE_MEASUREMENT)
-        if link.offers(uuids.BATTERY_LEVEL):
-            self.battery_pct = battery.decode_level(await link.read(uuids.BATTERY_LEVEL))
+        self.battery_pct = await link.battery_pct()
 
     def take(self, notification: Notification) -> None:
         reading = heart_rate.decode(notification.payload)
         self.packets += 1
         self.live = LiveHeart(notification.boot_ns, reading.heart_rate_bpm, reading.contact)
         beat_boot_ns = NO_BEAT
-        if reading.rr_ticks:
-            rr_ms = [heart_rate.rr_ms(ticks) for ticks in reading.rr_ticks]
-            self.recent_rr_ms.extend(rr_ms)
+        rr_ms = intervals_ms(reading)
+        if rr_ms:
             self._timeline, beat_s = place(
                 self._timeline, notification.boot_ns / NS_PER_S, sum(rr_ms) / 1000.0
             )

@@ -3,6 +3,7 @@
 Bytes that make no sense are counted and dropped; the link they came over stays.
 """
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ class Pipeline:
     async def run(self) -> None:
         while True:
             self.process(await self._inbox.get())
+            # A full inbox must not hold up alerts and links: one notification for each turn of the loop.
+            await asyncio.sleep(0)
 
     def process(self, notification: Notification) -> None:
         try:

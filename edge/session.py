@@ -19,9 +19,13 @@ from edge.config import Limits, SensorConfig
 from edge.errors import SensorLost, one_line
 from edge.inbox import Inbox, Notification
 from edge.radio import Radio
+from protocols import battery, uuids
 from protocols.errors import DecodeError
 
 log = logging.getLogger(__name__)
+
+# OSError (TimeoutError included) and EOFError: D-Bus is not there, does not answer, or has gone.
+FORESEEN = (BleakError, OSError, EOFError, SensorLost, DecodeError)
 
 
 class Link:
@@ -35,10 +39,12 @@ class Link:
         self._inbox = inbox
         self._clock = clock
         self._timeout_s = timeout_s
-        self.heard_boot_ns = clock.boot_ns()
+        self.opened_boot_ns = self.heard_boot_ns = clock.boot_ns()
 
-    def offers(self, characteristic: str) -> bool:
-        return self._client.services.get_characteristic(characteristic) is not None
+    @property
+    def alive_s(self) -> float:
+        """How long after its opening something was heard over it."""
+        return (self.heard_boot_ns - self.opened_boot_ns) / NS_PER_S
 
     async def read(self, characteristic: str) -> bytes:
         async with asyncio.timeout(self._timeout_s):
@@ -55,6 +61,12 @@ class Link:
 
         async with asyncio.timeout(self._timeout_s):
             await self._client.start_notify(characteristic, enqueue)
+
+    async def battery_pct(self) -> int | None:
+        """Charge of the sensor's battery; None if it does not tell or tells nonsense: that is worth no link."""
+        with suppress(BleakError, TimeoutError, DecodeError):
+            return battery.decode_level(await self.read(uuids.BATTERY_LEVEL))
+        return None
 
 
 class Sensor(Protocol):
@@ -90,6 +102,7 @@ class SessionState:
     connects: int = 0
     losses: int = 0
     last_error: str | None = None
+    last_error_boot_ns: int | None = None
 
 
 @dataclass
@@ -103,35 +116,52 @@ class Session:
     limits: Limits
     rng: random.Random
     state: SessionState = field(default_factory=SessionState)
+    _link: Link | None = field(default=None, init=False)
 
     async def run(self) -> None:
+        """Until cancelled."""
         backoff_s = self.limits.backoff_s_min
         while True:
-            connects = self.state.connects
             try:
                 await self._connect_and_stream()
-            except* (BleakError, OSError, EOFError, SensorLost, DecodeError) as errors:
-                # OSError (TimeoutError included) and EOFError: D-Bus is not there, does not answer, or has gone.
-                self._note(errors)
-            if self.state.connects > connects:
-                self.state.losses += 1
-                backoff_s = self.limits.backoff_s_min
+            except FORESEEN as error:
+                self.state.losses += self._link is not None
+                is_new = self._link is not None and self._link.alive_s > backoff_s
+                if is_new:
+                    # The link had held longer than the last pause: what was before is over.
+                    backoff_s = self.limits.backoff_s_min
+                self._note(error, is_new)
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # An error may be what a lost link made of being cancelled.
+                raise asyncio.CancelledError
             self.state.phase = "waiting to retry"
             await asyncio.sleep(self.rng.uniform(0.5, 1.0) * backoff_s)
             backoff_s = min(2 * backoff_s, self.limits.backoff_s_max)
 
-    def _note(self, errors: BaseExceptionGroup[BaseException]) -> None:
-        first = errors
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]  # type: ignore[assignment]
-        reason = str(first) or type(first).__name__
+    def _note(self, error: Exception, is_new: bool) -> None:
+        """Keep the reason for the status page, and log it unless it is the same trouble still."""
         # Addresses stay out of the log.
-        reason = one_line(reason.replace(self.sensor.config.address, "its address"))
-        if reason != self.state.last_error:
+        reason = one_line(self._reason(error).replace(self.sensor.config.address, "its address"))
+        if is_new or reason != self.state.last_error:
             log.warning("%s: %s", self.sensor.config.id, reason)
-        self.state.last_error = reason
+        self.state.last_error, self.state.last_error_boot_ns = reason, self.clock.boot_ns()
+
+    def _reason(self, error: Exception) -> str:
+        match error:
+            case DecodeError():
+                # The bytes are health data and stay out of the log.
+                return f"{error.characteristic}: {error.reason}"
+            case TimeoutError():
+                return f"no answer in time while {self.state.phase}"
+            case OSError() | EOFError():
+                return (
+                    f"the system's Bluetooth service cannot be reached ({str(error) or type(error).__name__})"
+                )
+        return str(error) or type(error).__name__
 
     async def _connect_and_stream(self) -> None:
+        self._link = None
         self.state.phase = "searching"
         device = await self.radio.find(self.sensor.config.address)
         self.state.phase = "connecting"
@@ -142,17 +172,23 @@ class Session:
                 await client.connect()
             await self._stream(client, lost)
         finally:
-            with suppress(BleakError, TimeoutError):
+            with suppress(BleakError, OSError, EOFError):
                 async with asyncio.timeout(self.limits.gatt_timeout_s):
                     await client.disconnect()
 
     async def _stream(self, client: BleakClient, lost: asyncio.Event) -> None:
         link = Link(client, self.sensor.config.id, self.inbox, self.clock, self.limits.gatt_timeout_s)
+        self._link = link
         self.state.phase = "streaming"
         self.state.connects += 1
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.sensor.converse(link))
-            tasks.create_task(self._until_lost(link, lost))
+        # No task group: before Python 3.13 one that fails while it is cancelled forgets that it was.
+        tasks = [asyncio.ensure_future(c) for c in (self.sensor.converse(link), self._until_lost(link, lost))]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _until_lost(self, link: Link, lost: asyncio.Event) -> None:
         """Raise SensorLost when the link drops, or stays silent longer than this kind of sensor ever is."""
@@ -163,4 +199,5 @@ class Session:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.sensor.stale_s - silent_s):
                     await lost.wait()
+                link.heard_boot_ns = self.clock.boot_ns()  # until now it was there
                 raise SensorLost("the link dropped")

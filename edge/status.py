@@ -30,12 +30,13 @@ def stored(config: Config, store: Store, outbox: Outbox) -> Document:
     ]
     return {
         "gateway": config.gateway.id,
+        "simulated": store.simulated,
         "alerts": alerts,
         "outbox": outbox.counts()._asdict(),
         "summaries": {
-            kind: {"count": len(summaries), "newest": summaries[-1].body if summaries else None}
+            kind: {"count": store.summary_count(kind), "newest": newest.body if newest else None}
             for kind in ("heart_5min", "glucose_day")
-            for summaries in [store.summaries(kind)]
+            for newest in [store.newest_summary(kind)]
         },
         "store": {
             "bytes": store.path.stat().st_size,
@@ -74,12 +75,17 @@ async def ask(state_dir: Path) -> Document | None:
                 reader, writer = await asyncio.open_unix_connection(
                     directory / SOCKET_NAME, limit=ANSWER_BYTES_MAX
                 )
-            answer = await reader.read(-1)
-            writer.close()
+            try:
+                answer = await reader.read(-1)
+            finally:
+                writer.close()
             await writer.wait_closed()
     except (OSError, TimeoutError):
         return None
-    document: Document = msgspec.json.decode(answer)
+    try:
+        document: Document = msgspec.json.decode(answer)
+    except msgspec.DecodeError:
+        return None  # it ended while it spoke
     return document
 
 

@@ -8,7 +8,7 @@ change the day they belong to: a new revision under the same id.
 import math
 from datetime import date, datetime, time, timedelta
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median
 from zoneinfo import ZoneInfo
 
 from dsp.arrays import as_f64
@@ -21,13 +21,15 @@ from edge.identity import Identity
 from edge.outbox import Item, Outbox
 from edge.store import CgmRecord, CgmSession, Store
 from edge.upstream.composer import reading_ref
-from edge.window import rr_window
+from edge.window import rate_window, rr_window
 
 HEART_WINDOW_S = 300
 # After a long stop there may be thousands of empty windows to step over: this many a tick, so that nothing
 # else waits.
 WINDOWS_PER_TICK = 50
 DAYS_PER_TICK = 10
+# No CGM measures more rarely than this; longer steps are gaps.
+CGM_STEP_S_MAX = 900
 # A packet brings beats of the seconds before it.
 REPORTED_WITHIN_NS = 10 * NS_PER_S
 
@@ -37,6 +39,19 @@ Body = dict[str, float | int | str | None]
 def number(value: float) -> float | None:
     """A statistic as JSON has it: None where it is undefined."""
     return None if math.isnan(value) or math.isinf(value) else value
+
+
+def rates_body(rates_bpm: list[int]) -> Body:
+    """A window of a strap that tells no intervals: one heart rate for each second it had one."""
+    return {
+        "hr_mean_bpm": fmean(rates_bpm),
+        "hr_min_bpm": float(min(rates_bpm)),
+        "hr_max_bpm": float(max(rates_bpm)),
+        "sdnn_ms": None,
+        "rmssd_ms": None,
+        "beats": 0,
+        "coverage_pct": 100.0 * len(rates_bpm) / HEART_WINDOW_S,
+    }
 
 
 class Summaries:
@@ -93,15 +108,18 @@ class Summaries:
                 self._store.set_cursor(stream, period[1])
 
     def _heart_window(self, sensor: SensorConfig, start_utc_s: int, end_utc_s: int) -> Body | None:
-        """Statistics of one window; None when not one beat is in it."""
+        """Statistics of one window; None when not one beat and no heart rate is in it."""
         parts = []
+        rates: dict[int, int] = {}
         for boot_id, zero_utc_ns in self._anchors.boots_since(start_utc_s):
             start_ns, end_ns = (utc_s * NS_PER_S - zero_utc_ns for utc_s in (start_utc_s, end_utc_s))
             chunks = self._store.chunks_between(sensor.id, boot_id, start_ns, end_ns + REPORTED_WITHIN_NS)
             parts.append(rr_window(chunks, start_ns, end_ns))
+            if parts[-1][0].size == 0:
+                rates |= rate_window(chunks, start_ns, end_ns)
         rr_ms = as_f64([rr for part, _ in parts for rr in part])
         if rr_ms.size == 0:
-            return None
+            return rates_body(list(rates.values())) if rates else None
         # Two boots never follow each other without a gap: the first interval of a part follows nothing.
         follows = as_f64([follow for _, part in parts for follow in part])
         stats = heart_stats(rr_ms, follows)
@@ -130,7 +148,7 @@ class Summaries:
         with self._store.transaction():
             new = self._store.insert_records(session, records, self._clock.boot_id)
             for record in new:
-                name = ("cgm_reading", self._config.patient.pseudonym, sensor.address, session.number)
+                name = ("cgm_reading", self._config.patient.pseudonym, sensor.address, session.start_utc_s)
                 reading_id = self._identity.id(*name, record.time_offset_min)
                 self._outbox.enqueue(
                     Item(reading_id, "cgm_reading", reading_ref(session.id, record.time_offset_min), 1)
@@ -147,14 +165,14 @@ class Summaries:
         stream = f"glucose_day/{sensor.id}"
         today = self._day(settled_utc_s).toordinal()
         first = self._store.cursor(stream)
-        if first == today:
+        if first is not None and first >= today:
             return
         first = today if first is None else first
         last = min(today, first + DAYS_PER_TICK)
         with self._store.transaction():
             for ordinal in range(first, last):
                 self._put_day(sensor, date.fromordinal(ordinal))
-            self._store.set_cursor(stream, max(first, last))
+            self._store.set_cursor(stream, last)
 
     def _put_day(self, sensor: SensorConfig, day: date) -> None:
         body = self.glucose_day(sensor.id, day)
@@ -169,7 +187,7 @@ class Summaries:
         stats = glucose_stats(values)
         times = [utc_s for utc_s, _ in records]
         steps = [later - earlier for earlier, later in pairwise(times) if later > earlier]
-        expected = (end_utc_s - start_utc_s) / median(steps) if steps else math.nan
+        expected = (end_utc_s - start_utc_s) / min(median(steps), CGM_STEP_S_MAX) if steps else math.nan
         readings = sum(record.glucose_mg_dl is not None for _, record in records)
         return {
             "date": day.isoformat(),

@@ -1,10 +1,13 @@
-"""A window of heart data, cut out of the stored chunks: RR intervals by the time of their beat."""
+"""A window of heart data, cut out of the stored chunks: RR intervals by the time of their beat, heart rates by
+the second of their arrival.
+"""
 
 import math
 from collections.abc import Iterable
 
 from dsp.arrays import F64, as_f64
-from edge.heart_sensor import NO_BEAT
+from edge.clock import NS_PER_S
+from edge.heart_sensor import NO_BEAT, intervals_ms
 from edge.store import HeartChunk
 from protocols import heart_rate
 
@@ -27,10 +30,10 @@ def rr_window(chunks: Iterable[HeartChunk], from_boot_ns: int, to_boot_ns: int) 
     follows: list[float] = []
     previous_ns: float = -math.inf
     for chunk in chunks:
-        for payload, last_beat_ns in packets(chunk):
+        for payload, _, last_beat_ns in packets(chunk):
             if last_beat_ns == NO_BEAT:
                 continue
-            intervals = [heart_rate.rr_ms(t) for t in heart_rate.decode(payload).rr_ticks or ()]
+            intervals = intervals_ms(heart_rate.decode(payload))
             starts_ns = last_beat_ns - sum(intervals) * 1e6
             follows_previous = starts_ns - previous_ns <= GAP_NS
             beat_ns = starts_ns
@@ -44,11 +47,30 @@ def rr_window(chunks: Iterable[HeartChunk], from_boot_ns: int, to_boot_ns: int) 
     return as_f64(rr_ms), as_f64(follows)
 
 
-def packets(chunk: HeartChunk) -> Iterable[tuple[bytes, int]]:
-    """Each packet of a chunk: its bytes, and its last beat's time in ns since boot, or `NO_BEAT`."""
+def rate_window(chunks: Iterable[HeartChunk], from_boot_ns: int, to_boot_ns: int) -> dict[int, int]:
+    """What the strap itself took for the heart rate, for the seconds of the window in which it had one.
+
+    Args:
+        chunks, from_boot_ns, to_boot_ns: as above; a packet counts where it arrived.
+
+    Returns:
+        Whole seconds since the window's start -> beats/min; nothing while the strap knew it was not worn.
+    """
+    rates: dict[int, int] = {}
+    for chunk in chunks:
+        for payload, arrival_ns, _ in packets(chunk):
+            if from_boot_ns <= arrival_ns < to_boot_ns:
+                reading = heart_rate.decode(payload)
+                if reading.heart_rate_bpm > 0 and reading.contact is not False:
+                    rates[(arrival_ns - from_boot_ns) // NS_PER_S] = reading.heart_rate_bpm
+    return rates
+
+
+def packets(chunk: HeartChunk) -> Iterable[tuple[bytes, int, int]]:
+    """Each packet of a chunk: its bytes, its arrival, and its last beat's time in ns since boot or `NO_BEAT`."""
     end = 0
-    beats = memoryview(chunk.last_beat_boot_ns).cast("q")
+    arrivals, beats = (memoryview(c).cast("q") for c in (chunk.arrival_boot_ns, chunk.last_beat_boot_ns))
     lengths = memoryview(chunk.lengths).cast("H")
-    for length, beat_ns in zip(lengths, beats, strict=True):
+    for length, arrival_ns, beat_ns in zip(lengths, arrivals, beats, strict=True):
         start, end = end, end + length
-        yield chunk.payloads[start:end], beat_ns
+        yield chunk.payloads[start:end], arrival_ns, beat_ns

@@ -15,6 +15,7 @@ from rich.table import Table
 from edge.app import Gateway
 from edge.store import Summary
 from tools.demo import HOUR_S, Options, Result, play, prepare
+from tools.status_view import alert_text
 
 RANGES = (
     ("very_low_pct", "< 54"),
@@ -83,7 +84,7 @@ def _home(gateway: Gateway) -> RenderableType:
             str(sensor["losses"]),
         )
     outbox = document["outbox"]
-    alerts = ", ".join(f"{alert['kind']} ({alert['value']:g})" for alert in document["alerts"]) or "none"
+    alerts = ", ".join(map(alert_text, document["alerts"])) or "none"
     return Group(table, f"upstream: {outbox['acked']} sent, {outbox['pending']} waiting   alerts: {alerts}")
 
 
@@ -93,7 +94,7 @@ def report(result: Result) -> None:
     console.print(_heart_table(result.heart))
     days = [(summary.body["date"], summary.body) for summary in result.glucose]
     if result.glucose_so_far:
-        days.append((f"{result.glucose_so_far['date']}, so far", result.glucose_so_far))
+        days.append(("so far", result.glucose_so_far))
     console.print(_glucose_table(days))
     outbox, hours = result.status["outbox"], result.options.hours
     console.print(

@@ -49,6 +49,20 @@ def stopped(checked: config.Config) -> dict[str, Any]:
         store.close()
 
 
+def newest(body: dict[str, Any] | None) -> str:
+    """What the newest summary says, in one line."""
+    if body is None:
+        return ""
+    values = (f"{name} {value:.1f}" for name, value in body.items() if isinstance(value, float))
+    return "; newest: " + ", ".join(values)
+
+
+def alert_text(alert: dict[str, Any]) -> str:
+    """An alert in one line; a reading off the sensor's scale has no number."""
+    value = "off the scale" if alert["value"] is None else f"{alert['value']:g}"
+    return f"{alert['kind']} on {alert['sensor']} ({value})"
+
+
 def show(answer: dict[str, Any], console: Console | None = None) -> None:
     """The document as a person reads it."""
     console = console or Console()
@@ -82,9 +96,9 @@ def show(answer: dict[str, Any], console: Console | None = None) -> None:
     console.print(
         "outbox: " + ", ".join(f"{outbox[k]} {k}" for k in ("pending", "inflight", "acked", "parked"))
     )
-    for kind, summary in answer["summaries"].items():
-        console.print(f"{kind}: {summary['count']} summaries")
+    for kind, summaries in answer["summaries"].items():
+        console.print(f"{kind}: {summaries['count']} summaries" + newest(summaries["newest"]))
     for alert in answer["alerts"]:
-        console.print(f"[bold red]alert[/] {alert['kind']} on {alert['sensor']} ({alert['value']:g})")
+        console.print(f"[bold red]alert[/] {alert_text(alert)}")
     if answer["store"]["set_aside"]:
         console.print(f"[yellow]a damaged database is set aside as {answer['store']['set_aside']}[/]")
