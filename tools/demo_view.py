@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -18,11 +19,11 @@ from tools.demo import HOUR_S, Options, Result, play, prepare
 from tools.status_view import alert_text
 
 RANGES = (
-    ("very_low_pct", "< 54"),
+    ("very_low_pct", "<54"),
     ("low_pct", "54-69"),
     ("in_range_pct", "70-180"),
     ("high_pct", "181-250"),
-    ("very_high_pct", "> 250"),
+    ("very_high_pct", ">250"),
 )
 
 
@@ -92,7 +93,7 @@ def report(result: Result) -> None:
     """The tables at the end, on stdout."""
     console = Console()
     console.print(_heart_table(result.heart))
-    days = [(summary.body["date"], summary.body) for summary in result.glucose]
+    days = [(summary.body["date"][5:], summary.body) for summary in result.glucose]
     if result.glucose_so_far:
         days.append(("so far", result.glucose_so_far))
     console.print(_glucose_table(days))
@@ -111,12 +112,11 @@ def _heart_table(summaries: Iterable[Summary]) -> Table:
     hours: dict[int, list[dict[str, Any]]] = {}
     for summary in summaries:
         hours.setdefault(summary.start_utc_s // HOUR_S, []).append(summary.body)
-    table = Table(title="Heart, 5-minute summaries by the hour (median; lowest and highest of the hour)")
-    for name in ("UTC", "windows", "beats", "HR min", "HR", "HR max", "SDNN ms", "RMSSD ms", "coverage %"):
-        table.add_column(name, justify="right")
+    names = ("UTC", "windows", "beats", "HR min", "HR", "HR max", "SDNN", "RMSSD", "cov. %")
+    table = _table("Heart: 5-minute summaries by the hour", names)
     for hour, bodies in hours.items():
         table.add_row(
-            datetime.fromtimestamp(hour * HOUR_S, UTC).strftime("%d %H:%M"),
+            datetime.fromtimestamp(hour * HOUR_S, UTC).strftime("%H:%M"),
             str(len(bodies)),
             str(sum(body["beats"] for body in bodies)),
             _number(min, bodies, "hr_min_bpm"),
@@ -129,25 +129,22 @@ def _heart_table(summaries: Iterable[Summary]) -> Table:
     return table
 
 
+def _table(title: str, names: Iterable[str]) -> Table:
+    """Numbers, right-aligned, narrow enough for a terminal of 80 columns."""
+    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
 def _number(statistic: Any, bodies: Iterable[dict[str, Any]], name: str) -> str:
     values = [body[name] for body in bodies if body[name] is not None]
     return f"{statistic(values):.1f}" if values else "-"
 
 
 def _glucose_table(days: Iterable[tuple[str, dict[str, Any]]]) -> Table:
-    table = Table(title="Glucose, daily summaries (mg/dL; % of readings)")
-    columns = (
-        "date",
-        "readings",
-        "coverage %",
-        "mean",
-        "SD",
-        "CV %",
-        "GMI %",
-        *(title for _, title in RANGES),
-    )
-    for name in columns:
-        table.add_column(name, justify="right")
+    names = ("day", "n", "cov.", "mean", "SD", "CV", "GMI", *(title for _, title in RANGES))
+    table = _table("Glucose: daily summaries (mg/dL; cov., CV, GMI and ranges in %)", names)
     for title, body in days:
         names = ("coverage_pct", "mean_mg_dl", "sd_mg_dl", "cv_pct", "gmi_pct", *(name for name, _ in RANGES))
         values = ["-" if body[name] is None else f"{body[name]:.1f}" for name in names]
