@@ -55,8 +55,10 @@ async def serve(checked: config.Config, open_radio: OpenRadio, *, simulated: boo
 
 def log_to_stderr() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for chatty in ("bleak", "bumble", "numba"):
+    for chatty in ("bleak", "numba"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    # Of a simulated radio: every lost link is an error to it, with a traceback.
+    logging.getLogger("bumble").setLevel(logging.CRITICAL)
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

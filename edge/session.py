@@ -181,6 +181,7 @@ class Session:
         self._link = link
         self.state.phase = "streaming"
         self.state.connects += 1
+        log.info("%s: connected", self.sensor.config.id)
         # No task group: before Python 3.13 one that fails while it is cancelled forgets that it was.
         tasks = [asyncio.ensure_future(c) for c in (self.sensor.converse(link), self._until_lost(link, lost))]
         try:

@@ -2,7 +2,8 @@
 
 Contract: with `speed` 0 nothing ever waits; the loop polls its file descriptors, so signals and sockets still
 work, and moves its clock to the next timer. Work in a thread takes no virtual time: the clock stands still
-until the thread is done. With `speed` N one second of the wall is N seconds here. Timers due at the same
+until the thread is done. With `speed` N one second of the wall is N seconds here, or fewer when the work takes
+longer: time waits for the work, so that no timeout expires for want of a faster machine. Timers due at the same
 instant run in the order they were scheduled, so a run replays exactly.
 
 Not here: the time of day in any other sense. Whoever needs it takes a clock as a parameter.
@@ -10,6 +11,7 @@ Not here: the time of day in any other sense. Whoever needs it takes a clock as 
 
 import asyncio
 import itertools
+import math
 import selectors
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
@@ -39,21 +41,35 @@ class _VirtualSelector(selectors.DefaultSelector):
     def __init__(self, speed: float) -> None:
         super().__init__()
         self.speed = speed
-        self.jumped_s = 0.0
+        self.now_s = 0.0
         self.thread_jobs = 0
+        self.wall_s: Callable[[], float] = lambda: 0.0  # since the start; the loop sets it
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if self.speed > 0:
-            return super().select(None if timeout is None else timeout / self.speed)
-        ready = super().select(None if self.thread_jobs and timeout != 0 else 0)
-        if ready or timeout == 0 or self.thread_jobs:
+        if timeout == 0:
+            return super().select(0)
+        return self._paced(timeout) if self.speed > 0 else self._jumping(timeout)
+
+    def _paced(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Wait as long as the pace asks, but never let time overtake the work: a late timer is still due now."""
+        due_s = math.inf if timeout is None else self.now_s + timeout
+        wait_s = None if timeout is None else max(0.0, due_s / self.speed - self.wall_s())
+        ready = super().select(wait_s)
+        if ready:
+            self.now_s = max(self.now_s, min(due_s, self.wall_s() * self.speed))
+        elif timeout is not None:
+            self.now_s = due_s
+        return ready
+
+    def _jumping(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(None if self.thread_jobs else 0)
+        if ready or self.thread_jobs:
             return ready
         if timeout is not None:
-            self.jumped_s += timeout
+            self.now_s += timeout
             return ready
-        if (
-            len(self.get_map()) > 1
-        ):  # more than the loop's own wake-up pipe: somebody out there may still speak
+        # More than the loop's own wake-up pipe: somebody out there may still speak.
+        if len(self.get_map()) > 1:
             return super().select(None)
         raise RuntimeError("deadlock: no task can run, no timer is set and no file descriptor is watched")
 
@@ -65,16 +81,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         self._virtual = _VirtualSelector(speed)
         self._scheduled_count = itertools.count()
         super().__init__(self._virtual)
-        self._wall_start_s = super().time()
+        wall_start_s = super().time()
+        self._virtual.wall_s = lambda: super(VirtualTimeLoop, self).time() - wall_start_s
 
     @property
     def speed(self) -> float:
         return self._virtual.speed
 
     def time(self) -> float:
-        if self._virtual.speed > 0:
-            return (super().time() - self._wall_start_s) * self._virtual.speed
-        return self._virtual.jumped_s
+        return self._virtual.now_s
 
     def call_at(
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None

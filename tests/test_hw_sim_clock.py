@@ -120,21 +120,33 @@ def test_virtual_time_stands_still_while_a_thread_works() -> None:
     assert clock.run(work()) == ["thread", "timer"]
 
 
-def test_speed_is_that_many_times_the_wall() -> None:
-    async def lap() -> None:
+def test_time_keeps_to_its_pace_and_never_runs_ahead_of_it() -> None:
+    async def laps() -> None:
         loop = asyncio.get_running_loop()
         wall_time: Callable[[], float] = super(clock.VirtualTimeLoop, loop).time  # type: ignore[misc]
-        outer_start, start, inner_start = wall_time(), loop.time(), wall_time()
-        await asyncio.sleep(200)
-        inner_end, end, outer_end = wall_time(), loop.time(), wall_time()
-        assert end - start >= 200 - 1e-6
-        assert (
-            (inner_end - inner_start) * 10_000 - 1e-6
-            <= end - start
-            <= (outer_end - outer_start) * 10_000 + 1e-6
-        )
+        start_s, wall_start_s = loop.time(), wall_time()
+        for lap in range(1, 21):
+            await asyncio.sleep(10)
+            assert loop.time() - start_s == pytest.approx(10 * lap, abs=1e-6)
+            assert (wall_time() - wall_start_s) * 10_000 >= 10 * lap - 1
 
-    clock.run(lap(), speed=10_000)
+    clock.run(laps(), speed=10_000)
+
+
+def test_work_that_is_too_slow_for_the_pace_delays_time_and_loses_none() -> None:
+    async def ticks(seconds: int) -> list[float]:
+        loop = asyncio.get_running_loop()
+        seen: list[float] = []
+        for second in range(1, seconds + 1):
+            loop.call_at(second, lambda: seen.append(loop.time()))
+        await asyncio.sleep(seconds + 0.5)
+        return seen
+
+    assert (
+        clock.run(ticks(500), speed=1e9)
+        == clock.run(ticks(500), speed=0.0)
+        == [float(n) for n in range(1, 501)]
+    )
 
 
 def test_the_clock_reads_the_loop() -> None:

@@ -16,7 +16,7 @@ from rich.table import Table
 from edge.app import Gateway
 from edge.store import Summary
 from tools.demo import HOUR_S, Options, Result, play, prepare
-from tools.status_view import alert_text
+from tools.status_view import alert_text, sensor_table
 
 RANGES = (
     ("very_low_pct", "<54"),
@@ -32,6 +32,9 @@ def watched(options: Options, *, quiet: bool) -> Result:
     out = prepare(options.out)
     console = Console(stderr=True)
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    # To the simulated radio every lost link is an error, with a traceback; here links are lost on purpose.
+    for radio in ("bumble", "asyncio"):
+        logging.getLogger(radio).setLevel(logging.CRITICAL)
     if quiet and not console.is_terminal:
         return play(options, out, lambda _since_s, _gateway: None)
     if not console.is_terminal:
@@ -71,22 +74,10 @@ def clock_time(since_midnight_s: float) -> str:
 
 def _home(gateway: Gateway) -> RenderableType:
     document = gateway.status()
-    table = Table("sensor", "state", "now", "age", "battery", "received", "lost links")
-    for sensor in document["sensors"]:
-        is_strap = sensor["kind"] == "heart_rate"
-        value = sensor["heart_rate_bpm"] if is_strap else sensor["glucose_mg_dl"]
-        table.add_row(
-            sensor["id"],
-            sensor["phase"],
-            "-" if value is None else f"{value:.0f} {'bpm' if is_strap else 'mg/dL'}",
-            "-" if sensor["age_s"] is None else f"{sensor['age_s']:.0f} s",
-            "-" if sensor["battery_pct"] is None else f"{sensor['battery_pct']} %",
-            f"{sensor['packets']} packets" if is_strap else f"{sensor['records']} readings",
-            str(sensor["losses"]),
-        )
     outbox = document["outbox"]
     alerts = ", ".join(map(alert_text, document["alerts"])) or "none"
-    return Group(table, f"upstream: {outbox['acked']} sent, {outbox['pending']} waiting   alerts: {alerts}")
+    sensors = sensor_table(document["sensors"])
+    return Group(sensors, f"upstream: {outbox['acked']} sent, {outbox['pending']} waiting   alerts: {alerts}")
 
 
 def report(result: Result) -> None:

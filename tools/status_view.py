@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -49,7 +51,28 @@ def stopped(checked: config.Config) -> dict[str, Any]:
         store.close()
 
 
-def newest(body: dict[str, Any] | None) -> str:
+def sensor_table(sensors: Iterable[dict[str, Any]]) -> Table:
+    """One line a sensor: how it is, the newest value and its age, what was received and what was not."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
+    for name in ("sensor", "state", "now", "age", "battery", "received", "bad", "losses"):
+        table.add_column(name, no_wrap=True)
+    for sensor in sensors:
+        is_strap = sensor["kind"] == "heart_rate"
+        value = sensor["heart_rate_bpm"] if is_strap else sensor["glucose_mg_dl"]
+        table.add_row(
+            sensor["id"],
+            sensor["phase"],
+            "-" if value is None else f"{value:.0f} {'bpm' if is_strap else 'mg/dL'}",
+            "-" if sensor["age_s"] is None else f"{sensor['age_s']:.0f} s",
+            "-" if sensor["battery_pct"] is None else f"{sensor['battery_pct']} %",
+            f"{sensor['packets']} packets" if is_strap else f"{sensor['records']} readings",
+            str(sensor["undecodable"]),
+            str(sensor["losses"]),
+        )
+    return table
+
+
+def newest_line(body: dict[str, Any] | None) -> str:
     """What the newest summary says, in one line."""
     if body is None:
         return ""
@@ -71,25 +94,12 @@ def show(answer: dict[str, Any], console: Console | None = None) -> None:
         f"[bold]{answer['gateway']}[/] {state}" + (" [yellow]simulated[/]" if answer.get("simulated") else "")
     )
     if answer["running"]:
-        table = Table("sensor", "state", "newest", "age", "battery", "connects", "undecodable", "last error")
+        console.print(sensor_table(answer["sensors"]))
         for sensor in answer["sensors"]:
-            newest = (
-                sensor.get("heart_rate_bpm")
-                if sensor["kind"] == "heart_rate"
-                else sensor.get("glucose_mg_dl")
-            )
-            unit = "bpm" if sensor["kind"] == "heart_rate" else "mg/dL"
-            table.add_row(
-                sensor["id"],
-                sensor["phase"],
-                "-" if newest is None else f"{newest:g} {unit}",
-                "-" if sensor["age_s"] is None else f"{sensor['age_s']:.0f} s",
-                "-" if sensor["battery_pct"] is None else f"{sensor['battery_pct']} %",
-                str(sensor["connects"]),
-                str(sensor["undecodable"]),
-                sensor["last_error"] or "",
-            )
-        console.print(table)
+            if sensor["last_error"]:
+                console.print(
+                    f"{sensor['id']}: {sensor['last_error']} ({sensor['last_error_age_s']:.0f} s ago)"
+                )
         upstream = answer["upstream"]
         console.print(f"upstream: {upstream['batches']} batches sent; {upstream['last_error'] or 'no error'}")
     outbox = answer["outbox"]
@@ -97,7 +107,7 @@ def show(answer: dict[str, Any], console: Console | None = None) -> None:
         "outbox: " + ", ".join(f"{outbox[k]} {k}" for k in ("pending", "inflight", "acked", "parked"))
     )
     for kind, summaries in answer["summaries"].items():
-        console.print(f"{kind}: {summaries['count']} summaries" + newest(summaries["newest"]))
+        console.print(f"{kind}: {summaries['count']} summaries" + newest_line(summaries["newest"]))
     for alert in answer["alerts"]:
         console.print(f"[bold red]alert[/] {alert_text(alert)}")
     if answer["store"]["set_aside"]:
