@@ -11,7 +11,7 @@ from numba import njit
 
 from dsp.arrays import F64
 
-GRID_STEP_MIN = 5.0  # both work on the 5-minute grid
+GRID_STEP_MIN = 5.0  # what `mage_iglu` works on
 
 
 class Mage(NamedTuple):
@@ -53,7 +53,7 @@ def mage_zigzag(glucose_mg_dl: F64) -> Mage:
     are the moves between successive turning points, the running extreme at the end included if it is 1 SD away.
 
     Args:
-        glucose_mg_dl: float64[n], mg/dL on the 5-minute grid, NaN where missing.
+        glucose_mg_dl: float64[n], mg/dL, the readings themselves; NaN left out.
 
     Returns:
         NaN without a move of 1 SD, as for a constant series.

@@ -82,7 +82,8 @@ def metrics_of(readings: Trace) -> tuple[Metrics, dict[str, episodes.EpisodeSumm
     found |= changes(on_grid.glucose_mg_dl, width)._asdict()
     found |= day_spread(on_grid.by_clock_mg_dl, width)._asdict()
     fine = on_grid.glucose_mg_dl if step == GRID_STEP_MIN else grid(readings, GRID_STEP_MIN).glucose_mg_dl
-    found |= {f"mage_zigzag_{name}_mg_dl": value for name, value in mage_zigzag(fine)._asdict().items()}
+    zigzag = mage_zigzag(readings.glucose_mg_dl)
+    found |= {f"mage_zigzag_{name}_mg_dl": value for name, value in zigzag._asdict().items()}
     found |= {f"mage_iglu_{name}_mg_dl": value for name, value in mage_iglu(fine)._asdict().items()}
     n54, n70 = episodes.hypos_per_week(on_grid.glucose_mg_dl, width)
     found["pgs"] = pgs(found["gvp_pct"], found["mean_mg_dl"], found["in_70_180_pct"], n54, n70)
