@@ -23,7 +23,9 @@ from dsp.glucose.trace import Trace, trace
 
 TARGET = Path(__file__).parents[1] / "dsp/glucose/population.py"
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 the times are local, without a zone
-WITHIN_MIN = 2.5  # a reading this close to the horizon is what the forecast was about; nothing is interpolated
+WITHIN_MIN = (
+    2.5  # a reading this close to the horizon is what the forecast was about; nothing is interpolated
+)
 RIDGE = 1e-3
 
 

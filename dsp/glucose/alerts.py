@@ -60,6 +60,7 @@ def initial_state() -> F64:
     """State before the first reading."""
     state = np.zeros(STATE_SIZE)
     state[0] = np.nan
+    state[11:19] = np.nan
     for side in range(2):
         state[1 + _SIDE * side : 6 + _SIDE * side] = (-1e9, 1.0, 0.0, 0.0, -1e9)
     return state
@@ -99,7 +100,7 @@ def _five_minutes_on(state: F64, t: float, g: float) -> float:
     age = np.inf
     for i in range(8):
         since = t - state[11 + i]
-        if state[11 + i] > 0.0 and 4.0 <= since <= 11.0 and since < age:
+        if 4.0 <= since <= 11.0 and since < age:
             age = since
             on = g + (g - state[19 + i]) * 5.0 / since
     return on
@@ -111,7 +112,7 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, forecast_mg_dl: F64, rul
 
     Args:
         state: float64[32] of `initial_state`, changed in place.
-        t_min: float64[n], min, above 0.
+        t_min: float64[n], min.
         glucose_mg_dl: float64[n], mg/dL.
         forecast_mg_dl: float64[n], forecast for 15 min made at each reading; NaN none.
         rules: float64[14], `Rules.packed`.

@@ -47,8 +47,8 @@ def _quantile(ordered: F64, p: float) -> float:
     h = (ordered.size - 1) * p
     k = int(h)
     if k + 1 >= ordered.size:
-        return ordered[ordered.size - 1]
-    return ordered[k] + (h - k) * (ordered[k + 1] - ordered[k])
+        return float(ordered[ordered.size - 1])
+    return float(ordered[k] + (h - k) * (ordered[k + 1] - ordered[k]))
 
 
 @njit(cache=True)

@@ -157,9 +157,7 @@ def feature_rows(t_min: F64, glucose_mg_dl: F64) -> F64:
 
 
 @njit(cache=True)
-def _remember(
-    t_ring: F64, g_ring: F64, newest: int, count: int, t: float, g: float
-) -> tuple[int, int]:
+def _remember(t_ring: F64, g_ring: F64, newest: int, count: int, t: float, g: float) -> tuple[int, int]:
     """Put a reading into the ring; the one before it goes if it came within 2.5 min of its own predecessor."""
     if count >= 2 and t_ring[newest] - t_ring[(newest - 1) % 32] < 2.5:
         newest = (newest - 1) % 32
@@ -180,10 +178,13 @@ def _learn(weights: F64, p: F64, z: F64, error: float, forgetting: float, trust:
     pz = np.zeros(n)
     trace = 0.0
     zpz = 0.0
+    for j in range(n):
+        row = p[j * n : j * n + n]
+        zj = z[j]
+        for i in range(n):
+            pz[i] += row[i] * zj
+        trace += row[j]
     for i in range(n):
-        for j in range(n):
-            pz[i] += p[i * n + j] * z[j]
-        trace += p[i * n + i]
         zpz += z[i] * pz[i]
     if not (zpz >= 0.0 and trace <= 2.0 * n):
         for i in range(n * n):
@@ -192,11 +193,14 @@ def _learn(weights: F64, p: F64, z: F64, error: float, forgetting: float, trust:
     rate = forgetting if trace < forgetting * n else 1.0
     s = rate * trust + zpz
     step = min(6.0, max(-6.0, error)) / s
+    shrink = 1.0 / s
+    grow = 1.0 / rate
     for i in range(n):
         weights[i] += pz[i] * step
-        for j in range(i, n):
-            p[i * n + j] = (p[i * n + j] - pz[i] * pz[j] / s) / rate
-            p[j * n + i] = p[i * n + j]
+        row = p[i * n : i * n + n]
+        pzi = pz[i]
+        for j in range(n):
+            row[j] = (row[j] - pzi * pz[j] * shrink) * grow
 
 
 @njit(cache=True)
@@ -251,8 +255,9 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, population: F64, pace: F
 
     Returns:
         float64[n, 13]: forecast, lower and upper end of the 90 % interval for 15, 30 and 60 min in mg/dL, the
-        three expected absolute errors, and how many minutes before the reading are known (0 to 55). NaN where a reading is no number or not newer than the one before:
-        it is passed over. After a gap, or at the beginning, the trend counts as level as far as it is unknown.
+        three expected absolute errors, and how many minutes before the reading are known (0 to 55). NaN where a
+        reading is no number or not newer than the one before: it is passed over. After a gap, or at the
+        beginning, the trend counts as level as far as it is unknown.
     """
     out = np.full((t_min.size, 13), np.nan)
     at_w = 4 + 64 + 32 * 31
@@ -263,9 +268,7 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, population: F64, pace: F
             continue
         state[0] = t
         _judge(state, t, g, pace)
-        newest, count = _remember(
-            state[4:36], state[36:68], int(state[1]) - 1, int(state[2]), t, g
-        )
+        newest, count = _remember(state[4:36], state[36:68], int(state[1]) - 1, int(state[2]), t, g)
         state[1] = newest + 1
         state[2] = count
         lags, known = _lags(state[4:36], state[36:68], newest, count)
@@ -273,8 +276,9 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, population: F64, pace: F
         spread = _spread(x, known)
         z = np.zeros(20)
         for i in range(20):
+            row = population[20 * i : 20 * i + i + 1]
             for j in range(i + 1):
-                z[i] += population[20 * i + j] * x[j]
+                z[i] += row[j] * x[j]
         for h in range(3):
             change = 0.0
             for i in range(20):

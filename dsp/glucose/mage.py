@@ -42,7 +42,7 @@ def _sd(values: F64) -> float:
     for v in values:
         if v == v:
             squares += (v - mean) ** 2
-    return np.sqrt(squares / (count - 1))
+    return float(np.sqrt(squares / (count - 1)))
 
 
 @njit(cache=True)

@@ -88,9 +88,7 @@ def metrics_of(readings: Trace) -> tuple[Metrics, dict[str, episodes.EpisodeSumm
     n54, n70 = episodes.hypos_per_week(on_grid.glucose_mg_dl, width)
     found["pgs"] = pgs(found["gvp_pct"], found["mean_mg_dl"], found["in_70_180_pct"], n54, n70)
     rows = episodes.all_episodes(on_grid.glucose_mg_dl, width)
-    summaries = {
-        kind: episodes.summarise(some, on_grid.glucose_mg_dl, width) for kind, some in rows.items()
-    }
+    summaries = {kind: episodes.summarise(some, on_grid.glucose_mg_dl, width) for kind, some in rows.items()}
     return found, summaries
 
 

@@ -83,16 +83,14 @@ def new_wearer() -> Wearer:
     )
 
 
-def follow(
-    wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, rules: F64 = RULES
-) -> F64:
+def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, rules: F64 = RULES) -> F64:
     """Take in any number of readings, oldest first; the fields of `Live` of each.
 
     A reading at a time is the same as all at once.
 
     Args:
         wearer: changed in place.
-        t_min: n times in minutes on an axis without jumps, above 0. A reading not newer than the one before is
+        t_min: n times in minutes on an axis without jumps. A reading not newer than the one before is
             passed over, except that a value beyond a limit alerts.
         glucose_mg_dl: n values in mg/dL; NaN no measurement, -inf LO (39), +inf HI (401).
         rules: `alerts.Rules.packed`.
@@ -116,8 +114,16 @@ def follow(
 
 
 def update(wearer: Wearer, t_min: float, glucose_mg_dl: float, rules: F64 = RULES) -> Live:
-    """Take in one reading; see `follow`."""
-    return Live._make(follow(wearer, t_min, glucose_mg_dl, rules)[0].tolist())
+    """Take in one reading, as `follow` does, without its overhead for arrays."""
+    t = np.array((t_min,))
+    if glucose_mg_dl in (np.inf, -np.inf):
+        glucose_mg_dl = HI_MG_DL if glucose_mg_dl > 0.0 else LO_MG_DL
+    g = np.array((glucose_mg_dl,))
+    smooth = smoothing.advance(wearer.smoothing, t, g, DYNAMICS).tolist()[0]
+    ahead = forecast.advance(wearer.forecast, t, g, POPULATION, PACE).tolist()[0]
+    alarm = alerts.advance(wearer.alerts, t, g, np.array((ahead[0],)), rules).tolist()[0]
+    label = compression.advance(wearer.compression, t, g, SIGNS).tolist()
+    return Live._make(smooth[:5] + ahead[12:] + ahead[:9] + alarm[:5] + label)
 
 
 def trend(live: Live, system: tuple[tuple[float, str], ...] = DEXCOM) -> str | None:

@@ -95,7 +95,9 @@ def _span(rate_tau: float, drive_tau: float, dt: float, f: F64, q: F64) -> None:
 
 
 @njit(cache=True)
-def _step(kalman: F64, f: F64, q: F64, density: float, noise: F64, dt: float, g: float) -> tuple[float, float]:
+def _step(
+    kalman: F64, f: F64, q: F64, density: float, noise: F64, dt: float, g: float
+) -> tuple[float, float]:
     """Predict and correct one filter in place; innovation and its variance.
 
     kalman: x[5] = glucose, rate, drive, two modes of the noise; P[25].

@@ -32,9 +32,7 @@ class Trace(NamedTuple):
     clock_min: F64
 
 
-def trace(
-    utc_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, utc_offset_min: npt.ArrayLike = 0.0
-) -> Trace:
+def trace(utc_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, utc_offset_min: npt.ArrayLike = 0.0) -> Trace:
     """Readings as they come, put in order.
 
     Readings without a time or a value (NaN, or not above 0) are left out, the rest is sorted by time, and of

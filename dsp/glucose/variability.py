@@ -60,7 +60,7 @@ def _lag_sd(glucose_mg_dl: F64, lag: int) -> float:
         d = glucose_mg_dl[k] - glucose_mg_dl[k - lag]
         if d == d:
             squares += (d - mean) ** 2
-    return np.sqrt(squares / (count - 1))
+    return float(np.sqrt(squares / (count - 1)))
 
 
 @njit(cache=True)
@@ -119,7 +119,7 @@ def changes(glucose_mg_dl: F64, step_min: float) -> Changes:
     GVP: Peyser et al. 2018; lability: Ryan et al. 2004; excursions: as AGATA's EF index.
     """
     n = glucose_mg_dl.size
-    hour = max(1, int(round(60.0 / step_min)))
+    hour = max(1, round(60.0 / step_min))
     quarter = max(1, int(15.0 // step_min))
     path = area = square = 0.0
     steps = points = hours = 0
@@ -141,7 +141,7 @@ def changes(glucose_mg_dl: F64, step_min: float) -> Changes:
         _lag_sd(glucose_mg_dl, 2 * hour),
         _lag_sd(glucose_mg_dl, 4 * hour),
         _lag_sd(glucose_mg_dl, 24 * hour),
-        _mean_step(glucose_mg_dl, 1, int(round(1440.0 / step_min))),
+        _mean_step(glucose_mg_dl, 1, round(1440.0 / step_min)),
         _mean_step(glucose_mg_dl, 1, 1) * 60.0 / step_min,
         _mean_step(glucose_mg_dl, hour, hour) * 60.0 / (hour * step_min),
         100.0 * (path / (steps * step_min) - 1.0) if steps > 0 else np.nan,
@@ -210,7 +210,7 @@ def day_spread(by_clock_mg_dl: F64, step_min: float) -> DaySpread:
 
     Source: Rodbard 2009, doi 10.1089/dia.2009.0015, as in iglu.
     """
-    slots = int(round(1440.0 / step_min))
+    slots = round(1440.0 / step_min)
     days = by_clock_mg_dl.size // slots
     daily_mean = np.full(days, np.nan)
     daily_sd = np.full(days, np.nan)
@@ -229,7 +229,7 @@ def day_spread(by_clock_mg_dl: F64, step_min: float) -> DaySpread:
     return DaySpread(
         _moments(daily_sd, 0, 1, days)[0],
         _moments(slot_mean, 0, 1, slots)[1],
-        _running_sd(by_clock_mg_dl, max(2, int(round(60.0 / step_min)))),
+        _running_sd(by_clock_mg_dl, max(2, round(60.0 / step_min))),
         _moments(daily_mean, 0, 1, days)[1],
         _moments(slot_sd, 0, 1, slots)[0],
         _moments(slot_centred_sd, 0, 1, slots)[0],
