@@ -89,7 +89,7 @@ def metrics_of(readings: Trace) -> tuple[Metrics, dict[str, episodes.EpisodeSumm
     found["pgs"] = pgs(found["gvp_pct"], found["mean_mg_dl"], found["in_70_180_pct"], n54, n70)
     rows = episodes.all_episodes(on_grid.glucose_mg_dl, width)
     summaries = {kind: episodes.summarise(some, on_grid.glucose_mg_dl, width) for kind, some in rows.items()}
-    return found, summaries
+    return {name: float(value) for name, value in found.items()}, summaries
 
 
 def metrics(utc_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike) -> Metrics:
