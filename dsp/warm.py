@@ -7,8 +7,8 @@ from dsp.glucose.agp import agp
 from dsp.glucose.grid import grid
 from dsp.glucose.metrics import metrics_of
 from dsp.glucose.ranges import glucose_stats
+from dsp.glucose.readings import trace
 from dsp.glucose.realtime import follow, new_wearer
-from dsp.glucose.trace import trace
 
 
 def warm() -> None:

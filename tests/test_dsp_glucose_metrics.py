@@ -15,8 +15,8 @@ import dsp.glucose
 from dsp.glucose import agp, episodes, mage, metrics
 from dsp.glucose.distribution import distribution
 from dsp.glucose.grid import grid, interpolate, step_min
+from dsp.glucose.readings import trace
 from dsp.glucose.risk import risk
-from dsp.glucose.trace import trace
 from dsp.glucose.variability import changes, day_spread
 from tools import analyse_glucose
 
@@ -236,7 +236,7 @@ def test_days_of_23_and_25_hours(zone_change: str, hours: int, tmp_path: Path) -
     [person] = analyse_glucose.load(tmp_path / "cgm.csv", "Europe/Berlin")
     readings = person.trace()
     assert np.diff(readings.t_min).tolist() == [5.0] * (readings.t_min.size - 1)
-    assert metrics.active_pct(readings.t_min) == 100.0
+    assert metrics.active_pct(readings.t_min, 5.0) == 100.0
     profile = analyse_glucose.profile(grid(readings, 5.0))
     assert len(profile) == 288
     for row in profile:

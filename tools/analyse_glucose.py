@@ -16,7 +16,7 @@ from rich.table import Table
 from dsp.arrays import as_f64
 from dsp.glucose import agp, arrows, metrics, realtime, smoothing
 from dsp.glucose.grid import Grid, grid, step_min
-from dsp.glucose.trace import MG_DL_PER_MMOL_L, Trace, trace
+from dsp.glucose.readings import MG_DL_PER_MMOL_L, Trace, trace
 from edge.errors import ConfigError
 from tools import glucose_plot
 

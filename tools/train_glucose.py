@@ -19,7 +19,7 @@ import numpy as np
 from dsp.arrays import F64
 from dsp.glucose import forecast
 from dsp.glucose.forecast import FEATURES, HORIZONS_MIN, Population
-from dsp.glucose.trace import Trace, trace
+from dsp.glucose.readings import Trace, trace
 
 TARGET = Path(__file__).parents[1] / "dsp/glucose/population.py"
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 the times are local, without a zone

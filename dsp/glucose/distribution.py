@@ -78,6 +78,33 @@ def _share(ordered: F64, low: float, high: float) -> float:
 
 
 @njit(cache=True)
+def _spread(values: F64, mean: float) -> tuple[float, float]:
+    """SD, and the mean distance from the mean of what is further than 1 SD; NaN where there is none."""
+    squares = 0.0
+    for v in values:
+        squares += (v - mean) ** 2
+    sd = np.sqrt(squares / (values.size - 1)) if values.size > 1 else np.nan
+    far = 0.0
+    count = 0
+    for v in values:
+        if abs(v - mean) > sd:
+            far += abs(v - mean)
+            count += 1
+    return sd, far / count if count > 0 else np.nan
+
+
+@njit(cache=True)
+def _undefined() -> Distribution:
+    nan = np.nan
+    # fmt: off
+    return Distribution(
+        nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan,
+        nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan,
+    )
+    # fmt: on
+
+
+@njit(cache=True)
 def distribution(ordered_mg_dl: F64) -> Distribution:
     """Mean, SD, CV, quantiles, GMI, eA1c, J index, times in ranges, GRI and COGI.
 
@@ -96,24 +123,9 @@ def distribution(ordered_mg_dl: F64) -> Distribution:
     x = ordered_mg_dl
     n = x.size
     if n == 0:
-        nan = np.nan
-        # fmt: off
-        return Distribution(
-            nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan,
-            nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan,
-        )
-        # fmt: on
+        return _undefined()
     mean = np.sum(x) / n
-    squares = 0.0
-    for v in x:
-        squares += (v - mean) ** 2
-    sd = np.sqrt(squares / (n - 1)) if n > 1 else np.nan
-    far = 0.0
-    far_count = 0
-    for v in x:
-        if abs(v - mean) > sd:
-            far += abs(v - mean)
-            far_count += 1
+    sd, naive = _spread(x, mean)
     median = _quantile(x, 0.5)
     q25 = _quantile(x, 0.25)
     q75 = _quantile(x, 0.75)
@@ -153,5 +165,5 @@ def distribution(ordered_mg_dl: F64) -> Distribution:
         above_180 - above_250,
         min(100.0, gri),
         100.0 * (0.5 * tir / 100.0 + 0.35 * low_points + 0.15 * sd_points),
-        far / far_count if far_count > 0 else np.nan,
+        naive,
     )

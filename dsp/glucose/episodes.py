@@ -115,15 +115,19 @@ def _without(outer: F64, inner: F64) -> F64:
     return outer[starts[first] >= outer[:, 1]]
 
 
-def summarise(rows: F64, glucose_mg_dl: F64, step_min: float) -> EpisodeSummary:
+def days_of_data(glucose_mg_dl: F64, step_min: float) -> float:
+    """Time with data on the grid, in days."""
+    return float(np.count_nonzero(glucose_mg_dl == glucose_mg_dl)) * step_min / 1440.0
+
+
+def summarise(rows: F64, days: float, step_min: float) -> EpisodeSummary:
     """Number, number per day of data, mean duration and mean of the mean glucose."""
-    days = np.count_nonzero(~np.isnan(glucose_mg_dl)) * step_min / 1440.0
     nan = float("nan")
     count = len(rows)
     if count == 0:
         return EpisodeSummary(0.0, 0.0 if days > 0.0 else nan, nan, nan)
-    duration = float(np.mean(rows[:, 1] - rows[:, 0])) * step_min
-    return EpisodeSummary(float(count), count / days, duration, float(np.mean(rows[:, 2])))
+    first, end, glucose, _ = rows.sum(axis=0).tolist()
+    return EpisodeSummary(float(count), count / days, (end - first) / count * step_min, glucose / count)
 
 
 def hypos_per_week(glucose_mg_dl: F64, step_min: float) -> tuple[float, float]:
@@ -132,7 +136,7 @@ def hypos_per_week(glucose_mg_dl: F64, step_min: float) -> tuple[float, float]:
     The episodes of the personal glycaemic state: Hirsch et al. 2017, doi 10.1089/dia.2017.0080.
     """
     found = _episodes(glucose_mg_dl, step_min, 20.0, 30.0)
-    days = np.count_nonzero(~np.isnan(glucose_mg_dl)) * step_min / 1440.0
+    days = days_of_data(glucose_mg_dl, step_min)
     if days == 0.0:
         return float("nan"), float("nan")
     return 7.0 * len(found["hypo_level_2"]) / days, 7.0 * len(found["hypo_level_1_only"]) / days

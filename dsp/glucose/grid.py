@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from dsp.arrays import F64
-from dsp.glucose.trace import DAY_MIN, Trace
+from dsp.glucose.readings import DAY_MIN, Trace
 
 GAP_MIN = 45.0
 
@@ -34,17 +34,23 @@ class Grid(NamedTuple):
     slots: int
 
 
-def step_min(t_min: F64) -> float:
-    """The usual distance of readings, made a divisor of a day; NaN for fewer than two readings.
-
-    Whole minutes of the median; if 1440 is no multiple of it, the nearest multiple of 5 up to 20.
-    """
+def usual_min(t_min: F64) -> float:
+    """The usual distance of readings: the median, in whole minutes, at least 1; NaN for fewer than two."""
     if t_min.size < 2:
         return float("nan")
-    median = max(1.0, float(np.round(np.median(np.diff(t_min)))))
-    if DAY_MIN % median == 0.0:
-        return median
-    return 20.0 if median > 20.0 else max(5.0, 5.0 * np.floor(median / 5.0 + 0.5))
+    return max(1.0, float(np.round(np.median(np.diff(t_min)))))
+
+
+def divisor_of_a_day(usual: float) -> float:
+    """The usual distance; if 1440 is no multiple of it, the nearest multiple of 5 min up to 20. NaN stays."""
+    if np.isnan(usual) or DAY_MIN % usual == 0.0:
+        return usual
+    return 20.0 if usual > 20.0 else max(5.0, 5.0 * float(np.floor(usual / 5.0 + 0.5)))
+
+
+def step_min(t_min: F64) -> float:
+    """The step of a trace's grid."""
+    return divisor_of_a_day(usual_min(t_min))
 
 
 def grid(trace: Trace, step: float) -> Grid:

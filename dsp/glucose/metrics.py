@@ -8,10 +8,10 @@ import numpy.typing as npt
 from dsp.arrays import F64
 from dsp.glucose import episodes
 from dsp.glucose.distribution import distribution
-from dsp.glucose.grid import grid, step_min
+from dsp.glucose.grid import divisor_of_a_day, grid, usual_min
 from dsp.glucose.mage import GRID_STEP_MIN, mage_iglu, mage_zigzag
+from dsp.glucose.readings import DAY_MIN, Trace, trace
 from dsp.glucose.risk import risk
-from dsp.glucose.trace import DAY_MIN, Trace, trace
 from dsp.glucose.variability import changes, day_spread
 
 SUFFICIENT_DAYS, SUFFICIENT_PCT = 14.0, 70.0
@@ -20,16 +20,14 @@ GRI_ZONES = "ABCDE"
 Metrics = dict[str, float]
 
 
-def active_pct(t_min: F64) -> float:
+def active_pct(t_min: F64, usual: float) -> float:
     """Share of the readings that are there between the first and the last; NaN for fewer than two.
 
-    With the usual distance of readings in whole minutes, time in longer distances counts as missing (iglu's
-    automatic form).
+    Time in distances longer than the usual one counts as missing (iglu's automatic form).
     """
     if t_min.size < 2:
         return math.nan
     steps = np.diff(t_min)
-    usual = max(1.0, float(np.round(np.median(steps))))
     expected = float(np.round(np.round(t_min[-1] - t_min[0]) / usual)) + 1.0
     long = steps[np.round(steps) > usual]
     missing = float(np.round((long.sum() - long.size * usual) / usual))
@@ -67,13 +65,14 @@ def metrics_of(readings: Trace) -> tuple[Metrics, dict[str, episodes.EpisodeSumm
 
     Whatever the trace is too short for is NaN; nothing raises.
     """
-    step = step_min(readings.t_min)
+    usual = usual_min(readings.t_min)
+    step = divisor_of_a_day(usual)
     on_grid = grid(readings, step)
     found: Metrics = {
         "readings": float(readings.t_min.size),
         "days": float(readings.t_min[-1] - readings.t_min[0]) / DAY_MIN if readings.t_min.size else 0.0,
         "step_min": step,
-        "active_pct": active_pct(readings.t_min),
+        "active_pct": active_pct(readings.t_min, usual),
     }
     found |= distribution(np.sort(readings.glucose_mg_dl))._asdict()
     found |= risk(readings.glucose_mg_dl, readings.clock_min)._asdict()
@@ -88,10 +87,11 @@ def metrics_of(readings: Trace) -> tuple[Metrics, dict[str, episodes.EpisodeSumm
     n54, n70 = episodes.hypos_per_week(on_grid.glucose_mg_dl, width)
     found["pgs"] = pgs(found["gvp_pct"], found["mean_mg_dl"], found["in_70_180_pct"], n54, n70)
     rows = episodes.all_episodes(on_grid.glucose_mg_dl, width)
-    summaries = {kind: episodes.summarise(some, on_grid.glucose_mg_dl, width) for kind, some in rows.items()}
+    days = episodes.days_of_data(on_grid.glucose_mg_dl, width)
+    summaries = {kind: episodes.summarise(some, days, width) for kind, some in rows.items()}
     return {name: float(value) for name, value in found.items()}, summaries
 
 
 def metrics(utc_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike) -> Metrics:
-    """All scalar metrics of readings as they come; see `dsp.glucose.trace.trace`."""
+    """All scalar metrics of readings as they come; see `dsp.glucose.readings.trace`."""
     return metrics_of(trace(utc_min, glucose_mg_dl))[0]

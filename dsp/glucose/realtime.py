@@ -15,7 +15,7 @@ from dsp.arrays import F64, as_f64
 from dsp.glucose import alerts, compression, forecast, smoothing
 from dsp.glucose.arrows import DEXCOM, TREND_MIN, arrow
 from dsp.glucose.population import POPULATION
-from dsp.glucose.trace import HI_MG_DL, LO_MG_DL
+from dsp.glucose.readings import HI_MG_DL, LO_MG_DL
 
 DYNAMICS = smoothing.Dynamics().packed()
 RULES = alerts.Rules().packed()

@@ -12,17 +12,18 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
-from dsp.arrays import F64
+from dsp.arrays import F64, as_f64
 from dsp.glucose import alerts, compression, realtime, smoothing
-from dsp.glucose.trace import Trace
+from dsp.glucose.readings import Trace
 from hw_sim.physiology.glucose import GlucoseBody
 from tools import train_glucose
 
 HORIZON_MIN, SUSTAINED_MIN, GAP_MIN = 60.0, 15.0, 20.0
 
 
-def onsets(t: F64, beyond: F64) -> list[int]:
+def onsets(t: F64, beyond: npt.NDArray[np.bool_]) -> list[int]:
     """Where events begin."""
     found = []
     for k in range(1, t.size):
@@ -121,10 +122,9 @@ def show_rate(seeds: int = 8, days: int = 6) -> None:
         noise = np.zeros(truth.size + 200)
         for k in range(2, noise.size):
             noise[k] = 1.22 * noise[k - 1] - 0.331 * noise[k - 2] + random.normal(0.0, np.sqrt(3.641))
-        reading = np.clip(np.round(truth + noise[200:]), 40.0, 400.0)
-        rows = smoothing.advance(
-            smoothing.initial_state(), 5.0 * np.arange(truth.size), reading, realtime.DYNAMICS
-        )
+        reading = as_f64(np.clip(np.round(truth + noise[200:]), 40.0, 400.0))
+        t = as_f64(5.0 * np.arange(truth.size))
+        rows = smoothing.advance(smoothing.initial_state(), t, reading, realtime.DYNAMICS)
         errors.append((rows[1:-1, 1] - (truth[2:] - truth[:-2]) / 10.0)[20:])
     print(f"rate of change: RMSE {np.sqrt(np.mean(np.concatenate(errors) ** 2)):.3f} mg/dL/min")
 
