@@ -50,7 +50,7 @@ def cgmquantify(data: Any) -> int:
     frame["Day"] = frame["Time"].dt.date
     ran = 0
     for name in CGMQUANTIFY:
-        with contextlib.suppress(TypeError):  # some do not run on a current pandas
+        with contextlib.suppress(TypeError, NameError):  # some never run, some not on a current pandas
             getattr(package, name)(frame)
             ran += 1
     return ran
