@@ -243,3 +243,89 @@ def smooth(t, g, dynamics):
         active = 1 / (1 + math.exp(filters[0][2] - filters[1][2]))
         rows.append((1 - active) * filters[0][0][:2] + active * filters[1][0][:2])
     return np.array(rows)
+
+
+class Forecaster:
+    """`dsp.glucose.forecast` for readings at least 2.5 min apart, with matrices and lists."""
+
+    def __init__(self, population, pace):
+        self.whitening = np.array(population[:400]).reshape(20, 20)
+        self.weights = np.array(population[400:460]).reshape(3, 20)
+        self.spread = np.array(population[460:478]).reshape(3, 6)
+        self.quantiles = np.array(population[478:]).reshape(3, 2)
+        self.covariance = [np.eye(20) for _ in range(3)]
+        self.forgetting, self.step, self.trust = pace
+        self.past, self.issued = [], []
+
+    def lags(self):
+        now, value = self.past[-1]
+        lags = [value]
+        for k in range(1, 12):
+            at = now - 5 * k
+            older = [p for p in self.past if p[0] <= at]
+            newer = [p for p in self.past if p[0] > at]
+            if not older or newer[0][0] - older[-1][0] > 20:
+                break
+            (t0, g0), (t1, g1) = older[-1], newer[0]
+            lags.append(g0 + (g1 - g0) * (at - t0) / (t1 - t0))
+        return lags + [lags[-1]] * (12 - len(lags)), len(lags)
+
+    def features(self, lags):
+        g, slope = lags[0], (lags[0] - lags[3]) / 30
+        level = (g - 140) / 50
+        steps = [(a - b) / 10 for a, b in zip(lags, lags[1:], strict=False)]  # noqa: RUF007
+        hinges = [max(0, (90 - g) / 20), max(0, (g - 250) / 50)]
+        return np.array(
+            [
+                *steps,
+                1,
+                level,
+                level**2,
+                *hinges,
+                slope * level,
+                abs(slope),
+                slope * abs(slope),
+                np.std(lags) / 20,
+            ]
+        )
+
+    def learn(self, t, g):
+        for h, minutes in enumerate((15, 30, 60)):
+            due = [i for i in self.issued if not i["judged"][h] and abs(t - i["t"] - minutes) < 2.5]
+            if not due:
+                continue
+            issue = min(due, key=lambda i: abs(t - i["t"] - minutes))
+            issue["judged"][h] = True
+            error = (g - issue["forecast"][h]) / issue["expected"][h]
+            for side, beyond in enumerate((-error, error)):
+                q = self.quantiles[h, side]
+                self.quantiles[h, side] = np.clip(q + self.step * q * ((beyond > q) - 0.047), 0.3, 12)
+            z, p = issue["z"], self.covariance[h]
+            rate = self.forgetting if np.trace(p) < self.forgetting * 20 else 1.0
+            s = rate * self.trust + z @ p @ z
+            surprise = np.clip((g - issue["g"]) / 10 - self.weights[h] @ z, -6, 6)
+            self.weights[h] += p @ z / s * surprise
+            self.covariance[h] = (p - np.outer(p @ z, p @ z) / s) / rate
+
+    def update(self, t, g):
+        self.learn(t, g)
+        self.past = [*self.past[-31:], (t, g)]
+        lags, known = self.lags()
+        x = self.features(lags)
+        z = self.whitening @ x
+        about = np.array([1, x[17], abs(x[0]), x[19], max(0, min(x[12], 3)), (12 - known) / 12])
+        expected = np.maximum(self.spread @ about, 2)
+        forecast = np.clip(g + 10 * self.weights @ z, 39, 401)
+        if known >= 7:
+            issue = {
+                "t": t,
+                "g": g,
+                "z": z,
+                "forecast": forecast,
+                "expected": expected,
+                "judged": [False] * 3,
+            }
+            self.issued = [*self.issued[-31:], issue]
+        low = np.maximum(39, forecast - self.quantiles[:, 0] * expected)
+        high = np.minimum(401, forecast + self.quantiles[:, 1] * expected)
+        return np.array([forecast, low, high]).T.ravel()

@@ -52,6 +52,17 @@ def test_filters_equal_their_plain_twin() -> None:
     np.testing.assert_allclose(ours[:, :2], naive.smooth(t, g, realtime.DYNAMICS), rtol=1e-6, atol=1e-6)
 
 
+def test_forecaster_equals_its_plain_twin() -> None:
+    t, g = person()
+    t = t + np.random.default_rng(1).uniform(-0.5, 0.5, t.size)
+    state = forecast.initial_state(realtime.POPULATION)
+    ours = forecast.advance(state, t, g, realtime.POPULATION, realtime.PACE)
+    twin = naive.Forecaster(realtime.POPULATION, realtime.PACE)
+    np.testing.assert_allclose(
+        ours[:, :9], [twin.update(*reading) for reading in zip(t, g, strict=True)], rtol=1e-8
+    )
+
+
 def test_rate_is_nearer_the_truth_than_slopes(bodies) -> None:
     ours, slopes = [], []
     for t, truth, reading in bodies:
