@@ -28,7 +28,7 @@ class Rules(NamedTuple):
     very_low_mg_dl: float = 54.0
     high_mg_dl: float = 250.0
     low_forecast_margin_mg_dl: float = 11.5
-    low_step_margin_mg_dl: float = 4.0
+    low_step_margin_mg_dl: float = 3.0
     high_forecast_margin_mg_dl: float = 14.0
     high_step_margin_mg_dl: float = 6.0
     budget_per_day: float = 1.5
