@@ -13,7 +13,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
-from dsp.warm import warm
+from dsp.warm import warm_gateway
 from edge import identity, status
 from edge.alerts import AlertBoard, glucose_rules, heart_rules
 from edge.anchors import Anchors
@@ -101,7 +101,7 @@ class Gateway:
 
     async def run(self) -> None:
         """Run until cancelled; what is open in memory is committed on the way out."""
-        warm()
+        warm_gateway()
         server = await status.serve(self.config.gateway.state_dir, self.status)
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -1,0 +1,62 @@
+"""One person's readings in order: the form in which every metric takes them.
+
+This is the only place that knows about unsorted rows, repeated stamps, readings off the sensor's scale and
+changes of the clocks. Nothing is interpolated here.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dsp.arrays import F64, as_f64
+
+DAY_MIN = 1440.0
+MG_DL_PER_MMOL_L = 18.0  # as sensors and the sources of the metrics convert; the molar mass would say 18.016
+# Readings below and above what a sensor can tell count as just outside the scale common to today's sensors.
+LO_MG_DL, HI_MG_DL = 39.0, 401.0
+
+
+class Trace(NamedTuple):
+    """Readings of one sensor wearer, oldest first, no two at the same time.
+
+    Attributes:
+        t_min: float64[n], minutes that passed since the local midnight before the first reading.
+        glucose_mg_dl: float64[n], all finite and above 0.
+        clock_min: float64[n], the same instants by the wearer's clock: 1440 * day + minutes since midnight.
+            Differs from `t_min` only after a change of the clocks.
+    """
+
+    t_min: F64
+    glucose_mg_dl: F64
+    clock_min: F64
+
+
+def trace(utc_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, utc_offset_min: npt.ArrayLike = 0.0) -> Trace:
+    """Readings as they come, put in order.
+
+    Readings without a time or a value (NaN, or not above 0) are left out, the rest is sorted by time, and of
+    readings with the same time the last given is kept. Infinite values stand for LO and HI and become 39 and
+    401 mg/dL.
+
+    Args:
+        utc_min: n times in minutes, on an axis without jumps; any origin.
+        glucose_mg_dl: n values in mg/dL; NaN no measurement, -inf LO, +inf HI.
+        utc_offset_min: what the wearer's clock showed beyond `utc_min` at each reading, one or n values.
+    """
+    t = as_f64(utc_min)
+    g = as_f64(glucose_mg_dl)
+    offset = np.broadcast_to(np.asarray(utc_offset_min, dtype=np.float64), t.shape)
+    g = np.where(np.isinf(g), np.where(g > 0.0, HI_MG_DL, LO_MG_DL), g)
+    valid = np.isfinite(t) & (g > 0.0)
+    t, g, offset = t[valid], g[valid], offset[valid]
+    if t.size == 0:
+        return Trace(as_f64([]), as_f64([]), as_f64([]))
+    if not np.all(t[1:] > t[:-1]):
+        order = np.argsort(t, kind="stable")
+        last = np.append(np.diff(t[order]) > 0.0, True)
+        kept = order[last]
+        t, g, offset = t[kept], g[kept], offset[kept]
+    midnight = np.floor((t[0] + offset[0]) / DAY_MIN) * DAY_MIN
+    clock = t + (offset - midnight)
+    return Trace(as_f64(t - (midnight - offset[0])), as_f64(g), as_f64(clock))

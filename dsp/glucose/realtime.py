@@ -1,0 +1,152 @@
+"""Everything that is said about a reading the moment it comes: smoothing, rate, forecasts, alerts, labels.
+
+One `Wearer` per person. It is a few thousand numbers, changed in place by every reading, and can be written
+to a store and read back, so that what was learnt about its wearer survives a restart.
+"""
+
+import struct
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dsp.arrays import F64, as_f64
+from dsp.glucose import alerts, compression, forecast, smoothing
+from dsp.glucose.arrows import DEXCOM, TREND_MIN, arrow
+from dsp.glucose.population import POPULATION
+from dsp.glucose.readings import HI_MG_DL, LO_MG_DL
+
+DYNAMICS = smoothing.Dynamics().packed()
+RULES = alerts.Rules().packed()
+SIGNS = compression.Signs().packed()
+PACE = np.array(forecast.PACE)
+
+_MAGIC = b"vgw1"
+_SIZES = (smoothing.STATE_SIZE, forecast.STATE_SIZE, alerts.STATE_SIZE, compression.STATE_SIZE)
+
+
+class Wearer(NamedTuple):
+    """What is known of a person: the states of the four kernels, float64 vectors changed in place."""
+
+    smoothing: F64
+    forecast: F64
+    alerts: F64
+    compression: F64
+
+
+class Live(NamedTuple):
+    """What a reading says. NaN where it says nothing: a reading without a value, or not newer than the last.
+
+    Attributes:
+        glucose_mg_dl: smoothed.
+        rate_mg_dl_min: rate of change.
+        rate_sd_mg_dl_min: its standard deviation.
+        noise: size of the last hour's surprises, 1 = as expected of a good sensor.
+        grade: index of `smoothing.GRADES`.
+        trend_min: how many minutes before the reading are known, 0 to 55.
+        in_15_mg_dl .. in_60_high_mg_dl: forecasts, each with its 90 % interval.
+        low .. high_ahead: alerts, 1.0 or 0.0.
+        compression: 1.0 while the sensor is possibly compressed. A label only.
+    """
+
+    glucose_mg_dl: float
+    rate_mg_dl_min: float
+    rate_sd_mg_dl_min: float
+    noise: float
+    grade: float
+    trend_min: float
+    in_15_mg_dl: float
+    in_15_low_mg_dl: float
+    in_15_high_mg_dl: float
+    in_30_mg_dl: float
+    in_30_low_mg_dl: float
+    in_30_high_mg_dl: float
+    in_60_mg_dl: float
+    in_60_low_mg_dl: float
+    in_60_high_mg_dl: float
+    low: float
+    very_low: float
+    high: float
+    low_ahead: float
+    high_ahead: float
+    compression: float
+
+
+def new_wearer() -> Wearer:
+    """Someone of whom nothing is known yet: the population."""
+    return Wearer(
+        smoothing.initial_state(),
+        forecast.initial_state(POPULATION),
+        alerts.initial_state(),
+        compression.initial_state(),
+    )
+
+
+def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, rules: F64 = RULES) -> F64:
+    """Take in any number of readings, oldest first; the fields of `Live` of each.
+
+    A reading at a time is the same as all at once.
+
+    Args:
+        wearer: changed in place.
+        t_min: n times in minutes on an axis without jumps. A reading not newer than the one before is
+            passed over, except that a value beyond a limit alerts.
+        glucose_mg_dl: n values in mg/dL; NaN no measurement, -inf LO (39), +inf HI (401).
+        rules: `alerts.Rules.packed`.
+
+    Returns:
+        float64[n, 21].
+    """
+    t = as_f64(t_min)
+    g = as_f64(glucose_mg_dl)
+    if np.isinf(g).any():
+        g = np.clip(g, LO_MG_DL, HI_MG_DL)
+    out = np.empty((t.size, len(Live._fields)))
+    smooth = smoothing.advance(wearer.smoothing, t, g, DYNAMICS)
+    ahead = forecast.advance(wearer.forecast, t, g, POPULATION, PACE)
+    out[:, :5] = smooth[:, :5]
+    out[:, 5] = ahead[:, 12]
+    out[:, 6:15] = ahead[:, :9]
+    out[:, 15:20] = alerts.advance(wearer.alerts, t, g, ahead[:, 0].copy(), rules)[:, :5]
+    out[:, 20] = compression.advance(wearer.compression, t, g, SIGNS)
+    return out
+
+
+def update(wearer: Wearer, t_min: float, glucose_mg_dl: float, rules: F64 = RULES) -> Live:
+    """Take in one reading, as `follow` does, without its overhead for arrays."""
+    t = np.array((t_min,))
+    if glucose_mg_dl in (np.inf, -np.inf):
+        glucose_mg_dl = HI_MG_DL if glucose_mg_dl > 0.0 else LO_MG_DL
+    g = np.array((glucose_mg_dl,))
+    smooth = smoothing.advance(wearer.smoothing, t, g, DYNAMICS).tolist()[0]
+    ahead = forecast.advance(wearer.forecast, t, g, POPULATION, PACE).tolist()[0]
+    alarm = alerts.advance(wearer.alerts, t, g, np.array((ahead[0],)), rules).tolist()[0]
+    label = compression.advance(wearer.compression, t, g, SIGNS).tolist()
+    return Live._make(smooth[:5] + ahead[12:] + ahead[:9] + alarm[:5] + label)
+
+
+def trend(live: Live, system: tuple[tuple[float, str], ...] = DEXCOM) -> str | None:
+    """The arrow to draw; None where less than 15 min before the reading are known."""
+    return arrow(live.rate_mg_dl_min, system) if live.trend_min >= TREND_MIN else None
+
+
+def dump(wearer: Wearer) -> bytes:
+    """A wearer as bytes, with a checksum."""
+    body = b"".join(state.astype("<f8").tobytes() for state in wearer)
+    return _MAGIC + struct.pack("<I", zlib.crc32(body)) + body
+
+
+def load(saved: bytes) -> Wearer:
+    """A wearer from what `dump` wrote.
+
+    Raises:
+        ValueError: something else, or of another version; begin with `new_wearer` then.
+    """
+    body = saved[8:]
+    if saved[:4] != _MAGIC or len(body) != 8 * sum(_SIZES):
+        raise ValueError("not a saved wearer of this version")
+    if struct.unpack("<I", saved[4:8]) != (zlib.crc32(body),):
+        raise ValueError("the saved wearer is damaged")
+    numbers = np.frombuffer(body, "<f8").astype(np.float64)
+    return Wearer._make(as_f64(part) for part in np.split(numbers, np.cumsum(_SIZES)[:-1]))

@@ -1,0 +1,144 @@
+"""How well the real-time half does: forecasts, alerts, compression label, rate of change.
+
+    python -m tools.bench.glucose_live DATA.csv.gz
+
+DATA has the columns subject, time, glucose_mg_dl (AZT1D as harmonised by Glucose-ML). Forecasts, and the alerts that
+follow from them, are leave-subjects-out. Events are readings below (above) the limit for at least 15 min after at
+least 15 min on the other side; an alert is false if no reading within 60 min is beyond the limit, which counts
+alarms that the wearer acted upon as false, too.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dsp.arrays import F64, as_f64
+from dsp.glucose import alerts, compression, realtime, smoothing
+from dsp.glucose.readings import Trace
+from hw_sim.physiology.glucose import GlucoseBody
+from tools import train_glucose
+
+HORIZON_MIN, SUSTAINED_MIN, GAP_MIN = 60.0, 15.0, 20.0
+
+
+def onsets(t: F64, beyond: npt.NDArray[np.bool_]) -> list[int]:
+    """Where events begin."""
+    found = []
+    for k in range(1, t.size):
+        if not beyond[k] or beyond[k - 1] or t[k] - t[k - 1] > GAP_MIN:
+            continue
+        before = np.searchsorted(t, t[k] - SUSTAINED_MIN)
+        end = k
+        while end < t.size - 1 and beyond[end] and t[end + 1] - t[end] <= GAP_MIN:
+            end += 1
+        if not beyond[before:k].any() and t[end] - t[k] >= SUSTAINED_MIN:
+            found.append(k)
+    return found
+
+
+def tally(readings: Trace, fired: F64, limit: float, sign: float) -> F64:
+    """Events, those announced 5 min before, those announced 15 min before, false alarms, days of data."""
+    t = readings.t_min
+    beyond = sign * (readings.glucose_mg_dl - limit) > 0.0
+    events = onsets(t, beyond)
+    at = t[fired > 0.0]
+    leads = [t[k] - at[(at >= t[k] - HORIZON_MIN) & (at < t[k])] for k in events]
+    true = [beyond[(t > a) & (t <= a + HORIZON_MIN)].any() for a in at]
+    steps = np.diff(t)
+    early = [sum(bool((lead >= least).any()) for lead in leads) for least in (4.5, 14.5)]
+    return np.array([len(events), *early, len(at) - sum(true), steps[steps < GAP_MIN].sum() / 1440.0])
+
+
+def show_alerts(subjects: dict[str, Trace], rows: dict[str, F64]) -> None:
+    rules = realtime.RULES
+    for column, name, limit, sign in ((3, "hypo", rules[0], -1.0), (4, "hyper", rules[2], 1.0)):
+        parts = []
+        for subject, readings in subjects.items():
+            ahead = rows[subject][:, 0].copy()
+            said = alerts.advance(
+                alerts.initial_state(), readings.t_min, readings.glucose_mg_dl, ahead, rules
+            )
+            missed = np.sum((readings.glucose_mg_dl < rules[0]) & (said[:, 0] == 0.0))
+            assert missed == 0, "a low without an alarm"
+            parts.append(tally(readings, said[:, column], limit, sign))
+        events, early, earlier, false, days = np.sum(parts, axis=0)
+        worst = max(part[3] / part[4] for part in parts)
+        print(
+            f"{name:6} {events:.0f} events in {days:.0f} days: {100 * early / events:.1f} % 5 min ahead, "
+            f"{100 * earlier / events:.1f} % 15 min ahead; {false / days:.2f} false a day, {worst:.2f} at worst"
+        )
+
+
+def press(readings: Trace, depth: float, random: np.random.Generator) -> tuple[F64, list[float]]:
+    """The readings with compressions of 55 min (10 to build up, 15 to ease), and when they begin."""
+    t, g = readings.t_min, readings.glucose_mg_dl.copy()
+    starts = []
+    start = t[0] + 600.0
+    while start < t[-1] - 600.0:
+        if np.count_nonzero((t >= start - 40.0) & (t < start + 60.0)) >= 18:
+            during = (t >= start) & (t <= start + 55.0)
+            since = t[during] - start
+            share = np.clip(np.minimum(since / 10.0, (55.0 - since) / 15.0), 0.0, 1.0)
+            g[during] = np.maximum(40.0, np.round(g[during] * (1.0 - depth * share)))
+            starts.append(float(start))
+        start += random.uniform(600.0, 1200.0)
+    return g, starts
+
+
+def show_compression(subjects: dict[str, Trace]) -> None:
+    for depth in (0.3, 0.45):
+        random = np.random.default_rng(1)
+        events = labelled = flags = 0
+        days = 0.0
+        for readings in subjects.values():
+            t = readings.t_min
+            untouched = compression.advance(
+                compression.initial_state(), t, readings.glucose_mg_dl, realtime.SIGNS
+            )
+            flags += int(np.sum(np.diff(untouched) > 0.0))
+            steps = np.diff(t)
+            days += steps[steps < GAP_MIN].sum() / 1440.0
+            g, starts = press(readings, depth, random)
+            label = compression.advance(compression.initial_state(), t, g, realtime.SIGNS)
+            events += len(starts)
+            labelled += sum(bool(label[(t >= s) & (t <= s + 10.01)].any()) for s in starts)
+        print(
+            f"compression to {100 * depth:.0f} %, any time of day: {100 * labelled / events:.1f} % of {events} "
+            f"labelled within 10 min; {flags / days:.2f} flags a day on the readings as they are"
+        )
+
+
+def show_rate(seeds: int = 8, days: int = 6) -> None:
+    """Rate of change of simulated bodies behind the published noise of the G6 (its own part, v; SD 5 mg/dL)."""
+    errors = []
+    for seed in range(seeds):
+        body = GlucoseBody(seed)
+        for _ in range(days * 288):
+            next(body)
+        truth = np.array(body.interstitial_mg_dl)
+        random = np.random.default_rng(seed)
+        noise = np.zeros(truth.size + 200)
+        for k in range(2, noise.size):
+            noise[k] = 1.22 * noise[k - 1] - 0.331 * noise[k - 2] + random.normal(0.0, np.sqrt(3.641))
+        reading = as_f64(np.clip(np.round(truth + noise[200:]), 40.0, 400.0))
+        t = as_f64(5.0 * np.arange(truth.size))
+        rows = smoothing.advance(smoothing.initial_state(), t, reading, realtime.DYNAMICS)
+        errors.append((rows[1:-1, 1] - (truth[2:] - truth[:-2]) / 10.0)[20:])
+    print(f"rate of change: RMSE {np.sqrt(np.mean(np.concatenate(errors) ** 2)):.3f} mg/dL/min")
+
+
+def main(args: list[str]) -> None:
+    subjects = train_glucose.load(Path(args[0]))
+    rows = train_glucose.left_out(subjects)
+    table = [train_glucose.scores(readings, rows[subject]) for subject, readings in subjects.items()]
+    for name in table[0]:
+        print(f"{name:14} {np.mean([row[name] for row in table]):8.3f}")
+    show_alerts(subjects, rows)
+    show_compression(subjects)
+    show_rate()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
