@@ -3,12 +3,7 @@
 import numpy as np
 
 from dsp.cardiac.hrv import heart_stats
-from dsp.glucose.agp import agp
-from dsp.glucose.grid import grid
-from dsp.glucose.metrics import metrics_of
 from dsp.glucose.ranges import glucose_stats
-from dsp.glucose.readings import trace
-from dsp.glucose.realtime import follow, new_wearer
 
 
 def warm() -> None:
@@ -25,6 +20,13 @@ def warm_gateway() -> None:
 
 def warm_glucose() -> None:
     """The kernels of `dsp.glucose` only; training alone needs `forecast.feature_rows`."""
+    # Here, because the gateway needs none of them to start.
+    from dsp.glucose.agp import agp
+    from dsp.glucose.grid import grid
+    from dsp.glucose.metrics import metrics_of
+    from dsp.glucose.readings import trace
+    from dsp.glucose.realtime import follow, new_wearer
+
     readings = trace((0.0, 5.0), (100.0, 110.0))
     metrics_of(readings)
     agp(grid(readings, 5.0))
