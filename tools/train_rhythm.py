@@ -26,7 +26,8 @@ from tools.rhythm_net import F32, Pass, Weights, initial_weights, probabilities,
 BEATS = 1024  # of a training segment, besides what its windows reach
 BEFORE, AFTER = 208, 64
 BATCH = 8
-SHARES = {"afdb": 0.5, "mitdb": 0.3, "nsr2db": 0.2}
+SHARES = {"afdb": 0.45, "mitdb": 0.3, "nsr2db": 0.25}
+SPLICED = 0.25  # of the segments: two rhythms of different people, joined
 
 
 class Record(NamedTuple):
@@ -61,8 +62,8 @@ def disturbed(record: Record, start: int, rng: np.random.Generator) -> tuple[F32
         ectopy(rr, rng)
     if rng.random() < 0.35:
         rr, af = artefacts(rr, af, rng)
-    rr = warped(rr, rng.uniform(0.45, 1.3) if af.any() else rng.uniform(0.6, 1.4))
-    rr = rr * np.exp(rng.uniform(-0.3, 0.3)) + rng.uniform(-4.0, 4.0, len(rr))
+    rr = warped(rr, rng.uniform(0.6, 1.25) if af.any() else rng.uniform(0.7, 1.4))
+    rr = rr * np.exp(rng.uniform(-0.25, 0.25)) + rng.uniform(-4.0, 4.0, len(rr))
     before = BEFORE if lo == start - BEFORE else start - lo
     out = np.zeros((3, size), np.float32)
     offset = BEFORE - before
@@ -70,6 +71,30 @@ def disturbed(record: Record, start: int, rng: np.random.Generator) -> tuple[F32
     out[0] = rr[0]
     out[0, offset : offset + n], out[1, offset : offset + n], out[2, offset : offset + n] = rr[:n], af[:n], 1.0
     return out[0], out[1], out[2]
+
+
+def spliced(records: list[Record], rng: np.random.Generator) -> Record:
+    """An episode of AF of one person amid other rhythm of another: onsets are too rare to learn from otherwise."""
+    size = BEATS + BEFORE + AFTER + 200
+    with_af = [r for r in records if r.is_af.sum() > size]
+    without = [r for r in records if r.database != "afdb" and not r.is_af.any()]
+    af, other = with_af[rng.integers(len(with_af))], without[rng.integers(len(without))]
+    episode = longest_stretch(af.is_af)
+    start = int(rng.integers(episode[0], max(episode[1] - size, episode[0] + 1)))
+    inside = af.rr_ms[start : min(start + size, episode[1])]
+    start = int(rng.integers(max(len(other.rr_ms) - size, 1)))
+    rr = other.rr_ms[start : start + size].copy()
+    is_af = np.zeros(len(rr), bool)
+    at = int(rng.integers(BEFORE, BEFORE + BEATS - 100))
+    length = min(int(np.exp(rng.uniform(np.log(30), np.log(1200)))), len(inside), len(rr) - at)
+    rr[at : at + length], is_af[at : at + length] = inside[:length], True
+    return Record("spliced", other.name, rr, is_af)
+
+
+def longest_stretch(flag: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flag.astype(np.int8), [0]])))
+    longest = int(np.argmax(edges[1::2] - edges[::2]))
+    return int(edges[2 * longest]), int(edges[2 * longest + 1])
 
 
 def warped(rr: npt.NDArray[np.float64], power: float) -> npt.NDArray[np.float64]:
@@ -132,11 +157,22 @@ def batches(records: list[Record], steps: int, rng: np.random.Generator) -> Iter
     for _ in range(steps):
         segments = []
         for _ in range(BATCH):
+            if rng.random() < SPLICED:
+                segments.append(disturbed(spliced(records, rng), BEFORE, rng))
+                continue
             pool = pools[names[rng.choice(len(names), p=shares)]]
             record = pool[rng.integers(len(pool))]
             segments.append(disturbed(record, int(rng.integers(max(len(record.rr_ms) - BEATS, 1))), rng))
         rr, af, mask = map(np.stack, zip(*segments, strict=True))
         yield rr, af, mask
+
+
+def after_onset(af: F32) -> F32:
+    """1 from 6 to 48 beats after the onset of AF: the fast tier is judged there."""
+    near = np.zeros_like(af)
+    for row, start in zip(*np.nonzero(np.diff(af, axis=1, prepend=af[:, :1]) > 0), strict=True):
+        near[row, start + 6 : start + 48] = 1.0
+    return near * af
 
 
 def train(records: list[Record], steps: int, seed: int, log: bool = False) -> Weights:
@@ -151,8 +187,9 @@ def train(records: list[Record], steps: int, seed: int, log: bool = False) -> We
         run = Pass(w, rr, mask)
         counted = mask.copy()
         counted[:, :BEFORE] = counted[:, BEFORE + BEATS :] = 0.0
+        weight = {"sure": counted, "fast": counted * (1.0 + 3.0 * after_onset(af))}
         g_logit = {
-            tier: (counted * (sigmoid(logit) - af) / counted.sum()).astype(np.float32)
+            tier: (weight[tier] * (sigmoid(logit) - af) / counted.sum()).astype(np.float32)
             for tier, logit in run.logit.items()
         }
         p = np.clip(sigmoid(run.logit["sure"]), 1e-6, 1 - 1e-6)
