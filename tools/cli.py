@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from edge.errors import ConfigError
+from tools import analyse
 
 app = typer.Typer(
     name="vitalgate",
@@ -19,6 +20,8 @@ app = typer.Typer(
     help="Home gateway for Bluetooth LE heart-rate straps and continuous glucose monitors.",
     epilog="Exit codes: 0 done, 1 failed, 2 something to mend in the call or the configuration.",
 )
+
+app.add_typer(analyse.app, name="analyse")
 
 ConfigFile = Annotated[
     Path, typer.Option("--config", help="The gateway's TOML file.", envvar="VITALGATE_CONFIG", metavar="FILE")

@@ -7,7 +7,7 @@ holds the two equal. Layer sizes and windows are written there, once.
 import numpy as np
 import numpy.typing as npt
 
-from dsp.cardiac.rhythm_weights import FAST_WINDOWS, LAGS, SHAPES, SURE_WINDOWS
+from dsp.cardiac.rhythm import FAST_WINDOWS, LAGS, SHAPES, SURE_WINDOWS
 
 F32 = npt.NDArray[np.float32]
 Weights = dict[str, F32]
