@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from dsp.cardiac import intervals, phase_rectified, qrs, rhythm, spectrum, turbulence
 from dsp.cardiac.hrv import heart_stats
+from dsp.cardiac.variability import variability
 from dsp.glucose.ranges import glucose_stats
 
 
@@ -10,3 +12,16 @@ def warm() -> None:
     """Call each kernel once, with the one signature it will ever have."""
     heart_stats(np.full(2, 800.0), np.ones(2))
     glucose_stats(np.full(2, 100.0))
+    warm_cardiac()
+
+
+def warm_cardiac() -> None:
+    rr_ms = 800.0 + 50.0 * np.sin(np.arange(300.0))
+    t_s, ones = np.cumsum(rr_ms) / 1000.0, np.ones(rr_ms.size)
+    variability(t_s, rr_ms, ones)
+    spectrum.welch_bands(t_s, rr_ms)
+    phase_rectified.prsa(rr_ms, ones, 2.0, 1.0)
+    turbulence.turbulence(rr_ms, ones)
+    intervals.judge_all(rr_ms, ones)
+    rhythm.screen_all(rr_ms)
+    qrs.detect_all(rr_ms, 130.0)

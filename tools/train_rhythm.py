@@ -28,9 +28,9 @@ from tools.rhythm_net import F32, Pass, Weights, initial_weights, probabilities,
 BEATS = 1024  # of a training segment, besides what its windows reach
 BEFORE, AFTER = 208, 64
 BATCH = 8
-STEPS = 2500
+STEPS = 2200
 SHARES = {"afdb": 0.45, "mitdb": 0.3, "nsr2db": 0.25}
-SPLICED = 0.25  # of the segments: two rhythms of different people, joined
+SPLICED = 0.12  # of the segments: two rhythms of different people, joined
 
 
 class Record(NamedTuple):
@@ -65,8 +65,9 @@ def disturbed(record: Record, start: int, rng: np.random.Generator) -> tuple[F32
         ectopy(rr, rng)
     if rng.random() < 0.35:
         rr, af = artefacts(rr, af, rng)
-    rr = warped(rr, rng.uniform(0.6, 1.25) if af.any() else rng.uniform(0.7, 1.4))
-    rr = rr * np.exp(rng.uniform(-0.25, 0.25)) + rng.uniform(-4.0, 4.0, len(rr))
+    if rng.random() < 0.5:
+        rr = warped(rr, rng.uniform(0.6, 1.2) if af.any() else rng.uniform(0.75, 1.35))
+    rr = rr * np.exp(rng.uniform(-0.2, 0.2)) + rng.uniform(-4.0, 4.0, len(rr))
     before = BEFORE if lo == start - BEFORE else start - lo
     out = np.zeros((3, size), np.float32)
     offset = BEFORE - before
@@ -190,7 +191,7 @@ def train(records: list[Record], steps: int, seed: int, log: bool = False) -> We
         run = Pass(w, rr, mask)
         counted = mask.copy()
         counted[:, :BEFORE] = counted[:, BEFORE + BEATS :] = 0.0
-        weight = {"sure": counted, "fast": counted * (1.0 + 3.0 * after_onset(af))}
+        weight = {"sure": counted, "fast": counted * (1.0 + 1.5 * after_onset(af))}
         g_logit = {
             tier: (weight[tier] * (sigmoid(logit) - af) / counted.sum()).astype(np.float32)
             for tier, logit in run.logit.items()

@@ -80,7 +80,9 @@ def detect(state: F64, ecg: F64) -> Complexes:
 def finish(state: F64) -> Complexes:
     """Complexes still open at the end of a recording; the state is spent."""
     end = state[COUNT]
-    state[LEARN_END] = min(state[LEARN_END], end)
+    # As long as a peak needs to be confirmed; a short recording is learned from then.
+    if end < state[LEARN_END]:
+        state[LEARN_END] = end + round(0.3 * state[RATE])
     found = Complexes(*detect_qrs(state, np.full(int(0.4 * state[RATE]), np.nan)))
     inside = found.apex < end
     return Complexes(*[part[inside] for part in found])
@@ -198,7 +200,7 @@ def _judge(state: F64, at: float, height: float, found: F64, count: int) -> int:
     threshold = _threshold(state)
     since = at - state[QRS_AT] if state[QRS_AT] >= 0.0 else np.inf
     is_t_wave = since < 0.36 * rate and height < 0.4 * state[QRS]
-    if height > threshold and since > 0.2 * rate and not is_t_wave:
+    if height > threshold > 0.0 and since > 0.2 * rate and not is_t_wave:
         return _accept(state, at, height, height / threshold, found, count)
     _push(state, NOISE_PEAKS, height)
     if since > 0.2 * rate and not is_t_wave and (state[BEST_AT] < 0.0 or height > state[BEST]):
