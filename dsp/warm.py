@@ -16,6 +16,7 @@ def warm() -> None:
 
 
 def warm_cardiac() -> None:
+    """The kernels of dsp.cardiac."""
     rr_ms = 800.0 + 50.0 * np.sin(np.arange(300.0))
     t_s, ones = np.cumsum(rr_ms) / 1000.0, np.ones(rr_ms.size)
     variability(t_s, rr_ms, ones)

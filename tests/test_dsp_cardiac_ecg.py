@@ -56,7 +56,11 @@ def test_recording_with_ventricular_beats() -> None:
 def test_strap_agrees_with_its_own_ecg() -> None:
     """A Polar H10 sends ECG and RR intervals: the same beats, to within a millisecond."""
     ecg = column("polar_h10.csv.gz", "ecg")
-    sent = [(t, rr) for t, rr in zip(*(words("polar_h10.csv.gz", n) for n in ("time_s", "rr_ms")), strict=True) if rr]
+    sent = [
+        (t, rr)
+        for t, rr in zip(*(words("polar_h10.csv.gz", n) for n in ("time_s", "rr_ms")), strict=True)
+        if rr
+    ]
     rr_ms = np.array([float(rr) for _, rr in sent])
     found = qrs.detect_all(ecg, 130.16)
     ours_ms = 1000 * np.diff(found.apex) / 130.16

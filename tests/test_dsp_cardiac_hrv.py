@@ -1,7 +1,9 @@
 """Heart-rate variability against published values, closed forms and plain twins of the kernels."""
 
+import naive_cardiac as naive
 import numpy as np
 import pytest
+from cardiac_records import column, sinus_ms
 
 from dsp.arrays import as_f64
 from dsp.cardiac import complexity, spectrum
@@ -10,8 +12,6 @@ from dsp.cardiac.phase_rectified import capacity, prsa
 from dsp.cardiac.time_domain import TimeDomain, time_domain
 from dsp.cardiac.turbulence import turbulence
 from dsp.cardiac.variability import MEASURES, Variability, reasons, variability, windows
-import naive_cardiac as naive
-from cardiac_records import column, sinus_ms
 
 ALL = 1e-4
 
@@ -86,7 +86,9 @@ def test_kernels_agree_with_their_twins(seed: int) -> None:
     nn_ms = sinus_ms(seed, 130)
     follows = as_f64(rng.random(130) > 0.1)
     t_s = as_f64(np.cumsum(nn_ms) / 1000 + np.cumsum(follows == 0.0) * 3.0)
-    assert time_domain(nn_ms, follows)._asdict() == pytest.approx(naive.time_domain(nn_ms, follows), rel=1e-12)
+    assert time_domain(nn_ms, follows)._asdict() == pytest.approx(
+        naive.time_domain(nn_ms, follows), rel=1e-12
+    )
     psd = naive.lomb_psd(t_s, nn_ms, 0.4)
     np.testing.assert_allclose(spectrum.lomb_psd(t_s, nn_ms, 0.4), psd, rtol=1e-6, atol=1e-6)
     step_hz = 129 / 130 / (t_s[-1] - t_s[0])
@@ -166,7 +168,10 @@ def test_circadian_finds_the_cosine() -> None:
     t_s = as_f64(np.arange(0.0, 86400.0, 0.9))
     hr = 65.0 + 10.0 * np.cos(2 * np.pi * (t_s / 3600.0 + 20.0 - 15.0) / 24.0)
     found = profile(t_s, as_f64(60000.0 / hr), np.ones(t_s.size), 20.0)
-    assert (found.mesor_bpm, found.amplitude_bpm) == (pytest.approx(65.0, abs=0.1), pytest.approx(10.0, abs=0.2))
+    assert (found.mesor_bpm, found.amplitude_bpm) == (
+        pytest.approx(65.0, abs=0.1),
+        pytest.approx(10.0, abs=0.2),
+    )
     assert found.acrophase_h == pytest.approx(15.0, abs=0.05)
     assert found.day.hr_mean_bpm > found.night.hr_mean_bpm
     assert isinstance(found.night, TimeDomain)

@@ -119,7 +119,11 @@ def test_differences_do_not_cross_gaps_or_corrected_beats() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.floats(200.0, 3000.0), max_size=60), st.lists(st.integers(1, 9), min_size=1), st.integers(0, 60))
+@given(
+    st.lists(st.floats(200.0, 3000.0), max_size=60),
+    st.lists(st.integers(1, 9), min_size=1),
+    st.integers(0, 60),
+)
 def test_any_cut_into_packets_gives_the_same(rr: list[float], cuts: list[int], save_at: int) -> None:
     rr_ms, follows = as_f64(rr), np.ones(len(rr))
     state, parts, at, k = new_state(), [], 0, 0

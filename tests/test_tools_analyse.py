@@ -50,7 +50,9 @@ def test_per_beat_and_plots(tmp_path: Path) -> None:
     assert len(rows) == 304
     assert rows[0]["class"] == "normal"
     assert {row["af_sure_lag_beats"] for row in rows} == {"63"}
-    assert math.isclose(sum(float(row["rr_ms"]) for row in rows), column("nsr2db_nsr001_rr.csv.gz", "rr_ms").sum())
+    assert math.isclose(
+        sum(float(row["rr_ms"]) for row in rows), column("nsr2db_nsr001_rr.csv.gz", "rr_ms").sum()
+    )
     assert svg.read_text().startswith("<svg")
     ran("rr", NSR, "--plot", str(png))
     assert png.read_bytes().startswith(b"\x89PNG")

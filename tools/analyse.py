@@ -38,7 +38,9 @@ def rr(
 def ecg(
     file: Annotated[Path, typer.Argument(help="CSV with a header, or a WFDB header (.hea).")],
     column: Annotated[str, typer.Option(help="Column of a CSV, or the signal's name in WFDB.")] = "ecg",
-    rate: Annotated[float | None, typer.Option(min=60.0, max=1000.0, help="Samples per second of a CSV.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=60.0, max=1000.0, help="Samples per second of a CSV.")
+    ] = None,
     window: Window = "5min",
     start: Start = None,
     per_beat: PerBeat = None,

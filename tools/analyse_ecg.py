@@ -58,7 +58,9 @@ def detected(values: F64, rate_hz: float) -> Ecg:
     complexes = qrs.detect_all(values, rate_hz)
     second = signal_quality.second_detector(rate_hz)
     others = np.concatenate([part.apex for part in (qrs.detect(second, values), qrs.finish(second))])
-    starts_s = as_f64(np.arange(0.0, max(values.size / rate_hz - QUALITY_WINDOW_S, 0.0) + 1e-9, QUALITY_WINDOW_S))
+    starts_s = as_f64(
+        np.arange(0.0, max(values.size / rate_hz - QUALITY_WINDOW_S, 0.0) + 1e-9, QUALITY_WINDOW_S)
+    )
     quality = signal_quality.quality(complexes.apex / rate_hz, others / rate_hz, starts_s, QUALITY_WINDOW_S)
     return Ecg(rate_hz, values.size, complexes, quality)
 
@@ -69,7 +71,9 @@ def beats(ecg: Ecg) -> analyse_rr.Beats:
     rr_ms = 1000.0 * np.diff(t_s)
     is_interval = rr_ms <= analyse_rr.LONGEST_RR_MS
     follows = np.concatenate([[False], is_interval[:-1]])
-    return analyse_rr.Beats(as_f64(t_s[1:][is_interval]), as_f64(rr_ms[is_interval]), as_f64(follows[is_interval]))
+    return analyse_rr.Beats(
+        as_f64(t_s[1:][is_interval]), as_f64(rr_ms[is_interval]), as_f64(follows[is_interval])
+    )
 
 
 def described(ecg: Ecg, analysis: analyse_rr.Analysis) -> dict[str, Any]:

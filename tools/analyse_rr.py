@@ -36,7 +36,14 @@ class Analysis(NamedTuple):
 
 
 def command(
-    file: Path, column: str, window: str, start: str | None, per_beat: Path | None, plot: Path | None, *, json: bool
+    file: Path,
+    column: str,
+    window: str,
+    start: str | None,
+    per_beat: Path | None,
+    plot: Path | None,
+    *,
+    json: bool,
 ) -> None:
     window_s, start_h = duration_s("--window", window), clock_h("--start", start)
     analysis = analyse(placed(column_of(file, column)))
@@ -106,7 +113,8 @@ def document(analysis: Analysis, window_s: float, start_h: float | None) -> dict
         "missing": variability.reasons(whole),
         "units": {name: measure._asdict() for name, measure in variability.MEASURES.items()},
         "turbulence": plain(turbulence.turbulence(beats.rr_ms, is_premature)),
-        "af": plain(episodes.burden(af, beats.rr_ms)) | {"lag_beats": rhythm.SURE_LAG, "threshold": threshold},
+        "af": plain(episodes.burden(af, beats.rr_ms))
+        | {"lag_beats": rhythm.SURE_LAG, "threshold": threshold},
         "episodes": [plain(episode) for episode in af + rates],
         "pauses": [plain(p) for p in episodes.pauses(beats.t_s, beats.rr_ms, analysis.judged.beat)],
         "windows": [window(analysis, begin, v, window_s) for begin, v in per_window(normal, window_s)],
@@ -121,7 +129,9 @@ def per_window(normal: Beats, window_s: float) -> list[tuple[float, variability.
     return variability.windows(*normal, window_s, window_s)
 
 
-def window(analysis: Analysis, begin_s: float, found: variability.Variability, length_s: float) -> dict[str, Any]:
+def window(
+    analysis: Analysis, begin_s: float, found: variability.Variability, length_s: float
+) -> dict[str, Any]:
     """One window: its measures, how clean it was, how much of it was AF, and breathing."""
     beats, normal = analysis.beats, analysis.normal
     inside = (beats.t_s >= begin_s) & (beats.t_s < begin_s + length_s)
@@ -160,7 +170,16 @@ def plain(value: Any) -> dict[str, Any]:
 
 def write_per_beat(analysis: Analysis, file: Path) -> None:
     """One line per beat. The sure probability is known `SURE_LAG` beats after the fast one."""
-    header = ["time_s", "rr_ms", "follows", "class", "corrected_ms", "af_fast", "af_sure", "af_sure_lag_beats"]
+    header = [
+        "time_s",
+        "rr_ms",
+        "follows",
+        "class",
+        "corrected_ms",
+        "af_fast",
+        "af_sure",
+        "af_sure_lag_beats",
+    ]
     beats, judged = analysis.beats, analysis.judged
     with file.open("w", newline="") as out:
         lines = csv.writer(out)

@@ -14,7 +14,17 @@ from tools.analyse_rr import Analysis
 WIDTH, HEIGHT, MARGIN = 1200, 420, 40
 RR_TOP_MS, RR_BOTTOM_MS = 2000.0, 200.0
 DARK, RED, BLUE = (34, 34, 34), (200, 30, 40), (40, 90, 170)
-SHOWN = ("hr_mean_bpm", "sdnn_ms", "rmssd_ms", "pnn50_pct", "lf_ms2", "hf_ms2", "lf_hf", "sample_entropy", "dfa_a1")
+SHOWN = (
+    "hr_mean_bpm",
+    "sdnn_ms",
+    "rmssd_ms",
+    "pnn50_pct",
+    "lf_ms2",
+    "hf_ms2",
+    "lf_hf",
+    "sample_entropy",
+    "dfa_a1",
+)
 
 Points = npt.NDArray[np.float64]
 
@@ -28,7 +38,9 @@ def show(found: dict[str, Any]) -> None:
     console.print(f"{beats['total']} intervals in {found['duration_s'] / 3600.0:.2f} h, {beats['gaps']} gaps")
     console.print(", ".join(f"{k} {v}" for k, v in beats.items() if k not in ("total", "gaps") and v))
     if "ecg" in found:
-        console.print(f"ECG: {found['ecg']['complexes']} complexes, good {found['ecg']['good_pct']:.0f} % of the time")
+        console.print(
+            f"ECG: {found['ecg']['complexes']} complexes, good {found['ecg']['good_pct']:.0f} % of the time"
+        )
     console.print(
         f"AF burden {af['af_pct']:.1f} %, {af['episodes']} episodes, longest {af['longest_s'] / 60.0:.1f} min"
     )

@@ -16,8 +16,9 @@ Weights = dict[str, F32]
 def initial_weights(rng: np.random.Generator) -> Weights:
     """He initialisation; biases 0."""
     return {
-        name: (rng.standard_normal(shape) * np.sqrt(2.0 / shape[0]) if len(shape) == 2 else np.zeros(shape))
-        .astype(np.float32)
+        name: (
+            rng.standard_normal(shape) * np.sqrt(2.0 / shape[0]) if len(shape) == 2 else np.zeros(shape)
+        ).astype(np.float32)
         for name, shape in SHAPES.items()
     }
 
@@ -41,7 +42,9 @@ class Windows:
         at = np.arange(n)
         self.spans = [(np.maximum(at - a, 0), np.minimum(at + b, n - 1) + 1) for a, b in windows]
         total = np.concatenate([np.zeros((len(mask), 1)), np.cumsum(mask, axis=1, dtype=np.float64)], axis=1)
-        self.counts = [np.maximum(total[:, hi] - total[:, lo], 1.0).astype(np.float32) for lo, hi in self.spans]
+        self.counts = [
+            np.maximum(total[:, hi] - total[:, lo], 1.0).astype(np.float32) for lo, hi in self.spans
+        ]
 
     def means(self, e: F32) -> F32:
         zero = np.zeros((e.shape[0], 1, e.shape[2]))

@@ -13,7 +13,6 @@ import argparse
 import base64
 import csv
 import gzip
-
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -73,7 +72,11 @@ def disturbed(record: Record, start: int, rng: np.random.Generator) -> tuple[F32
     offset = BEFORE - before
     n = min(len(rr), size - offset)
     out[0] = rr[0]
-    out[0, offset : offset + n], out[1, offset : offset + n], out[2, offset : offset + n] = rr[:n], af[:n], 1.0
+    out[0, offset : offset + n], out[1, offset : offset + n], out[2, offset : offset + n] = (
+        rr[:n],
+        af[:n],
+        1.0,
+    )
     return out[0], out[1], out[2]
 
 
@@ -212,7 +215,9 @@ def train(records: list[Record], steps: int, seed: int, log: bool = False) -> We
     return mean
 
 
-def folds(records: list[Record], count: int, steps: int, seed: int) -> dict[str, list[tuple[Record, F32, F32]]]:
+def folds(
+    records: list[Record], count: int, steps: int, seed: int
+) -> dict[str, list[tuple[Record, F32, F32]]]:
     """Fast and sure probabilities of each record, by a network that has not seen it."""
     found: dict[str, list[tuple[Record, F32, F32]]] = {database: [] for database in SHARES}
     place = {d: [r.name for r in records if r.database == d] for d in SHARES}
@@ -224,7 +229,9 @@ def folds(records: list[Record], count: int, steps: int, seed: int) -> dict[str,
     return found
 
 
-def figures(found: dict[str, list[tuple[Record, F32, F32]]], fast_at: float, sure_at: float) -> dict[str, str]:
+def figures(
+    found: dict[str, list[tuple[Record, F32, F32]]], fast_at: float, sure_at: float
+) -> dict[str, str]:
     """Pooled sensitivity and specificity per beat, %."""
     lines = {}
     for database, parts in found.items():
@@ -267,7 +274,9 @@ def write(w: Weights, out: Path, card: dict[str, object]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("data", type=Path)
     parser.add_argument("--folds", type=int, default=0)
     parser.add_argument("--out", type=Path)

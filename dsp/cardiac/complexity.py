@@ -32,7 +32,7 @@ def sample_entropy(x: F64, follows: F64, m: float, r: float) -> float:
     """
     n = x.size
     length = int(m)
-    whole = np.zeros(max(n, 1), np.uint8)  # 1 where a template and the value after it exist
+    whole = np.zeros(max(n, 1), np.int64)  # 1 where a template and the value after it exist
     holes = 0
     for i in range(n - length):
         ok = 1
@@ -41,8 +41,8 @@ def sample_entropy(x: F64, follows: F64, m: float, r: float) -> float:
                 ok = 0
         whole[i] = ok
         holes += 1 - ok
-    near = np.empty(max(n, 1), np.uint8)
-    alike = np.empty(max(n, 1), np.uint8)
+    near = np.empty(max(n, 1), np.int64)
+    alike = np.empty(max(n, 1), np.int64)
     matches = 0
     longer = 0
     # By lag: one row of comparisons each, then shifted rows are combined; both are vector code.
@@ -67,7 +67,7 @@ def sample_entropy(x: F64, follows: F64, m: float, r: float) -> float:
         longer += kept
     if matches == 0 or longer == 0:
         return np.nan
-    return -np.log(longer / matches)
+    return float(-np.log(longer / matches))
 
 
 @njit(cache=True)
@@ -114,7 +114,7 @@ def dfa_alpha(x: F64, first: float, last: float) -> float:
         log_n[k] = np.log(low + k)
         log_f[k] = np.log(f)
     log_n -= log_n.mean()
-    return (log_n * log_f).sum() / (log_n * log_n).sum()
+    return float((log_n * log_f).sum() / (log_n * log_n).sum())
 
 
 @njit(cache=True)
@@ -148,4 +148,4 @@ def _fluctuation(profile: F64, box: int) -> float:
             tilt += (i - middle) * y
             squares += y * y
         residual += max(squares - total * total / box - tilt * tilt / spread, 0.0)
-    return np.sqrt(residual / (boxes * box))
+    return float(np.sqrt(residual / (boxes * box)))

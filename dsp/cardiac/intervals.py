@@ -130,15 +130,15 @@ def _verdict(window: F64, linked: F64, order: F64) -> tuple[float, float, float,
     after = window[c + 1] if has_next else np.nan
     both = x + after
     is_premature = _is_premature(window, ref, order)
-    if not is_premature and has_next and _is_misplaced(window, linked, ref, step):
+    if not is_premature and has_next and _is_misplaced(window, ref, step):
         return 5.0, 0.5 * both, 5.0, 0.5 * both
     if abs(x - ref) <= tolerance and not is_premature:
         return 0.0, x, -1.0, np.nan
     if x < ref or is_premature:
-        if has_next and max(x, after) < 0.85 * ref and abs(both - ref) <= min(tolerance, 0.1 * ref):
-            # A couplet of premature beats ends in a pause; a split interval does not.
-            if not window[c + 2] > ref + tolerance:
-                return 4.0, np.nan, 4.0, both
+        is_one = has_next and max(x, after) < 0.85 * ref and abs(both - ref) <= min(tolerance, 0.1 * ref)
+        # A couplet of premature beats ends in a pause; a split interval does not.
+        if is_one and not window[c + 2] > ref + tolerance:
+            return 4.0, np.nan, 4.0, both
         if is_premature:
             if has_next and after > ref + tolerance and after < 1.75 * ref:
                 return 1.0, ref, 2.0, ref
@@ -153,7 +153,7 @@ def _verdict(window: F64, linked: F64, order: F64) -> tuple[float, float, float,
 
 
 @njit(cache=True)
-def _is_misplaced(window: F64, linked: F64, ref: float, step: float) -> bool:
+def _is_misplaced(window: F64, ref: float, step: float) -> bool:
     """Whether the middle interval and the next deviate to opposite sides by the same, amid calm neighbours."""
     c = window.size // 2
     x, after = window[c], window[c + 1]
@@ -188,7 +188,7 @@ def _is_premature(window: F64, ref: float, order: F64) -> bool:
         return False
     if x < 0.85 * ref or x < 0.85 * _median(window, c - 4, c + 4, order):
         return True
-    return x < 0.84 * last_2 and x < 0.85 * _median(window, 0, window.size - 1, order)
+    return bool(x < 0.84 * last_2 and x < 0.85 * _median(window, 0, window.size - 1, order))
 
 
 @njit(cache=True)
@@ -208,7 +208,7 @@ def _median(window: F64, first: int, last: int, order: F64) -> float:
     for k in range(first, last + 1):
         if not np.isnan(window[k]):
             count = _insert(order, count, window[k])
-    return order[count // 2]
+    return float(order[count // 2])
 
 
 @njit(cache=True)

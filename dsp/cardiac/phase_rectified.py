@@ -57,6 +57,7 @@ def prsa(nn_ms: F64, follows: F64, reach: float, sign: float) -> F64:
     return course
 
 
+@njit(cache=True)
 def capacity(nn_ms: F64, follows: F64) -> Capacity:
     """Deceleration and acceleration capacity: (X0 + X1 - X-1 - X-2) / 4 of the averaged course.
 
@@ -70,8 +71,11 @@ def capacity(nn_ms: F64, follows: F64) -> Capacity:
 
     Source: Bauer et al., Lancet 2006;367:1674-1681.
     """
-    found = []
-    for sign in (1.0, -1.0):
-        course = prsa(nn_ms, follows, 2.0, sign)
-        found.append(((course[2] + course[3] - course[1] - course[0]) / 4.0, course[-1]))
-    return Capacity(float(found[0][0]), float(found[1][0]), float(found[0][1]), float(found[1][1]))
+    up = prsa(nn_ms, follows, 2.0, 1.0)
+    down = prsa(nn_ms, follows, 2.0, -1.0)
+    return Capacity(
+        (up[2] + up[3] - up[1] - up[0]) / 4.0,
+        (down[2] + down[3] - down[1] - down[0]) / 4.0,
+        up[-1],
+        down[-1],
+    )

@@ -58,7 +58,9 @@ def new_state(rate_hz: float, low_hz: float = 5.0, high_hz: float = 15.0) -> F64
     return state
 
 
-def butterworth(corner_hz: float, rate_hz: float, *, is_high: bool) -> tuple[float, float, float, float, float]:
+def butterworth(
+    corner_hz: float, rate_hz: float, *, is_high: bool
+) -> tuple[float, float, float, float, float]:
     """Second-order Butterworth section by the bilinear transform: b0, b1, b2, a1, a2."""
     k = np.tan(np.pi * corner_hz / rate_hz)
     norm = 1.0 / (1.0 + np.sqrt(2.0) * k + k * k)
@@ -286,4 +288,4 @@ def _median_of_eight(state: F64, place: int) -> float:
             order[k] = order[k - 1]
             k -= 1
         order[k] = state[place + i]
-    return 0.5 * (order[3] + order[4])
+    return float(0.5 * (order[3] + order[4]))

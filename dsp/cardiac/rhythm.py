@@ -181,4 +181,4 @@ def _tier(w: F64, windows: I64, sums: F64, beat: int, count: int) -> float:
     logit = w[at + TIER_2]
     for j in range(TIER_2):
         logit += max(second[j], 0.0) * w[at + j]
-    return 1.0 / (1.0 + np.exp(-min(max(logit, -30.0), 30.0)))
+    return float(1.0 / (1.0 + np.exp(-min(max(logit, -30.0), 30.0))))

@@ -74,7 +74,7 @@ def lomb_psd(t_s: F64, nn_ms: F64, top_hz: float) -> F64:
             first_c[a] = c
             first_s[a] = s
             c, s = c * turn_c - s * turn_s, s * turn_c + c * turn_s
-        jump_c, jump_s = np.cos(block * angle), np.sin(block * angle)
+        jump_c, jump_s = first_c[block - 1], first_s[block - 1]
         base_c, base_s = 1.0, 0.0
         for b in range(blocks):
             for a in range(block):
@@ -85,7 +85,9 @@ def lomb_psd(t_s: F64, nn_ms: F64, top_hz: float) -> F64:
                 cc[b, a] += c * c
                 cs[b, a] += c * s
             base_c, base_s = base_c * jump_c - base_s * jump_s, base_s * jump_c + base_c * jump_s
-    return _density(yc.ravel()[:lines], ys.ravel()[:lines], cc.ravel()[:lines], cs.ravel()[:lines], n, step_hz)
+    return _density(
+        yc.ravel()[:lines], ys.ravel()[:lines], cc.ravel()[:lines], cs.ravel()[:lines], n, step_hz
+    )
 
 
 @njit(cache=True)

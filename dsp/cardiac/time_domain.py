@@ -6,7 +6,7 @@ Where tools differ, this is what is meant here:
 |---|---|---|
 | SDNN | n - 1 in the denominator | HeartPy: n |
 | SDSD | of signed differences, n - 1 | HeartPy, pyHRV: of absolute differences; hrv-analysis: n |
-| pNN50, pNN20 | %, of the differences, strictly more than 50 (20) ms | NeuroKit2: of the intervals; HeartPy: a fraction |
+| pNN50, pNN20 | %, of the differences, more than 50 (20) ms | NeuroKit2: of the intervals; HeartPy: fraction |
 | SD1, SD2 | SDSD / sqrt 2; SD of sums of pairs / sqrt 2 (n - 1) | SD2 from SDNN and SDSD, n in the denominator |
 | triangular index | bins of 1/128 s, centred on multiples of it | bins from the shortest interval |
 
