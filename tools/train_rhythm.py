@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dsp.cardiac.rhythm import SHAPES
+from dsp.cardiac.rhythm import SHAPES, SURE_LAG
 from tools.rhythm_net import F32, Pass, Weights, initial_weights, probabilities, sigmoid
 
 BEATS = 1024  # of a training segment, besides what its windows reach
@@ -257,7 +257,9 @@ Weak where it has seen little: slow regularised AF (paced, or under strong rate 
 conduction, chaotic atrial rhythm; wandering pacemakers and strong sinus arrhythmia can look like AF.
 """
 
+# At and above, a beat counts as AF: at once, for a first alarm at an onset, and {lag} beats later.
 FAST_THRESHOLD = {fast_at}
+ONSET_THRESHOLD = {onset_at}
 SURE_THRESHOLD = {sure_at}
 # Half-precision numbers, little endian, in the order of `dsp.cardiac.rhythm.SHAPES`, base 85.
 FLOAT16 = (
@@ -284,6 +286,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fast-at", type=float, default=0.5)
+    parser.add_argument("--onset-at", type=float, default=0.4)
     parser.add_argument("--sure-at", type=float, default=0.5)
     options = parser.parse_args()
     records = read(options.data)
@@ -294,7 +297,8 @@ def main() -> None:
     if options.out:
         counts = ", ".join(f"{sum(r.database == d for r in records)} of {d}" for d in SHARES)
         card = {"records": counts, "steps": options.steps, "seed": options.seed, "figures": options.figures}
-        card |= {"fast_at": options.fast_at, "sure_at": options.sure_at}
+        card |= {"fast_at": options.fast_at, "onset_at": options.onset_at, "sure_at": options.sure_at}
+        card["lag"] = SURE_LAG
         write(train(records, options.steps, options.seed, log=True), options.out, card)
 
 

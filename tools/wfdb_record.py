@@ -64,3 +64,27 @@ def _samples(file: Path, form: str) -> F64:
         both = np.stack([low | (high & 0x0F) << 8, second | (high & 0xF0) << 4], axis=1).ravel()
         return np.where(both > 2047, both - 4096, both).astype(np.float64)
     raise ValueError(f"format {form} is not 16 or 212")
+
+
+BEAT_CODES = frozenset([*range(1, 14), 25, 30, 34, 35, 38])
+SKIP, NUM, SUB, CHAN, AUX = 59, 60, 61, 62, 63
+
+
+def beat_samples(annotations: Path) -> F64:
+    """Sample numbers of the annotated beats. https://physionet.org/physiotools/wag/annot-5.htm"""
+    words = np.frombuffer(annotations.read_bytes(), "<u2").astype(int)
+    at, sample, beats = 0, 0, []
+    while at < words.size and words[at] != 0:
+        code, rest = words[at] >> 10, words[at] & 0x3FF
+        at += 1
+        if code == SKIP:
+            long = (words[at] << 16) | words[at + 1]
+            sample += long - (1 << 32) if long >= 1 << 31 else long
+            at += 2
+        elif code == AUX:
+            at += (rest + 1) // 2
+        elif code not in (NUM, SUB, CHAN):
+            sample += rest
+            if code in BEAT_CODES:
+                beats.append(sample)
+    return as_f64(beats)

@@ -137,14 +137,14 @@ def _add_beat(w: F64, levels: F64, sums: F64, count: int) -> None:
         if count >= i:
             change = min(max(levels[LAGS] - levels[LAGS - i], -0.8), 0.8)
             row = w[i * HIDDEN : (i + 1) * HIDDEN]
-            for j in range(HIDDEN):
+            for j in range(row.size):
                 hidden[j] += change * row[j]
     start = bias + HIDDEN
     kept = w[start + HIDDEN * WIDTH : start + HIDDEN * WIDTH + WIDTH].copy()
     for i in range(HIDDEN):
         if hidden[i] > 0.0:
             row = w[start + i * WIDTH : start + (i + 1) * WIDTH]
-            for j in range(WIDTH):
+            for j in range(row.size):
                 kept[j] += hidden[i] * row[j]
     before, now = sums[count % RING], sums[(count + 1) % RING]
     for j in range(WIDTH):
@@ -167,7 +167,7 @@ def _tier(w: F64, windows: I64, sums: F64, beat: int, count: int) -> float:
         for i in range(WIDTH):
             mean = (upper[i] - lower[i]) * share
             row = w[at : at + TIER_1]
-            for j in range(TIER_1):
+            for j in range(row.size):
                 first[j] += mean * row[j]
             at += TIER_1
     at = size + TIER_1
@@ -175,7 +175,7 @@ def _tier(w: F64, windows: I64, sums: F64, beat: int, count: int) -> float:
     for i in range(TIER_1):
         if first[i] > 0.0:
             row = w[at + i * TIER_2 : at + (i + 1) * TIER_2]
-            for j in range(TIER_2):
+            for j in range(row.size):
                 second[j] += first[i] * row[j]
     at += TIER_1 * TIER_2 + TIER_2
     logit = w[at + TIER_2]

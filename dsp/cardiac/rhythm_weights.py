@@ -10,8 +10,10 @@ Weak where it has seen little: slow regularised AF (paced, or under strong rate 
 conduction, chaotic atrial rhythm; wandering pacemakers and strong sinus arrhythmia can look like AF.
 """
 
-FAST_THRESHOLD = 0.5
-SURE_THRESHOLD = 0.6
+# At and above, a beat counts as AF: at once, for a first alarm at an onset, and 63 beats later.
+FAST_THRESHOLD = 0.58
+ONSET_THRESHOLD = 0.4
+SURE_THRESHOLD = 0.57
 # Half-precision numbers, little endian, in the order of `dsp.cardiac.rhythm.SHAPES`, base 85.
 FLOAT16 = (
     "9WhZkYcDFd={Hn0YqB~xh%kXPOfh+}-?e2Xy|gzqOeDvz$G17NAh8&)PdWiS-n|UILbwg9maDR)v_4b45wd(gu_{J3QnWa{7BY6S"

@@ -32,6 +32,7 @@ PEERS = [
     "systole==0.3.1",
     "biosppy==2.2.4",
     "wfdb==4.3.1",
+    "peakutils",  # biosppy and pyhrv need it and do not say so
     "setuptools<81",
 ]
 NAMES = {

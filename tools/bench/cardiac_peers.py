@@ -58,7 +58,7 @@ def heartpy_window(rr: Any, _: float) -> Any:
     from heartpy.analysis import calc_fd_measures, calc_ts_measures
 
     working = {"RR_list_cor": rr, "rr_diff": np.abs(np.diff(rr)), "rr_sqdiff": np.diff(rr) ** 2}
-    measures, working = calc_ts_measures(rr, working["rr_diff"], working["rr_sqdiff"], {}, working)
+    working, measures = calc_ts_measures(rr, working["rr_diff"], working["rr_sqdiff"], {}, working)
     return calc_fd_measures("welch", measures=measures, working_data=working)
 
 
