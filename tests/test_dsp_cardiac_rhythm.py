@@ -69,7 +69,7 @@ def test_ectopy_is_not_fibrillation(record: str) -> None:
 def test_onset_is_soon_seen(seed: int) -> None:
     rr = as_f64(np.concatenate([sinus_ms(seed, 300), fibrillation_ms(seed, 200), sinus_ms(seed + 9, 300)]))
     found = rhythm.screen_all(rr)
-    fast = found.fast >= rhythm_weights.FAST_THRESHOLD
+    fast = found.fast >= rhythm_weights.ONSET_THRESHOLD
     sure = found.sure >= rhythm_weights.SURE_THRESHOLD
     assert not fast[50:300].any()
     assert np.flatnonzero(fast[300:])[0] <= 40

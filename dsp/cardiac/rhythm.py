@@ -72,7 +72,8 @@ def screen(state: F64, rr_ms: F64) -> Tiers:
 
     Returns:
         fast: float64[n], one for each interval fed. sure: float64[m], continuing where the call before left off.
-        At the thresholds `rhythm_weights.FAST_THRESHOLD` and `SURE_THRESHOLD` and above, a beat counts as AF.
+        A beat counts as AF at and above `rhythm_weights.FAST_THRESHOLD` at once, and `SURE_THRESHOLD` of the sure
+        tier; `ONSET_THRESHOLD` of the fast tier raises a first alarm sooner, and more often for nothing.
     """
     return Tiers(*screen_beats(weights(), state, rr_ms, 0.0))
 
