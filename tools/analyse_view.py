@@ -14,17 +14,15 @@ from tools.analyse_rr import Analysis
 WIDTH, HEIGHT, MARGIN = 1200, 420, 40
 RR_TOP_MS, RR_BOTTOM_MS = 2000.0, 200.0
 DARK, RED, BLUE = (34, 34, 34), (200, 30, 40), (40, 90, 170)
-SHOWN = (
-    "hr_mean_bpm",
-    "sdnn_ms",
-    "rmssd_ms",
-    "pnn50_pct",
-    "lf_ms2",
-    "hf_ms2",
-    "lf_hf",
-    "sample_entropy",
-    "dfa_a1",
-)
+SHOWN = {
+    "HR": "hr_mean_bpm",
+    "SDNN": "sdnn_ms",
+    "RMSSD": "rmssd_ms",
+    "LF ms²": "lf_ms2",
+    "HF ms²": "hf_ms2",
+    "SampEn": "sample_entropy",
+    "DFA a1": "dfa_a1",
+}
 
 Points = npt.NDArray[np.float64]
 
@@ -51,15 +49,15 @@ def show(found: dict[str, Any]) -> None:
     if found["pauses"]:
         longest_ms = max(pause["length_ms"] for pause in found["pauses"])
         console.print(f"{len(found['pauses'])} pauses of 2 s or more, longest {longest_ms / 1000.0:.1f} s")
-    table = Table("start s", "normal %", "AF %", *SHOWN)
+    table = Table("s", "NN %", "AF %", *SHOWN, box=None, header_style="bold")
     for row in [{"start_s": None, "normal_pct": None, "af_pct": None, **found["summary"]}, *found["windows"]]:
-        cells = [row["start_s"], row["normal_pct"], row["af_pct"], *(row[name] for name in SHOWN)]
+        cells = [row["start_s"], row["normal_pct"], row["af_pct"], *(row[name] for name in SHOWN.values())]
         table.add_row(*("all" if k == 0 and v is None else cell(v) for k, v in enumerate(cells)))
     console.print(table)
 
 
 def cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+    return "-" if value is None else f"{value:.0f}" if abs(value) >= 1000.0 else f"{value:.3g}"
 
 
 def draw(analysis: Analysis, file: Path) -> None:

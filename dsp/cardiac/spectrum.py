@@ -118,7 +118,8 @@ def band_powers(psd: F64, step_hz: float, span_s: float, lowest: float) -> Bands
     Args:
         psd: float64[k], ms²/Hz, of the frequencies (lowest + k) * step_hz.
         step_hz: Hz.
-        span_s: length of the window; a band needs: VLF 270 s, LF 120 s, HF 60 s.
+        span_s: length of the window; a band needs: VLF 270 s, LF 110 s, HF 55 s: windows of 5, 2 and 1 min
+            that begin and end between beats.
         lowest: 0.0 if the density starts at 0 Hz, 1.0 if at the first line.
 
     Returns:
@@ -144,16 +145,16 @@ def band_powers(psd: F64, step_hz: float, span_s: float, lowest: float) -> Bands
                 tops[band] = psd[k]
                 peaks_hz[band] = f
     vlf = powers[0] if span_s >= 270.0 else np.nan
-    lf = powers[1] if span_s >= 120.0 else np.nan
-    hf = powers[2] if span_s >= 60.0 and psd.size > 0 else np.nan
+    lf = powers[1] if span_s >= 110.0 else np.nan
+    hf = powers[2] if span_s >= 55.0 and psd.size > 0 else np.nan
     return Bands(
         vlf,
         lf,
         hf,
         lf / hf if hf > 0.0 else np.nan,
         100.0 * lf / (lf + hf) if lf + hf > 0.0 else np.nan,
-        peaks_hz[1] if span_s >= 120.0 else np.nan,
-        peaks_hz[2] if span_s >= 60.0 else np.nan,
+        peaks_hz[1] if span_s >= 110.0 else np.nan,
+        peaks_hz[2] if span_s >= 55.0 else np.nan,
     )
 
 
