@@ -5,7 +5,10 @@ Data: 13 of afdb, 24 of mitdb, 11 of nsr2db
 (MIT-BIH AF Database, MIT-BIH Arrhythmia Database, Normal Sinus Rhythm RR Interval Database; PhysioNet, ODC-By 1.0).
 Positive: AFIB. Negative: everything else, flutter and junctional rhythm included.
 Training: 2200 steps, seed 1; disturbed intervals and spliced rhythms as `tools.train_rhythm` describes.
-
+On records left out (5 folds of whole records, pooled per beat): sure tier at 0.40 AFDB Se 97.1 Sp 97.0, at 0.57 Se 94.5
+Sp 97.8; MITDB Sp 93.3 at Se 95; healthy hearts Sp 99.9, no false run of 150 beats in 11 days. Fast tier: AFDB Se 96.1
+Sp 95.6 at 0.40, onset seen after 12 beats (median; p90 19). On the records trained on: sure AFDB Se 97.5 Sp 98.2, MITDB
+Sp 96.6 at Se 95; fast AFDB Se 96.9 Sp 97.5 at 0.58; with 3 % merged, 1 % split and 5 % lost: sure AFDB Se 96.7 Sp 97.4.
 Weak where it has seen little: slow regularised AF (paced, or under strong rate control), flutter with changing
 conduction, chaotic atrial rhythm; wandering pacemakers and strong sinus arrhythmia can look like AF.
 """
