@@ -9,18 +9,34 @@ from dsp.glucose.ranges import glucose_stats
 def warm() -> None:
     """Call each kernel once, with the one signature it will ever have."""
     warm_gateway()
+    warm_cardiac()
     warm_glucose()
 
 
 def warm_gateway() -> None:
-    """The kernels the gateway itself calls: it starts with these, not with all there are."""
+    """The kernels the gateway itself calls: it starts with these, and imports no others."""
     heart_stats(np.full(2, 800.0), np.ones(2))
     glucose_stats(np.full(2, 100.0))
 
 
+def warm_cardiac() -> None:
+    """The kernels of `dsp.cardiac`."""
+    from dsp.cardiac import intervals, phase_rectified, qrs, rhythm, spectrum, turbulence
+    from dsp.cardiac.variability import variability
+
+    rr_ms = 800.0 + 50.0 * np.sin(np.arange(300.0))
+    t_s, ones = np.cumsum(rr_ms) / 1000.0, np.ones(rr_ms.size)
+    variability(t_s, rr_ms, ones)
+    spectrum.welch_bands(t_s, rr_ms)
+    phase_rectified.prsa(rr_ms, ones, 2.0, 1.0)
+    turbulence.turbulence(rr_ms, ones)
+    intervals.judge_all(rr_ms, ones)
+    rhythm.screen_all(rr_ms)
+    qrs.detect_all(rr_ms, 130.0)
+
+
 def warm_glucose() -> None:
     """The kernels of `dsp.glucose` only; training alone needs `forecast.feature_rows`."""
-    # Here, because the gateway needs none of them to start.
     from dsp.glucose.agp import agp
     from dsp.glucose.grid import grid
     from dsp.glucose.metrics import metrics_of

@@ -249,4 +249,4 @@ def test_every_kernel_has_one_signature(hall) -> None:
     for module in pkgutil.iter_modules(dsp.glucose.__path__):
         for name, kernel in vars(importlib.import_module(f"dsp.glucose.{module.name}")).items():
             if isinstance(kernel, Dispatcher):
-                assert len(kernel.signatures) <= 1, name
+                assert len(kernel.signatures) <= 1, (name, kernel.signatures)

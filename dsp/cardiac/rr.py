@@ -5,6 +5,7 @@ intervals up gives the beats' spacing exactly; the arrival of each packet only b
 lies. No decision about artefacts is made here.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 # A strap that sends once a second is at most about one second late; a lost packet shows as a lateness that
@@ -42,3 +43,34 @@ def place(timeline: Timeline, arrival_s: float, rr_s: float) -> tuple[Timeline, 
         if arrival_s - chained_s <= LATENESS_S_MAX:
             beat_s = min(chained_s, arrival_s)
     return Timeline(beat_s), beat_s
+
+
+class PlacedBeats(NamedTuple):
+    """Beats of one packet on the time axis."""
+
+    t_s: list[float]
+    follows: list[float]  # 0.0 where a gap or nothing comes before, else 1.0
+
+
+def unpack(timeline: Timeline, arrival_s: float, rr_ms: Sequence[float]) -> tuple[Timeline, PlacedBeats]:
+    """All beats of a packet, and whether they follow the packet before without a gap.
+
+    Args:
+        timeline: as the packet before left it.
+        arrival_s: when the packet came, s, on the gateway's clock.
+        rr_ms: its intervals, oldest first; may be empty.
+
+    Returns:
+        The new timeline; the time of each beat in s, and `follows` as the rest of dsp.cardiac takes it. Lost
+        packets show as one 0.0, never as a long interval.
+    """
+    if not rr_ms:
+        return timeline, PlacedBeats([], [])
+    rr_s = sum(rr_ms) / 1000.0
+    after, beat_s = place(timeline, arrival_s, rr_s)
+    t_s = [beat_s]
+    for interval_ms in reversed(rr_ms[1:]):
+        t_s.append(t_s[-1] - interval_ms / 1000.0)
+    last_s = timeline.last_beat_s
+    joins = last_s is not None and arrival_s - last_s - rr_s * (1.0 + DRIFT_MAX) <= LATENESS_S_MAX
+    return after, PlacedBeats(t_s[::-1], [float(joins)] + [1.0] * (len(rr_ms) - 1))

@@ -1,0 +1,99 @@
+"""`vitalgate analyse rr` and `analyse ecg` on recordings: the document, the files, and what the user gets wrong."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+from cardiac_records import RECORDINGS, column
+from typer.testing import CliRunner
+
+from tools import wfdb_record
+from tools.cli import app
+
+AFDB = str(RECORDINGS / "afdb_08219_rr.csv.gz")
+NSR = str(RECORDINGS / "nsr2db_nsr001_rr.csv.gz")
+ECG = str(RECORDINGS / "mitdb_119_ecg.csv.gz")
+
+
+def ran(*words: str) -> dict:
+    result = CliRunner().invoke(app, ["analyse", *words, "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_rr_document() -> None:
+    found = ran("rr", AFDB, "--window", "10min", "--start", "08:00")
+    assert found["beats"]["total"] == 59293
+    assert found["duration_s"] == pytest.approx(36_000, rel=0.01)
+    assert [w["start_s"] for w in found["windows"]] == [600.0 * k for k in range(len(found["windows"]))]
+    assert 15.0 < found["af"]["af_pct"] < 30.0  # 24 % of the beats are labelled AFIB
+    assert found["af"]["lag_beats"] <= 64
+    assert found["units"]["lf_ms2"]["unit"] == "ms2"
+    assert len(found["circadian"]["hr_bpm"]) == 24
+    assert {e["kind"] for e in found["episodes"]} >= {"af"}
+
+
+def test_rr_says_what_is_missing() -> None:
+    (window,) = ran("rr", NSR, "--window", "2min")["windows"][:1]
+    assert window["vlf_ms2"] is None
+    assert window["missing"]["vlf_ms2"] == "needs 270 s"
+    assert window["rmssd_ms"] > 0
+
+
+def test_per_beat_and_plots(tmp_path: Path) -> None:
+    beats, svg, png = (tmp_path / name for name in ("beats.csv", "x.svg", "x.png"))
+    ran("rr", NSR, "--per-beat", str(beats), "--plot", str(svg))
+    with beats.open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 304
+    assert rows[0]["class"] == "normal"
+    assert {row["af_sure_lag_beats"] for row in rows} == {"63"}
+    assert math.isclose(
+        sum(float(row["rr_ms"]) for row in rows), column("nsr2db_nsr001_rr.csv.gz", "rr_ms").sum()
+    )
+    assert svg.read_text().startswith("<svg")
+    ran("rr", NSR, "--plot", str(png))
+    assert png.read_bytes().startswith(b"\x89PNG")
+
+
+def test_ecg_from_csv_and_from_wfdb_agree(tmp_path: Path) -> None:
+    samples = [round(v * 200) + 1024 for v in column("mitdb_119_ecg.csv.gz", "ecg")]
+    packed = bytearray()
+    for a, b in zip(samples[::2], samples[1::2], strict=True):
+        packed += bytes([a & 0xFF, (a >> 8 & 0xF) | (b >> 8 & 0xF) << 4, b & 0xFF])
+    (tmp_path / "x.dat").write_bytes(packed)
+    (tmp_path / "x.hea").write_text(f"x 1 360 {len(samples)}\nx.dat 212 200 11 1024 0 0 0 MLII\n# note\n")
+    assert wfdb_record.read(tmp_path / "x.hea", "MLII").values == pytest.approx(
+        column("mitdb_119_ecg.csv.gz", "ecg")
+    )
+    from_csv, from_wfdb = ran("ecg", ECG, "--rate", "360"), ran("ecg", str(tmp_path / "x.hea"))
+    assert from_csv["ecg"]["complexes"] == from_wfdb["ecg"]["complexes"] >= 129
+    assert from_csv["ecg"]["good_pct"] > 90.0
+    assert from_csv["beats"]["premature"] > 20
+
+
+def test_people_get_a_table() -> None:
+    result = CliRunner().invoke(app, ["analyse", "rr", NSR])
+    assert result.exit_code == 0
+    assert "304 intervals" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["rr", NSR, "--column", "rr"],
+        ["rr", "missing.csv"],
+        ["rr", NSR, "--window", "five"],
+        ["rr", NSR, "--start", "25:00"],
+        ["rr", NSR, "--plot", "x.gif"],
+        ["rr", str(RECORDINGS / "afdb_08219_rr.csv.gz"), "--column", "rhythm"],
+        ["ecg", ECG],
+        ["ecg", "missing.hea"],
+    ],
+)
+def test_mistakes_are_one_line(words: list[str]) -> None:
+    result = CliRunner().invoke(app, ["analyse", *words])
+    assert result.exit_code == 2
+    assert len(result.stderr.strip().splitlines()) == 1

@@ -1,0 +1,196 @@
+"""How right the cardiac processing is on labelled recordings: rhythm, cleaning, QRS, with the shipped weights.
+
+    python -P -m tools.bench.cardiac_truth DATA
+
+DATA holds afdb_rr.csv.gz, mitdb_rr.csv.gz, nsr2db_rr.csv.gz and mitdb_ecg/*.hea. Of records in the weights' training
+(the card in dsp/cardiac/rhythm_weights.py) the rhythm figures are in-sample; `tools.train_rhythm --folds` says what
+to expect of others.
+"""
+
+import csv
+import gzip
+import sys
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dsp.arrays import F64, as_f64
+from dsp.cardiac import qrs, rhythm
+from dsp.cardiac.intervals import Beat, judge_all, normal
+from dsp.cardiac.rhythm_weights import FAST_THRESHOLD, ONSET_THRESHOLD, SURE_THRESHOLD
+from dsp.cardiac.signal_quality import nearest_s
+from dsp.cardiac.time_domain import time_domain
+from tools.train_rhythm import Record, merged_split_lost
+from tools.train_rhythm import read as read_rhythms
+from tools.wfdb_record import beat_samples
+from tools.wfdb_record import read as read_signal
+
+Flags = npt.NDArray[np.bool_]
+SINUS, PREMATURE, SINUS_BEATS = ("N", "B", "T"), ("A", "a", "J", "S", "V"), ("N", "L", "R")
+
+
+def main() -> None:
+    data = Path(sys.argv[1])
+    records = read_rhythms(data)
+    rhythms(records, "as recorded")
+    rng = np.random.default_rng(0)
+    rhythms([disturbed(r, rng) for r in records], "with 3 % merged, 1 % split, 5 % lost")
+    onsets([r for r in records if r.database == "afdb"])
+    false_runs([r for r in records if r.database == "nsr2db"])
+    premature(data / "mitdb_rr.csv.gz")
+    cleaning([r for r in records if r.database == "nsr2db"])
+    for rate_hz in (360.0, 130.0):
+        complexes(sorted((data / "mitdb_ecg").glob("*.hea")), rate_hz)
+
+
+def disturbed(record: Record, rng: np.random.Generator) -> Record:
+    rr, af = merged_split_lost(record.rr_ms, record.is_af.astype(float), rng, 0.03, 0.01, 0.05)
+    return record._replace(rr_ms=rr, is_af=af > 0.5)
+
+
+def rhythms(records: list[Record], what: str) -> None:
+    print(f"rhythm {what}, pooled per beat")
+    for database in ("afdb", "mitdb", "nsr2db"):
+        of = [r for r in records if r.database == database]
+        is_af = np.concatenate([r.is_af for r in of])
+        tiers = [rhythm.screen_all(as_f64(r.rr_ms)) for r in of]
+        for name, values, at in (
+            ("zero lag", np.concatenate([t.fast for t in tiers]), FAST_THRESHOLD),
+            ("onset", np.concatenate([t.fast for t in tiers]), ONSET_THRESHOLD),
+            ("sure", np.concatenate([t.sure for t in tiers]), SURE_THRESHOLD),
+        ):
+            flagged = values >= at
+            line = f"  {database} {name}: Sp {100 * (~flagged[~is_af]).mean():.2f}"
+            if is_af.any():
+                at_95 = np.quantile(values[is_af], 0.05)
+                line += f" Se {100 * flagged[is_af].mean():.2f}"
+                line += f" (at Se 95: Sp {100 * (values[~is_af] < at_95).mean():.2f})"
+            print(line)
+
+
+def onsets(records: list[Record]) -> None:
+    """Beats from onset to first flag, of episodes of at least 128 beats with 128 beats of other rhythm before."""
+    beats = []
+    for record in records:
+        fast = rhythm.screen_all(as_f64(record.rr_ms)).fast >= ONSET_THRESHOLD
+        for start, end in runs(record.is_af):
+            if end - start >= 128 <= start and not record.is_af[start - 128 : start].any():
+                flagged = np.flatnonzero(fast[start:end])
+                beats.append(flagged[0] if flagged.size else 10**6)
+    print(
+        f"onset of {len(beats)} episodes: median {np.median(beats):.0f}, p90 {np.quantile(beats, 0.9):.0f} beats"
+    )
+
+
+def false_runs(records: list[Record]) -> None:
+    count, days = 0, 0.0
+    for record in records:
+        sure = rhythm.screen_all(as_f64(record.rr_ms)).sure >= SURE_THRESHOLD
+        t_s = np.cumsum(record.rr_ms) / 1000.0
+        count += sum(t_s[end - 1] - t_s[start] >= 120.0 for start, end in runs(sure))
+        days += t_s[-1] / 86_400.0
+    print(f"false runs of 2 min or more: {count / days:.3f} a day ({count} in {days:.1f} days)")
+
+
+def runs(flag: Flags) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(flag.astype(np.int8), prepend=0, append=0))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def premature(file: Path) -> None:
+    """Premature beats among beats in sinus rhythm: labelled so, and early against the median of 11."""
+    hit = late = total = others = 0
+    with gzip.open(file, "rt") as lines:
+        rows = list(csv.reader(lines))[1:]
+    for _, group in groupby(rows, key=lambda row: row[0]):
+        columns = list(zip(*group, strict=True))
+        rr_ms, name, symbol = (
+            as_f64([float(x) for x in columns[1]]),
+            np.array(columns[2]),
+            np.array(columns[3]),
+        )
+        local = np.array([np.median(rr_ms[max(k - 5, 0) : k + 6]) for k in range(rr_ms.size)])
+        flagged = judge_all(rr_ms, np.ones(rr_ms.size)).beat == Beat.PREMATURE
+        in_sinus = np.isin(name, SINUS)
+        early = in_sinus & np.isin(symbol, PREMATURE) & (rr_ms < 0.85 * local)
+        other = in_sinus & np.isin(symbol, SINUS_BEATS)
+        hit, total = hit + int((flagged & early).sum()), total + int(early.sum())
+        late, others = late + int((flagged & other).sum()), others + int(other.sum())
+    print(
+        f"premature beats: Se {100 * hit / total:.2f} of {total}, Sp {100 - 100 * late / others:.2f} of {others}"
+    )
+
+
+def cleaning(records: list[Record]) -> None:
+    """Error of RMSSD after cleaning, over clean five-minute windows with beats disturbed."""
+    rng = np.random.default_rng(3)
+    clean = [w for r in records for w in clean_windows(r.rr_ms)]
+    clean = [clean[k] for k in rng.permutation(len(clean))[:78]]
+    for kind in ("missed", "extra", "misplaced"):
+        errors = []
+        for window in clean:
+            rr_ms = broken(window, kind, 0.05, rng)
+            found = judge_all(rr_ms, np.ones(rr_ms.size))
+            _, nn_ms, follows = normal(found, as_f64(np.cumsum(rr_ms) / 1000.0))
+            truth = np.sqrt(np.mean(np.diff(window) ** 2))
+            errors.append(abs(time_domain(nn_ms, follows).rmssd_ms / truth - 1.0))
+        print(
+            f"5 % {kind}: RMSSD error median {100 * np.median(errors):.2f} %, mean {100 * np.mean(errors):.2f} %"
+        )
+
+
+def clean_windows(rr_ms: F64) -> list[F64]:
+    t_s = np.cumsum(rr_ms) / 1000.0
+    found = []
+    for begin in np.arange(2000.0, t_s[-1] - 400.0, 3000.0):
+        window = rr_ms[(t_s >= begin) & (t_s < begin + 300.0)]
+        local = np.array([np.median(window[max(k - 5, 0) : k + 6]) for k in range(window.size)])
+        if window.size > 200 and (np.abs(window - local) < 0.2 * local).all():
+            found.append(window)
+    return found
+
+
+def broken(clean: F64, kind: str, share: float, rng: np.random.Generator) -> F64:
+    """Beats missed, added at 20-80 % of an interval, or moved by 10-40 % of the shorter neighbour."""
+    rr = clean.copy()
+    at = np.sort(rng.choice(np.arange(2, rr.size - 2), round(share * rr.size), replace=False))
+    if kind == "missed":
+        for k in at:
+            rr[k + 1] += rr[k]
+        return as_f64(np.delete(rr, at))
+    if kind == "extra":
+        part = rng.uniform(0.2, 0.8, at.size) * rr[at]
+        rr[at] -= part
+        return as_f64(np.insert(rr, at, part))
+    for k in at:
+        shift = rng.uniform(0.1, 0.4) * min(rr[k], rr[k + 1]) * rng.choice([-1, 1])
+        rr[k] += shift
+        rr[k + 1] -= shift
+    return rr
+
+
+def complexes(headers: list[Path], rate_hz: float) -> None:
+    """QRS complexes against annotated beats, within 150 ms."""
+    matched = found = truth = 0
+    for header in headers:
+        signal = read_signal(header, None)
+        beats_s = as_f64(beat_samples(header.with_suffix(".atr")) / signal.rate_hz)
+        ecg = resampled(signal.values, rate_hz / signal.rate_hz)
+        apex_s = as_f64(qrs.detect_all(ecg, rate_hz).apex / rate_hz)
+        matched += int((nearest_s(beats_s, apex_s) <= 0.15).sum())
+        found, truth = found + apex_s.size, truth + beats_s.size
+    print(f"QRS at {rate_hz:.0f} Hz: F1 {200 * matched / (found + truth):.3f} % of {truth} beats")
+
+
+def resampled(values: F64, factor: float) -> F64:
+    if factor == 1.0:
+        return values
+    size = round(values.size * factor)
+    spectrum = np.fft.rfft(values)[: size // 2 + 1]
+    return as_f64(np.fft.irfft(spectrum, size) * factor)
+
+
+if __name__ == "__main__":
+    main()
