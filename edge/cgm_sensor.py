@@ -19,7 +19,7 @@ from edge.inbox import Inbox, Notification
 from edge.session import Link
 from edge.store import CgmRecord, CgmSession, Store
 from edge.summary import Summaries
-from protocols import battery, cgm, racp, uuids
+from protocols import battery, cgm, racp_procedure, uuids
 from protocols.medfloat import MedFloat, Special
 
 NS_PER_MIN = 60 * NS_PER_S
@@ -80,7 +80,7 @@ class CgmSensor:
         self._session_boot_ns = 0
         self._newest_offset_min: int | None = None
         self._step_min: int | None = None
-        self._procedure: racp.ReportRecords | None = None
+        self._procedure: racp_procedure.ReportRecords | None = None
         self._answered = asyncio.Event()
         self._fetch_due = asyncio.Event()
 
@@ -144,7 +144,7 @@ class CgmSensor:
         assert session is not None
         watermark = self._store.watermark(session)
         losses = self._losses()
-        procedure = racp.ReportRecords(now_s=self._now_s(), first_offset=watermark + 1)
+        procedure = racp_procedure.ReportRecords(now_s=self._now_s(), first_offset=watermark + 1)
         self._answered.clear()
         self._procedure = procedure
         self.fetches += 1
@@ -157,7 +157,7 @@ class CgmSensor:
                 procedure.on_time(self._now_s())
         finally:
             self._procedure = None
-        if procedure.outcome is not racp.Outcome.COMPLETE:
+        if procedure.outcome is not racp_procedure.Outcome.COMPLETE:
             raise SensorLost(f"the sensor did not report its records: {procedure.outcome.name.lower()}")
         if self._losses() == losses and self._newest_offset_min is not None:
             with self._store.transaction():

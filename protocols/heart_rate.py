@@ -1,4 +1,4 @@
-"""Heart Rate Service: Heart Rate Measurement (2A37) and Body Sensor Location (2A38).
+"""Heart Rate Service: Heart Rate Measurement (2A37), Body Sensor Location (2A38), Control Point (2A39).
 
 Contract: readings are what was sent, in the units of the wire; a beat series has no time stamps and no
 sequence number, and rebuilding one from arrival times is not done here. A malformed packet is an error as a
@@ -9,10 +9,11 @@ Source: Heart Rate Service; GATT Specification Supplement, Heart Rate Measuremen
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from typing import Final
 
 from construct import Int8ul, Int16ul
 
-from protocols import schema
+from protocols.codec import Codec
 from protocols.mappings import Bounded, Coded
 from protocols.schema import Optional, Record, Tail, TriState, Widened, Word
 
@@ -43,6 +44,12 @@ class BodySensorLocation(IntEnum):
     FOOT = 6
 
 
+class Control(IntEnum):
+    """What a client writes to the Heart Rate Control Point."""
+
+    RESET_ENERGY_EXPENDED = 1
+
+
 @dataclass(frozen=True, slots=True)
 class HeartRateMeasurement:
     """One Heart Rate Measurement.
@@ -64,16 +71,24 @@ class HeartRateMeasurement:
 #   FL BB [BB] [EE EE] [RR RR]...
 #   10 48 b3 03 c2 03                 72 bpm, RR 947 and 962 ticks
 #   1e 55 32 00 21 00                 85 bpm, contact, 50 kJ, RR 33 ticks
-MEASUREMENT = Record(
-    HeartRateMeasurement,
-    "flags" / Word(Int8ul),
-    "heart_rate_bpm" / Widened(Flag.VALUE_UINT16, Int8ul, Int16ul),
-    "contact" / TriState(supported=Flag.CONTACT_SUPPORTED, asserted=Flag.CONTACT_DETECTED),
-    "energy_kj" / Optional(Flag.ENERGY_EXPENDED, Int16ul),
-    "rr_ticks" / Optional(Flag.RR_INTERVALS, Tail(Int16ul)),
+MEASUREMENT: Final = Codec[HeartRateMeasurement](
+    "Heart Rate Measurement",
+    Record(
+        HeartRateMeasurement,
+        "flags" / Word(Int8ul),
+        "heart_rate_bpm" / Widened(Flag.VALUE_UINT16, Int8ul, Int16ul),
+        "contact" / TriState(supported=Flag.CONTACT_SUPPORTED, asserted=Flag.CONTACT_DETECTED),
+        "energy_kj" / Optional(Flag.ENERGY_EXPENDED, Int16ul),
+        "rr_ticks" / Optional(Flag.RR_INTERVALS, Tail(Int16ul)),
+    ),
 )
 
-LOCATION = Coded(Bounded(Int8ul, min(BodySensorLocation), max(BodySensorLocation)), BodySensorLocation)
+LOCATION: Final = Codec[BodySensorLocation](
+    "Body Sensor Location",
+    Coded(Bounded(Int8ul, min(BodySensorLocation), max(BodySensorLocation)), BodySensorLocation),
+)
+
+CONTROL_POINT: Final = Codec[Control]("Heart Rate Control Point", Coded(Int8ul, Control))
 
 
 def decode(payload: bytes) -> HeartRateMeasurement:
@@ -82,8 +97,19 @@ def decode(payload: bytes) -> HeartRateMeasurement:
     Raises:
         DecodeError: truncated, RR announced but absent, or octets left over.
     """
-    reading: HeartRateMeasurement = schema.decode("Heart Rate Measurement", MEASUREMENT, payload)
-    return reading
+    return MEASUREMENT.decode(payload)
+
+
+def decode_lenient(payload: bytes) -> tuple[HeartRateMeasurement, tuple[str, ...]]:
+    """As `decode`, but keeps the rate of a packet with half an RR interval, or none where one is announced.
+
+    Returns:
+        The reading, and what was odd about the packet.
+
+    Raises:
+        DecodeError: truncated before the RR intervals.
+    """
+    return MEASUREMENT.decode_lenient(payload)
 
 
 def encode(reading: HeartRateMeasurement) -> bytes:
@@ -92,7 +118,7 @@ def encode(reading: HeartRateMeasurement) -> bytes:
     Raises:
         ValueError: a field beyond its range, or an empty `rr_ticks`.
     """
-    return schema.encode(MEASUREMENT, reading)
+    return MEASUREMENT.encode(reading)
 
 
 def decode_location(payload: bytes) -> BodySensorLocation:
@@ -101,13 +127,12 @@ def decode_location(payload: bytes) -> BodySensorLocation:
     Raises:
         DecodeError: not one octet, or a reserved location.
     """
-    location: BodySensorLocation = schema.decode("Body Sensor Location", LOCATION, payload)
-    return location
+    return LOCATION.decode(payload)
 
 
 def encode_location(location: BodySensorLocation) -> bytes:
     """The value of 2A38 for a location."""
-    return schema.encode(LOCATION, location)
+    return LOCATION.encode(location)
 
 
 def rr_ms(ticks: int) -> float:

@@ -32,6 +32,14 @@ def rows(file: str, *characteristics: str) -> list[dict[str, Any]]:
     return found
 
 
+def all_rows() -> list[dict[str, Any]]:
+    """The rows of all files, each with the name of its file."""
+    paths = sorted(VECTORS.glob("*.jsonl"))
+    return [
+        json.loads(line) | {"file": path.stem} for path in paths for line in path.read_text().splitlines()
+    ]
+
+
 def accepted(file: str, *characteristics: str) -> list[dict[str, Any]]:
     return [row for row in rows(file, *characteristics) if "reject" not in row["expected"]]
 

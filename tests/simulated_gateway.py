@@ -27,7 +27,8 @@ KINDS = {"heart_rate": ("strap", STRAP), "cgm": ("cgm", CGM)}
 
 def configured(directory: Path, *kinds: str, more: str = "") -> Config:
     sensors = "".join(
-        f'[[sensors]]\nid = "{KINDS[kind][0]}"\nkind = "{kind}"\naddress = "{KINDS[kind][1]}"\n' for kind in kinds
+        f'[[sensors]]\nid = "{KINDS[kind][0]}"\nkind = "{kind}"\naddress = "{KINDS[kind][1]}"\n'
+        for kind in kinds
     )
     text = f"""
 [gateway]

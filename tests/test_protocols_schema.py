@@ -5,6 +5,7 @@ from enum import IntEnum, IntFlag
 
 import construct
 import pytest
+from protocol_codecs import CODECS
 
 from protocols import (
     battery,
@@ -20,22 +21,7 @@ from protocols import (
 )
 from protocols.schema import Optional, Record, Widened, Word
 
-LAYOUTS = {
-    "2A37": heart_rate.MEASUREMENT,
-    "2A38": heart_rate.LOCATION,
-    "2A19": battery.LEVEL,
-    "180A": device_information.STRING,
-    "2AA7": cgm.MEASUREMENT,
-    "2AA8": cgm.FEATURE,
-    "2AA9": cgm.STATUS,
-    "2AAA": cgm.SESSION_START_TIME,
-    "2AAB": cgm.SESSION_RUN_TIME,
-    "2AAC request": cgm_control.REQUEST,
-    "2AAC response": cgm_control.RESPONSE,
-    "2A52 request": racp.REQUEST,
-    "2A52 operand": racp.OPERAND,
-    "2A52 response": racp.RESPONSE,
-}
+LAYOUTS = {label: codec.layout for label, codec in CODECS.items()}
 VOCABULARY = {
     *(
         kind

@@ -10,7 +10,9 @@ from hw_sim.clock import run
 from hw_sim.faults import LinkFaults
 
 
-async def day_with_drops(directory: Path, seed: int) -> tuple[list[tuple[int, float]], list[tuple[int, float]], int]:
+async def day_with_drops(
+    directory: Path, seed: int
+) -> tuple[list[tuple[int, float]], list[tuple[int, float]], int]:
     """What the sensor stored, what arrived (time offset by the clock, mg/dL), and how often the link dropped."""
     faults = LinkFaults(seed, up_s_mean=1500.0, down_s_mean=900.0)
     async with world(configured(directory, "cgm"), hours=24, seed=seed, faults=faults) as home:

@@ -92,7 +92,9 @@ def test_an_unwritable_upstream_delays_and_loses_nothing(tmp_path: Path) -> None
     run(outage())
 
 
-def test_an_unwritable_upstream_is_one_line_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unwritable_upstream_is_one_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def outage() -> None:
         (tmp_path / "bundles").write_text("")
         async with world(configured(tmp_path, "cgm"), hours=3) as home:
