@@ -22,6 +22,7 @@ from protocols.envelopes import E2eCrc, SizePrefixed
 from protocols.errors import DecodeError
 from protocols.mappings import Bits, Unknown
 from protocols.medfloat import SFLOAT, MedFloat
+from protocols.samples import FluidType, SampleLocation
 from protocols.schema import DATE_TIME, Optional, OptionalOctets, Packed, Record, Word
 
 _MEASUREMENT = "CGM Measurement"
@@ -96,32 +97,6 @@ class Feature(IntFlag):
     MULTIPLE_SESSIONS = 1 << 14
     TREND = 1 << 15
     QUALITY = 1 << 16
-
-
-class FluidType(IntEnum):
-    """What is measured in; CGM Feature's Type."""
-
-    CAPILLARY_WHOLE_BLOOD = 1
-    CAPILLARY_PLASMA = 2
-    VENOUS_WHOLE_BLOOD = 3
-    VENOUS_PLASMA = 4
-    ARTERIAL_WHOLE_BLOOD = 5
-    ARTERIAL_PLASMA = 6
-    UNDETERMINED_WHOLE_BLOOD = 7
-    UNDETERMINED_PLASMA = 8
-    INTERSTITIAL_FLUID = 9
-    CONTROL_SOLUTION = 10
-
-
-class SampleLocation(IntEnum):
-    """Where is measured."""
-
-    FINGER = 1
-    ALTERNATE_SITE = 2
-    EARLOBE = 3
-    CONTROL_SOLUTION = 4
-    SUBCUTANEOUS_TISSUE = 5
-    NOT_AVAILABLE = 15
 
 
 @dataclass(frozen=True, slots=True)

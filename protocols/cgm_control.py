@@ -13,12 +13,12 @@ from typing import Final, TypeAlias
 
 from construct import GreedyBytes, Int8ul, Int16ul
 
-from protocols.cgm import FluidType, SampleLocation
 from protocols.codec import Codec, without_and_with_crc
 from protocols.crc import Crc
 from protocols.envelopes import Tagged
 from protocols.mappings import Bits, Coded
 from protocols.medfloat import SFLOAT, MedFloat
+from protocols.samples import FluidType, SampleLocation
 from protocols.schema import Packed, Record, WidthByLength, Word
 
 CHARACTERISTIC: Final = "CGM Specific Ops Control Point"

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from construct import ChecksumError, Construct
 
-from protocols import live, schema
+from protocols import interpret, live, schema
 from protocols.crc import Crc
 from protocols.envelopes import E2eCrc
 from protocols.errors import DecodeError
-from protocols.program import translate
+from protocols.translate import translate
 
 if TYPE_CHECKING:
     from protocols.columnar import Columns, Kernel, Octets, Offsets
@@ -41,7 +41,7 @@ class Codec(Generic[Reading]):
 
     def interpret(self, payload: bytes) -> Reading:
         """As `decode`, by walking the layout: slow, and the measure of all others."""
-        reading: Reading = schema.decode(self.characteristic, self.layout, payload)
+        reading: Reading = interpret.decode(self.characteristic, self.layout, payload)
         return reading
 
     def _refuse(self, payload: bytes) -> Reading:
@@ -54,7 +54,7 @@ class Codec(Generic[Reading]):
         Raises:
             DecodeError: there is more wrong with it than that.
         """
-        return schema.decode_lenient(self.characteristic, self.layout, payload)
+        return interpret.decode_lenient(self.characteristic, self.layout, payload)
 
     def encode(self, reading: Reading) -> bytes:
         """The payload that carries a reading.
@@ -62,7 +62,7 @@ class Codec(Generic[Reading]):
         Raises:
             ValueError: it cannot be expressed.
         """
-        return schema.encode(self.layout, reading)
+        return interpret.encode(self.layout, reading)
 
     @cached_property
     def kernel(self) -> "Kernel":

@@ -14,11 +14,11 @@ from typing import Final
 from construct import Int8ul, Int16sl, Int16ul
 
 from protocols import date_time
-from protocols.cgm import FluidType
 from protocols.codec import Codec
 from protocols.date_time import DateTime
 from protocols.mappings import Bits, Coded
 from protocols.medfloat import SFLOAT, MedFloat, Special
+from protocols.samples import FluidType, SampleLocation
 from protocols.schema import Flagged, Optional, Packed, Record, Word
 
 EXERCISE_OVERRUN_S: Final = 0xFFFF
@@ -42,16 +42,6 @@ class Unit(IntEnum):
 
     KG_PER_LITRE = 0
     MOL_PER_LITRE = 1
-
-
-class SampleLocation(IntEnum):
-    """Where the sample was taken."""
-
-    FINGER = 1
-    ALTERNATE_SITE = 2
-    EARLOBE = 3
-    CONTROL_SOLUTION = 4
-    NOT_AVAILABLE = 15
 
 
 class SensorStatus(IntFlag):

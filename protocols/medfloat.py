@@ -35,6 +35,9 @@ MANTISSA_BITS: Final[Mapping[int, int]] = {2: 12, 4: 24}
 """By the octets of a word; the rest of it is the exponent. Both are two's complement."""
 
 
+_NAMES: Final = {2: "an SFLOAT", 4: "a FLOAT"}
+
+
 def _scales(octets: int) -> tuple[list[float], list[float]]:
     bits = 8 * octets - MANTISSA_BITS[octets]
     signed = [(code ^ 1 << bits - 1) - (1 << bits - 1) for code in range(1 << bits)]
@@ -88,7 +91,7 @@ def _encode(value: MedFloat, octets: int) -> int:
     top = len(up) // 2 - 1
     limit = float(1 << bits - 1)
     if not -limit * up[top] <= value <= (limit - 1) * up[top]:
-        raise ValueError(f"{value} is beyond the range of a medical float of {octets} octets.")
+        raise ValueError(f"{value} is beyond the range of {_NAMES[octets]}.")
     codes = sorted(range(len(up)), key=lambda code: min(code, len(up) - code))
     best = code_of_best = 0
     error_min = float("inf")

@@ -15,7 +15,7 @@ from hw_sim.central import open_central
 from hw_sim.clock import run
 from hw_sim.sensors.cgm_sensor import START_SESSION, CgmSensor
 from hw_sim.sensors.cgm_session import CgmSession
-from protocols import cgm, cgm_control, racp, uuids
+from protocols import cgm, cgm_control, racp, samples, uuids
 from protocols import crc as checksum
 from protocols.cgm import SensorStatus
 from protocols.medfloat import Special
@@ -642,7 +642,7 @@ def test_feature_and_run_time():
     for crc in (True, False):
         feature, run_time_h = with_client(readings(1), scenario, crc=crc)
         assert feature.has_crc is crc
-        assert feature.fluid_type == cgm.FluidType.INTERSTITIAL_FLUID
+        assert feature.fluid_type == samples.FluidType.INTERSTITIAL_FLUID
         assert run_time_h == 65_535 // 60
 
 
