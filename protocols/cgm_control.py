@@ -9,13 +9,14 @@ Source: Continuous Glucose Monitoring Service 1.0.2; GATT Specification Suppleme
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from construct import GreedyBytes, Int8ul, Int16ul
 
 from protocols.codec import Codec, without_and_with_crc
 from protocols.crc import Crc
 from protocols.envelopes import Tagged
+from protocols.errors import DecodeError
 from protocols.mappings import Bits, Coded
 from protocols.medfloat import SFLOAT, MedFloat
 from protocols.samples import FluidType, SampleLocation
@@ -246,9 +247,25 @@ _RESPONSES: Final[Mapping[IntEnum, Record]] = {
         ResponseCode, "request_op" / Coded(Int8ul, OpCode), "code" / Coded(Int8ul, Code)
     ),
 }
+RESPONSE_OPS: Final = frozenset(map(int, _RESPONSES))
+"""Operations that only a server sends."""
+
 RESPONSE: Final[tuple[Codec[Response], ...]] = without_and_with_crc(
     CHARACTERISTIC, Tagged(Int8ul, _RESPONSES)
 )
+
+
+_OPERANDS: Final[Mapping[int, Codec[Any]]] = {
+    OpCode.SET_COMMUNICATION_INTERVAL: INTERVAL,
+    OpCode.SET_CALIBRATION: CALIBRATION,
+    OpCode.GET_CALIBRATION: RECORD_NUMBER,
+    OpCode.SET_PATIENT_HIGH: LEVEL,
+    OpCode.SET_PATIENT_LOW: LEVEL,
+    OpCode.SET_HYPO: LEVEL,
+    OpCode.SET_HYPER: LEVEL,
+    OpCode.SET_RATE_OF_DECREASE: LEVEL,
+    OpCode.SET_RATE_OF_INCREASE: LEVEL,
+}
 
 
 def set_interval(interval_min: int) -> Request:
@@ -258,6 +275,21 @@ def set_interval(interval_min: int) -> Request:
         ValueError: not an octet.
     """
     return Request(OpCode.SET_COMMUNICATION_INTERVAL, INTERVAL.encode(interval_min))
+
+
+def operand(request: Request) -> int | MedFloat | Calibration | None:
+    """What the operand of a request says; None if the operation takes none.
+
+    Raises:
+        DecodeError: an operand that is not what the operation takes, or an operation not known here.
+    """
+    codec = _OPERANDS.get(request.op)
+    if codec is not None:
+        value: int | MedFloat | Calibration = codec.decode(request.operand)
+        return value
+    if request.op in OpCode._value2member_map_ and not request.operand:
+        return None
+    raise DecodeError(CHARACTERISTIC, request.operand, f"not an operand of operation {request.op:#04x}")
 
 
 def decode_request(payload: bytes, *, crc: Crc | bool) -> Request:

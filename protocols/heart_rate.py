@@ -101,13 +101,13 @@ def decode(payload: bytes) -> HeartRateMeasurement:
 
 
 def decode_lenient(payload: bytes) -> tuple[HeartRateMeasurement, tuple[str, ...]]:
-    """As `decode`, but keeps the rate of a packet with half an RR interval, or none where one is announced.
+    """As `decode`, but keeps what comes before octets that are left over, such as half an RR interval.
 
     Returns:
         The reading, and what was odd about the packet.
 
     Raises:
-        DecodeError: truncated before the RR intervals.
+        DecodeError: truncated, or RR announced but absent.
     """
     return MEASUREMENT.decode_lenient(payload)
 

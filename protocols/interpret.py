@@ -32,7 +32,7 @@ def decode(characteristic: str, layout: Construct, payload: bytes) -> Any:
 def decode_lenient(characteristic: str, layout: Construct, payload: bytes) -> tuple[Any, tuple[str, ...]]:
     """The value of a payload that may be odd where devices are known to be, and what was odd about it.
 
-    Forgiven are octets left over, items that were announced and are absent, and an octet of bits that was
+    Forgiven are octets left over, half an item after whole ones among them, and an octet of bits that was
     announced and has none set (which `decode` takes too, without a word).
 
     Raises:

@@ -275,9 +275,9 @@ class OptionalOctets(BitOwner):
 
 
 class Packed(BitOwner):
-    """A code of a few bits in a hidden word; a reserved code stays the plain integer it is."""
+    """A code of a few bits in a hidden word; a reserved one, or one without `enum`, is a plain integer."""
 
-    def __init__(self, word: str, shift: int, width: int, enum: type[IntEnum]) -> None:
+    def __init__(self, word: str, shift: int, width: int, enum: type[IntEnum] | None = None) -> None:
         super().__init__()
         self.word = word
         self.shift = shift
@@ -291,7 +291,8 @@ class Packed(BitOwner):
         return value << self.shift
 
     def _parse(self, _stream: BytesIO, context: Container, _path: str) -> int:
-        return member_or_code(self.enum, context[self.word] >> self.shift & (1 << self.width) - 1)
+        code = context[self.word] >> self.shift & (1 << self.width) - 1
+        return int(code) if self.enum is None else member_or_code(self.enum, code)
 
     def _build(self, value: int, _stream: BytesIO, _context: Container, _path: str) -> Any:
         return value
@@ -304,15 +305,13 @@ class Tail(Element):
         super().__init__()
         self.subcon = subcon
 
-    def _parse(self, stream: BytesIO, context: Container, path: str) -> tuple[Any, ...] | None:
+    def _parse(self, stream: BytesIO, context: Container, path: str) -> tuple[Any, ...]:
         data = stream.read()
         count, left = divmod(len(data), self.subcon.sizeof())
         if left or not count:
             complaint = f"{len(data)} octets are not one or more whole items"
-            if not forgives(context, complaint):
+            if not count or not forgives(context, complaint):
                 raise TerminatedError(complaint, path=path)
-            if not count:
-                return None
         items = BytesIO(data)
         return tuple(self.subcon._parsereport(items, context, path) for _ in range(count))
 
