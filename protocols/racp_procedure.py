@@ -200,15 +200,29 @@ class ReportRecords(Procedure):
 
     Attributes:
         records: how many notifications there were; a live one cannot be told from a stored one.
+        resume_offset: where to go on if this ends early: after the last record before which none is missing
+            that comes every `interval_min`. Records that were never taken look like missing ones, which costs
+            a repetition; a live record among the stored ones must not cost those after it.
     """
 
     _op, _table = OpCode.REPORT, _REPORT
     records = 0
 
-    def on_record(self, now_s: float) -> None:
-        """A record was notified."""
-        self.records += self.outcome is None
+    def __init__(self, *, now_s: float, first_offset: int = 0, interval_min: int = 5) -> None:
+        super().__init__(now_s=now_s, first_offset=first_offset)
+        self.resume_offset = first_offset
+        self._interval_min = interval_min
+
+    def on_record(self, now_s: float, offset_min: int | None = None) -> None:
+        """A record was notified, with this time offset if it could be read."""
+        if self.outcome is None:
+            self.records += 1
+            if offset_min is not None and self._follows(offset_min):
+                self.resume_offset = offset_min + 1
         super().on_record(now_s)
+
+    def _follows(self, offset_min: int) -> bool:
+        return self.resume_offset <= offset_min < self.resume_offset + self._interval_min
 
 
 class CountRecords(Procedure):

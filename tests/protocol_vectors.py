@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import settings
 
+from protocols.crc import Crc
 from protocols.medfloat import MedFloat, Special
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -63,3 +64,9 @@ def name(row: dict[str, Any]) -> str:
 
 def medfloat(value: float | str) -> MedFloat:
     return SPECIALS[value] if isinstance(value, str) else value
+
+
+def crc_of(row: dict[str, Any]) -> Crc:
+    return {"ccitt_false": Crc.CCITT_FALSE, "mcrf4xx": Crc.MCRF4XX}.get(row["args"]["crc"]) or Crc(
+        row["args"]["crc"]
+    )
