@@ -55,7 +55,7 @@ class Columns:
     """
 
     status: npt.NDArray[np.uint8]
-    packet: Offsets
+    packet: npt.NDArray[np.int32]
     values: Mapping[str, Array]
     words: Mapping[str, Array]
     present: Mapping[str, npt.NDArray[np.bool_]]
@@ -115,7 +115,7 @@ class Kernel:
         if packets < 0 or offsets[0] < 0 or offsets[-1] > len(flat) or (offsets[1:] < offsets[:-1]).any():
             raise ValueError("The offsets do not lie within the octets, in rising order.")
         rows = packets if self.record_octets_min is None else len(flat) // self.record_octets_min
-        status, packet = np.zeros(packets, np.uint8), np.empty(rows, np.int64)
+        status, packet = np.zeros(packets, np.uint8), np.empty(rows, np.int32)
         arrays = [column.allocate(rows, len(flat)) for column in self.columns]
         count = self.compiled(flat, offsets, status, packet, *arrays)
         by_kind: dict[str, dict[str, Any]] = {"value": {}, "word": {}, "present": {}, "many": {}, "start": {}}

@@ -58,7 +58,7 @@ class Column:
         """Room for so many rows out of so many octets."""
         if self.use == "many":
             return np.empty(octets // self.item_octets, self.dtype)
-        return np.zeros(rows + (self.use == "start"), self.dtype)
+        return np.empty(rows + (self.use == "start"), self.dtype)
 
 
 _UNSIGNED: Final = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -109,7 +109,7 @@ class _Printer:
         self.lines = [
             f"({', '.join(parameters)}):",
             f"{_STEP}row = 0",
-            *(f"{_STEP}filled_{name} = 0" for name in many),
+            *(f"{_STEP}filled_{name} = start_of_{name}[0] = 0" for name in many),
             f"{_STEP}for k in range(len(offsets) - 1):",
         ]
         self.line("s = offsets[k]")
@@ -240,11 +240,18 @@ class _Printer:
             self.line(f"value_of_{name}[row] = {shown}")
         if leaf.present:
             self.depth -= 1
-            if leaf.kind in (Kind.SFLOAT, Kind.FLOAT) and not leaf.many:
-                self.line("else:")
-                self.line(f"{_STEP}value_of_{name}[row] = nan")
+            self.store_absent(leaf, name)
         if leaf.many:
             self.line(f"start_of_{name}[row + 1] = filled_{name}")
+
+    def store_absent(self, leaf: Leaf, name: str) -> None:
+        self.line("else:")
+        self.line(f"{_STEP}present_of_{name}[row] = False")
+        if not leaf.many:
+            is_medfloat = leaf.kind in (Kind.SFLOAT, Kind.FLOAT)
+            self.line(f"{_STEP}value_of_{name}[row] = {'nan' if is_medfloat else 0}")
+            if is_medfloat:
+                self.line(f"{_STEP}word_of_{name}[row] = 0")
 
     def store_many(self, leaf: Leaf, name: str) -> None:
         end = "end_of_text" if leaf.kind is Kind.TEXT else "e"
@@ -268,7 +275,8 @@ class _Printer:
         self.line(f"{_STEP * 2}-inf if {word} == {half + 2} else nan)")
         self.line("else:")
         mantissa = f"(({word} & {2 * half - 1} ^ {half}) - {half})"
-        scaled = f"{mantissa} * UP_{leaf.octets}[{word} >> {bits}] / DOWN_{leaf.octets}[{word} >> {bits}]"
+        exponent = f"np.uint64({word} >> {bits})"
+        scaled = f"{mantissa} * UP_{leaf.octets}[{exponent}] / DOWN_{leaf.octets}[{exponent}]"
         self.line(f"{_STEP}value_of_{name}[row] = {scaled}")
 
 
