@@ -9,6 +9,7 @@ Source: Heart Rate Service; GATT Specification Supplement, Heart Rate Measuremen
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from math import log, sqrt
 from typing import Final
 
 from construct import Int8ul, Int16ul
@@ -18,6 +19,10 @@ from protocols.mappings import Bounded, Coded
 from protocols.schema import Optional, Record, Tail, TriState, Widened, Word
 
 RR_TICKS_PER_S = 1024
+PACKETS_TO_TELL: Final = 60
+STANDARD_ERRORS_TO_TELL: Final = 4.0
+_LOG_TICK_MS: Final = log(RR_TICKS_PER_S / 1000)
+_RATIO_MAX: Final = 0.25
 ENERGY_KJ_SATURATED = 0xFFFF
 """The accumulated energy stays at this value until it is reset."""
 
@@ -143,3 +148,49 @@ def rr_ms(ticks: int) -> float:
 def rr_ticks(interval_ms: float) -> int:
     """The nearest number of 1/1024 s in an RR interval given in milliseconds."""
     return round(interval_ms * RR_TICKS_PER_S / 1000)
+
+
+class RrUnit(IntEnum):
+    """What a strap counts its RR intervals in: 1/1024 s by the specification, milliseconds against it."""
+
+    TICKS = 0
+    MILLISECONDS = 1
+
+
+@dataclass(slots=True)
+class RrUnitDetector:
+    """Tells which unit a strap sends, by holding RR intervals against the rate sent with them.
+
+    The two differ by 2.4 %, less than one interval does from the next, so it takes the mean of many: a unit is
+    named when the mean logarithm of rate times interval is several standard errors nearer to it than to the
+    middle between both. Packets without a rate or without intervals say nothing and are passed over.
+    """
+
+    count: int = 0
+    _mean: float = 0.0
+    _squares: float = 0.0
+
+    def add(self, reading: HeartRateMeasurement) -> None:
+        """One packet more."""
+        if not reading.heart_rate_bpm or not reading.rr_ticks or not all(reading.rr_ticks):
+            return
+        mean_rr = sum(reading.rr_ticks) / len(reading.rr_ticks)
+        ratio = log(reading.heart_rate_bpm * mean_rr / 60_000)
+        if abs(ratio) > _RATIO_MAX:
+            # A beat missed or seen twice; the rate is a mean over several and did not follow.
+            return
+        self.count += 1
+        delta = ratio - self._mean
+        self._mean += delta / self.count
+        self._squares += delta * (ratio - self._mean)
+
+    @property
+    def unit(self) -> RrUnit | None:
+        """The unit; None while it cannot be told."""
+        if self.count < PACKETS_TO_TELL:
+            return None
+        error = sqrt(self._squares / (self.count - 1) / self.count)
+        from_middle = self._mean - _LOG_TICK_MS / 2
+        if abs(from_middle) < STANDARD_ERRORS_TO_TELL * error:
+            return None
+        return RrUnit.TICKS if from_middle > 0 else RrUnit.MILLISECONDS
