@@ -34,7 +34,7 @@ class Ragged:
     """A list per row: that of row i is `values[offsets[i]:offsets[i + 1]]`."""
 
     values: Array
-    offsets: Offsets
+    offsets: npt.NDArray[np.int32]
 
     def __getitem__(self, row: int) -> Array:
         values: Array = self.values[self.offsets[row] : self.offsets[row + 1]]
@@ -112,12 +112,14 @@ class Kernel:
         flat = np.require(flat, np.uint8, ["C", "W"])
         offsets = np.require(offsets, np.int64, ["C", "W"])
         packets = len(offsets) - 1
-        if packets < 0 or offsets[0] < 0 or offsets[-1] > len(flat) or (offsets[1:] < offsets[:-1]).any():
-            raise ValueError("The offsets do not lie within the octets, in rising order.")
+        if packets < 0 or offsets[0] < 0 or offsets[-1] > len(flat):
+            raise ValueError("The offsets do not lie within the octets.")
         rows = packets if self.record_octets_min is None else len(flat) // self.record_octets_min
         status, packet = np.zeros(packets, np.uint8), np.empty(rows, np.int32)
         arrays = [column.allocate(rows, len(flat)) for column in self.columns]
         count = self.compiled(flat, offsets, status, packet, *arrays)
+        if count < 0:
+            raise ValueError("The offsets do not rise.")
         by_kind: dict[str, dict[str, Any]] = {"value": {}, "word": {}, "present": {}, "many": {}, "start": {}}
         for column, array in zip(self.columns, arrays, strict=True):
             by_kind[column.use][column.path] = array

@@ -73,7 +73,7 @@ def _integer_type(leaf: Leaf) -> type:
 def _columns(leaf: Leaf) -> Iterable[Column]:
     if leaf.many:
         yield Column(leaf.path, "many", _integer_type(leaf), leaf.octets)
-        yield Column(leaf.path, "start", np.int64)
+        yield Column(leaf.path, "start", np.int32)
     elif leaf.kind in (Kind.SFLOAT, Kind.FLOAT):
         yield Column(leaf.path, "value", np.float64)
         yield Column(leaf.path, "word", _integer_type(leaf))
@@ -114,6 +114,8 @@ class _Printer:
         ]
         self.line("s = offsets[k]")
         self.line("e = offsets[k + 1]")
+        # So that no octet is read twice, and the last offset bounds them all.
+        self.line("if e < s: return -1")
         self.line(f"if e - s > {ATT_VALUE_OCTETS_MAX}:")
         self.line(f"{_STEP}status[k] = {Status.TOO_LONG:d}")
         self.line(f"{_STEP}continue")
@@ -255,15 +257,15 @@ class _Printer:
 
     def store_many(self, leaf: Leaf, name: str) -> None:
         end = "end_of_text" if leaf.kind is Kind.TEXT else "e"
-        self.line(f"i = {leaf.expression}")
-        self.line(f"while i < {end}:")
-        octets = " | ".join(f"np.int64(buf[i + {j}]) << {8 * j}" for j in range(leaf.octets))
+        self.line(
+            f"for i in range(np.uint64({leaf.expression}), np.uint64({end}), np.uint64({leaf.octets})):"
+        )
+        octets = " | ".join(f"np.int64(buf[i + np.uint64({j})]) << {8 * j}" for j in range(leaf.octets))
         if leaf.signed:
             sign = 1 << 8 * leaf.octets - 1
             octets = f"(({octets}) ^ {sign}) - {sign}"
         self.line(f"{_STEP}many_of_{name}[filled_{name}] = {octets}")
         self.line(f"{_STEP}filled_{name} += 1")
-        self.line(f"{_STEP}i += {leaf.octets}")
 
     def store_medfloat(self, leaf: Leaf, name: str) -> None:
         word = leaf.expression
