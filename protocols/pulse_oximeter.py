@@ -133,6 +133,8 @@ class Features:
 _OXIMETRY: Final = Record(Oximetry, "spo2_pct" / SFLOAT, "pulse_rate_bpm" / SFLOAT)
 _MEASUREMENT_STATUS: Final = Bits(Int16ul, MeasurementStatus)
 _DEVICE_STATUS: Final = Bits(Int24ul, DeviceStatus)
+# As integers: the complement of a flag is only its known fellows, and reserved bits are kept.
+_NOT_PRESENCE: Final = 0xFFFF & ~int(Feature.MEASUREMENT_STATUS | Feature.DEVICE_STATUS)
 
 #   FL OO OO PP PP [YY YY MM DD hh mm ss] [MS MS] [DS DS DS] [AA AA]
 #   0f 62 00 48 00  e8 07 03 0f 0e 1e 2d   20 00   00 01 00   05 f0     98 %, 72 bpm, 0.5 %
@@ -171,8 +173,7 @@ FEATURES: Final = Codec[Features](
     Record(
         Features,
         "features" / Word(Int16ul),
-        "supported"
-        / FlagSet("features", Feature, 0xFFFF & ~(Feature.MEASUREMENT_STATUS | Feature.DEVICE_STATUS)),
+        "supported" / FlagSet("features", Feature, _NOT_PRESENCE),
         "measurement_status" / Optional(Feature.MEASUREMENT_STATUS, _MEASUREMENT_STATUS, word="features"),
         "device_status" / Optional(Feature.DEVICE_STATUS, _DEVICE_STATUS, word="features"),
     ),

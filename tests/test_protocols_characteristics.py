@@ -86,7 +86,19 @@ def now(e):
     return CurrentTime(time_of(e["time"]), e["dow"], e["frac256"], e["reason"])
 
 
+def weight(e):
+    counts = round(e["weight"] * {"kg": 200, "lb": 100}[e["unit"]])
+    return WeightMeasurement(counts, {"kg": 0, "lb": 1}[e["unit"]], time_of(e["time"]))
+
+
+def pnp_id(e):
+    return PnpId(e["source"], e["vendor"], e["product"], e["version"])
+
+
 TABLE = {
+    "2A9D": ("weight_scale", weight_scale.MEASUREMENT, weight),
+    "2A60": ("pulse_oximeter", pulse_oximeter.FEATURES, lambda e: Features(e["features"])),
+    "2A50": ("device_information", PNP_ID, pnp_id),
     "2A18": ("glucose_meter", glucose_meter.MEASUREMENT, glucose),
     "2A34": ("glucose_meter", glucose_meter.CONTEXT, context),
     "2A51": ("glucose_meter", glucose_meter.FEATURE, lambda e: e["features"]),

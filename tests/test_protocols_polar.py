@@ -120,6 +120,19 @@ def test_every_kind_of_frame_is_of_a_kind_that_exists():
     assert {kind for kind, _ in (*RAW, *DELTA)} <= set(MeasurementType)
 
 
+@pytest.mark.parametrize("row", rows("polar", "PMD-CP"), ids=name)
+def test_published_responses(row):
+    e, response = row["expected"], polar.decode_response(octets(row))
+    assert (response.op, response.measurement, response.status) == (e["op"], e["type"], e["status"])
+    assert (response.more, response.parameters.hex()) == (e["more"], e["parameters"])
+
+
+@pytest.mark.parametrize("row", rows("polar", "PMD-SETTINGS"), ids=name)
+def test_published_settings(row):
+    expected = {int(kind): tuple(values) for kind, values in row["expected"].items()}
+    assert polar.decode_settings(octets(row)) == expected
+
+
 def test_control_point_messages():
     # A start of ECG and of acceleration as an H10 takes them, and its features: printed in the specification.
     settings = {Setting.SAMPLE_RATE_HZ: 130, Setting.RESOLUTION_BITS: 14}

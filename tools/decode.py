@@ -340,6 +340,7 @@ DECODERS: Final[Mapping[str, Decoder]] = {
     "CRC-CCITT-FALSE": _checksum(Crc.CCITT_FALSE),
     "PMD-CP": _pmd_control,
     "PMD-DATA": _pmd_data,
+    "PMD-SETTINGS": lambda payload, _args: (polar.decode_settings(payload), ()),
     "PMD-DELTA": _pmd_delta,
 }
 """By 16-bit UUID; formats and Polar's own characteristics by name."""
