@@ -5,7 +5,7 @@ generated function for packets as they arrive, `columns` the generated kernel fo
 and `decode_lenient` interpret the layout. All agree on every payload.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -135,10 +135,3 @@ def without_and_with_crc(characteristic: str, layout: Construct) -> tuple[Codec[
         Codec(characteristic, E2eCrc(layout, Crc.MCRF4XX)),
         Codec(characteristic, E2eCrc(layout, Crc.CCITT_FALSE)),
     )
-
-
-def payloads_to_columns(codec: Codec[Reading], payloads: Sequence[bytes]) -> "Columns":
-    """`Codec.columns` of payloads that are still separate."""
-    from protocols.columnar import flatten
-
-    return codec.columns(*flatten(payloads))
