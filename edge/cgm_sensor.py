@@ -22,7 +22,7 @@ from edge.inbox import Inbox, Notification
 from edge.session import Link
 from edge.store import CgmRecord, CgmSession, Store
 from edge.summary import Summaries
-from protocols import cgm, racp, uuids
+from protocols import cgm, racp, racp_procedure, uuids
 from protocols.medfloat import MedFloat, Special
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class CgmSensor:
         self._newest: LiveGlucose | None = None
         self._newest_offset_min: int | None = None
         self._step_min: int | None = None
-        self._procedure: racp.ReportRecords | None = None
+        self._procedure: racp_procedure.ReportRecords | None = None
         self._answered = asyncio.Event()
         self._fetch_due = asyncio.Event()
 
@@ -166,7 +166,7 @@ class CgmSensor:
         if watermark >= racp.TIME_OFFSET_MAX:
             return  # nothing can come after it
         losses = self._losses()
-        procedure = racp.ReportRecords(now_s=self._now_s(), first_offset=watermark + 1)
+        procedure = racp_procedure.ReportRecords(now_s=self._now_s(), first_offset=watermark + 1)
         self._answered.clear()
         self._procedure = procedure
         self.fetches += 1
@@ -180,13 +180,13 @@ class CgmSensor:
         finally:
             self._procedure = None
             self.live = self._newest
-        if procedure.outcome is racp.Outcome.REFUSED:
+        if procedure.outcome is racp_procedure.Outcome.REFUSED:
             # Its live readings are worth the link all the same.
             self.refusals += 1
             if self.refusals == 1:
                 log.warning("%s: refused to report its records (code %s)", self.config.id, procedure.code)
             return
-        if procedure.outcome is not racp.Outcome.COMPLETE:
+        if procedure.outcome is not racp_procedure.Outcome.COMPLETE:
             raise SensorLost("the sensor did not report its records in time")
         self.refusals = 0
         if self._losses() == losses and self._newest_offset_min is not None:

@@ -5,12 +5,14 @@ Contract: a level is a whole percentage. The newer Battery Level Status (2BED) i
 Source: Battery Service.
 """
 
+from typing import Final
+
 from construct import Int8ul
 
-from protocols import schema
+from protocols.codec import Codec
 from protocols.mappings import Bounded
 
-LEVEL = Bounded(Int8ul, 0, 100)
+LEVEL: Final = Codec[int]("Battery Level", Bounded(Int8ul, 0, 100))
 
 
 def decode_level(payload: bytes) -> int:
@@ -19,8 +21,7 @@ def decode_level(payload: bytes) -> int:
     Raises:
         DecodeError: not one octet, or more than 100.
     """
-    level_pct: int = schema.decode("Battery Level", LEVEL, payload)
-    return level_pct
+    return LEVEL.decode(payload)
 
 
 def encode_level(level_pct: int) -> bytes:
@@ -29,4 +30,4 @@ def encode_level(level_pct: int) -> bytes:
     Raises:
         ValueError: not within 0 to 100.
     """
-    return schema.encode(LEVEL, level_pct)
+    return LEVEL.encode(level_pct)

@@ -1,7 +1,8 @@
 """Continuous Glucose Monitoring Service: Measurement, Feature, Status, Session Start Time, Session Run Time.
 
 Contract: readings are what was sent. A reading's identity is its time offset in minutes from the session's
-start, never a wall clock. Whether the sensor adds an E2E-CRC is told by its CGM Feature and passed in.
+start, never a wall clock. What E2E-CRC the sensor adds is told by its CGM Feature and passed in as a `Crc`
+(where False and True are none and the specification's).
 Procedures are elsewhere: `racp` for stored records, `cgm_control` for the specific operations.
 
 Source: Continuous Glucose Monitoring Service 1.0.2 (Measurement: table 3.2); GATT Specification Supplement.
@@ -13,13 +14,15 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum, IntFlag
 from typing import Final
 
-from construct import ChecksumError, Construct, Int8sl, Int8ul, Int16ul, Int24ul
+from construct import Int8sl, Int8ul, Int16ul, Int24ul
 
-from protocols import schema
-from protocols.envelopes import E2eCrc, SizePrefixed, without_and_with_crc
+from protocols.codec import Codec, RecordsCodec, without_and_with_crc
+from protocols.crc import Crc
+from protocols.envelopes import E2eCrc, SizePrefixed
 from protocols.errors import DecodeError
 from protocols.mappings import Bits, Unknown
 from protocols.medfloat import SFLOAT, MedFloat
+from protocols.samples import FluidType, SampleLocation
 from protocols.schema import DATE_TIME, Optional, OptionalOctets, Packed, Record, Word
 
 _MEASUREMENT = "CGM Measurement"
@@ -36,6 +39,13 @@ class Flag(IntFlag):
     WARNING_OCTET = 1 << 5
     CALIBRATION_TEMPERATURE_OCTET = 1 << 6
     STATUS_OCTET = 1 << 7
+
+
+class OctetOrder(IntEnum):
+    """In which order a CGM Measurement has its three octets of status."""
+
+    SPECIFICATION = 0
+    REVERSED = 1
 
 
 class SensorStatus(IntFlag):
@@ -87,32 +97,6 @@ class Feature(IntFlag):
     MULTIPLE_SESSIONS = 1 << 14
     TREND = 1 << 15
     QUALITY = 1 << 16
-
-
-class FluidType(IntEnum):
-    """What is measured in; CGM Feature's Type."""
-
-    CAPILLARY_WHOLE_BLOOD = 1
-    CAPILLARY_PLASMA = 2
-    VENOUS_WHOLE_BLOOD = 3
-    VENOUS_PLASMA = 4
-    ARTERIAL_WHOLE_BLOOD = 5
-    ARTERIAL_PLASMA = 6
-    UNDETERMINED_WHOLE_BLOOD = 7
-    UNDETERMINED_PLASMA = 8
-    INTERSTITIAL_FLUID = 9
-    CONTROL_SOLUTION = 10
-
-
-class SampleLocation(IntEnum):
-    """Where is measured."""
-
-    FINGER = 1
-    ALTERNATE_SITE = 2
-    EARLOBE = 3
-    CONTROL_SOLUTION = 4
-    SUBCUTANEOUS_TISSUE = 5
-    NOT_AVAILABLE = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,153 +188,148 @@ class SessionStartTime:
 #
 # The octets stand in the order of the specification. Sensors made from an old Nordic example send them the
 # other way round; a capture of an Accu-Chek SmartGuide (glucose "-INF", 08 0a 40) makes sense only this way.
-_RECORD = Record(
-    CgmMeasurement,
-    "flags" / Word(Int8ul),
-    "glucose_mg_dl" / SFLOAT,
-    "time_offset_min" / Int16ul,
-    "status"
-    / OptionalOctets(
-        SensorStatus,
-        (Flag.STATUS_OCTET, 0),
-        (Flag.CALIBRATION_TEMPERATURE_OCTET, 8),
-        (Flag.WARNING_OCTET, 16),
-    ),
-    "trend_mg_dl_min" / Optional(Flag.TREND, SFLOAT),
-    "quality_pct" / Optional(Flag.QUALITY, SFLOAT),
+_OCTETS = (
+    (Flag.STATUS_OCTET, 0),
+    (Flag.CALIBRATION_TEMPERATURE_OCTET, 8),
+    (Flag.WARNING_OCTET, 16),
 )
-# Indexed, as all pairs below, by whether the sensor declares E2E-CRC.
-MEASUREMENT: Final[tuple[Construct, Construct]] = (
-    SizePrefixed(_RECORD),
-    E2eCrc(SizePrefixed(_RECORD, trailer=E2eCrc.OCTETS)),
-)
+
+
+def _measurement(crc: Crc, order: OctetOrder) -> RecordsCodec[CgmMeasurement]:
+    octets = _OCTETS if order is OctetOrder.SPECIFICATION else _OCTETS[::-1]
+    record = Record(
+        CgmMeasurement,
+        "flags" / Word(Int8ul),
+        "glucose_mg_dl" / SFLOAT,
+        "time_offset_min" / Int16ul,
+        "status" / OptionalOctets(SensorStatus, *octets),
+        "trend_mg_dl_min" / Optional(Flag.TREND, SFLOAT),
+        "quality_pct" / Optional(Flag.QUALITY, SFLOAT),
+    )
+    layout = E2eCrc(SizePrefixed(record, trailer=E2eCrc.OCTETS), crc) if crc else SizePrefixed(record)
+    return RecordsCodec(_MEASUREMENT, layout, RECORD_OCTETS_MIN)
+
+
+MEASUREMENT: Final = tuple(tuple(_measurement(crc, order) for crc in Crc) for order in OctetOrder)
+"""Index by the order of the status octets, then by `Crc`."""
 
 #   FF FF FF TL CC CC
 #   6e 9e 01 16 8a c1     arterial plasma, finger; bit 12 is set, so c18a is a checksum
 #   01 00 00 59 ff ff     interstitial fluid in subcutaneous tissue, no checksum
-FEATURE: Final = E2eCrc(
-    Record(
-        CgmFeature,
-        "features" / Bits(Int24ul, Feature),
-        "type_and_location" / Word(Int8ul),
-        "fluid_type" / Packed("type_and_location", 0, 4, FluidType),
-        "sample_location" / Packed("type_and_location", 4, 4, SampleLocation),
-    ),
-    declared_by=("features", Feature.E2E_CRC),
+_FEATURE_RECORD = Record(
+    CgmFeature,
+    "features" / Bits(Int24ul, Feature),
+    "type_and_location" / Word(Int8ul),
+    "fluid_type" / Packed("type_and_location", 0, 4, FluidType),
+    "sample_location" / Packed("type_and_location", 4, 4, SampleLocation),
+)
+# Either kind is accepted, because it is this value that tells which one the sensor uses.
+FEATURE: Final = tuple(
+    Codec[CgmFeature](
+        "CGM Feature", E2eCrc(_FEATURE_RECORD, *kinds, declared_by=("features", Feature.E2E_CRC))
+    )
+    for kinds in ((Crc.MCRF4XX, Crc.CCITT_FALSE), (Crc.CCITT_FALSE, Crc.MCRF4XX))
 )
 
 #   TT TT SS SS SS [CRC ]
 #   67 02 08 0a 40  27 e1     after 615 min; malfunction, calibration required but not allowed, below range
-STATUS: Final = without_and_with_crc(
-    Record(CgmStatus, "time_offset_min" / Int16ul, "status" / Bits(Int24ul, SensorStatus))
+STATUS: Final[tuple[Codec[CgmStatus], ...]] = without_and_with_crc(
+    "CGM Status",
+    Record(CgmStatus, "time_offset_min" / Int16ul, "status" / Bits(Int24ul, SensorStatus)),
 )
 
 #   YY YY MM DD hh mm ss TZ DS [CRC ]
 #   e2 07 04 18 0d 08 18 08 04  e0 c2     2018-04-24 13:08:24, zone +2 h, daylight saving time 1 h
-SESSION_START_TIME: Final = without_and_with_crc(
+SESSION_START_TIME: Final[tuple[Codec[SessionStartTime], ...]] = without_and_with_crc(
+    "CGM Session Start Time",
     Record(
         SessionStartTime,
         *DATE_TIME,
         "time_zone_quarters" / Unknown(Int8sl, -128),
         "dst" / Unknown(Int8ul, 255),
-    )
+    ),
 )
 
-SESSION_RUN_TIME: Final = without_and_with_crc(Int16ul)
+SESSION_RUN_TIME: Final[tuple[Codec[int], ...]] = without_and_with_crc("CGM Session Run Time", Int16ul)
 
 
-def decode_measurements(payload: bytes, *, crc: bool) -> tuple[list[CgmMeasurement], list[DecodeError]]:
+def decode_measurements(
+    payload: bytes, *, crc: Crc | bool, octet_order: OctetOrder = OctetOrder.SPECIFICATION
+) -> tuple[list[CgmMeasurement], list[DecodeError]]:
     """All readings in a notification of 2AA7, and what was wrong with the rest of it; never raises.
 
     A record whose checksum is wrong is reported and left out, and the next one decoded. A size octet that
     does not fit the packet, or not the fields its record announces, cannot be trusted to find the next
     record: the packet ends.
     """
-    readings: list[CgmMeasurement] = []
-    errors: list[DecodeError] = []
-    if not 0 < len(payload) <= schema.ATT_VALUE_OCTETS_MAX:
-        errors.append(DecodeError(_MEASUREMENT, payload, f"{len(payload)} octets are no notification"))
-        return readings, errors
-    rest = payload
-    while rest:
-        size = rest[0]
-        if not RECORD_OCTETS_MIN <= size <= len(rest):
-            errors.append(DecodeError(_MEASUREMENT, rest, f"size octet {size} with {len(rest)} octets left"))
-            break
-        try:
-            readings.append(schema.decode(_MEASUREMENT, MEASUREMENT[crc], rest[:size]))
-        except DecodeError as error:
-            errors.append(error)
-            if not isinstance(error.__cause__, ChecksumError):
-                break
-        rest = rest[size:]
-    return readings, errors
+    return MEASUREMENT[octet_order][crc].decode_all(payload)
 
 
-def encode_measurement(reading: CgmMeasurement, *, crc: bool) -> bytes:
+def encode_measurement(
+    reading: CgmMeasurement, *, crc: Crc | bool, octet_order: OctetOrder = OctetOrder.SPECIFICATION
+) -> bytes:
     """One record of 2AA7; a notification may carry several, concatenated.
 
     Raises:
         ValueError: a field beyond its range.
     """
-    return schema.encode(MEASUREMENT[crc], reading)
+    return MEASUREMENT[octet_order][crc].encode(reading)
 
 
-def decode_feature(payload: bytes) -> CgmFeature:
-    """The value of 2AA8; its checksum is judged only if the sensor declares to send checksums.
+def decode_feature(payload: bytes, *, strict: bool = False) -> CgmFeature:
+    """The value of 2AA8; its checksum, of either kind, is judged only if the sensor declares to send them.
 
     Raises:
-        DecodeError: not six octets, or a wrong checksum.
+        DecodeError: not six octets, a wrong checksum, or if `strict` anything but FFFF in place of one.
     """
-    feature: CgmFeature = schema.decode("CGM Feature", FEATURE, payload)
+    feature = FEATURE[0].decode(payload)
+    if strict and not feature.has_crc and payload[-2:] != b"\xff\xff":
+        raise DecodeError("CGM Feature", payload, "a sensor without E2E-CRC shall send FFFF")
     return feature
 
 
-def encode_feature(feature: CgmFeature) -> bytes:
-    """The value of 2AA8."""
-    return schema.encode(FEATURE, feature)
+def encode_feature(feature: CgmFeature, *, crc: Crc = Crc.MCRF4XX) -> bytes:
+    """The value of 2AA8; `crc` is what a feature that declares E2E-CRC is protected by."""
+    return FEATURE[crc is Crc.CCITT_FALSE].encode(feature)
 
 
-def decode_status(payload: bytes, *, crc: bool) -> CgmStatus:
+def decode_status(payload: bytes, *, crc: Crc | bool) -> CgmStatus:
     """The value of 2AA9.
 
     Raises:
         DecodeError: wrong length or checksum.
     """
-    status: CgmStatus = schema.decode("CGM Status", STATUS[crc], payload)
-    return status
+    return STATUS[crc].decode(payload)
 
 
-def encode_status(status: CgmStatus, *, crc: bool) -> bytes:
+def encode_status(status: CgmStatus, *, crc: Crc | bool) -> bytes:
     """The value of 2AA9."""
-    return schema.encode(STATUS[crc], status)
+    return STATUS[crc].encode(status)
 
 
-def decode_session_start(payload: bytes, *, crc: bool) -> SessionStartTime:
+def decode_session_start(payload: bytes, *, crc: Crc | bool) -> SessionStartTime:
     """The value of 2AAA, read from a sensor or written by a client.
 
     Raises:
         DecodeError: wrong length or checksum; an impossible date is not an error but has no `utc_seconds`.
     """
-    start: SessionStartTime = schema.decode("CGM Session Start Time", SESSION_START_TIME[crc], payload)
-    return start
+    return SESSION_START_TIME[crc].decode(payload)
 
 
-def encode_session_start(start: SessionStartTime, *, crc: bool) -> bytes:
+def encode_session_start(start: SessionStartTime, *, crc: Crc | bool) -> bytes:
     """The value of 2AAA."""
-    return schema.encode(SESSION_START_TIME[crc], start)
+    return SESSION_START_TIME[crc].encode(start)
 
 
-def decode_session_run_time(payload: bytes, *, crc: bool) -> int:
+def decode_session_run_time(payload: bytes, *, crc: Crc | bool) -> int:
     """The value of 2AAB: expected run time of the session in hours.
 
     Raises:
         DecodeError: wrong length or checksum.
     """
-    run_time_h: int = schema.decode("CGM Session Run Time", SESSION_RUN_TIME[crc], payload)
-    return run_time_h
+    return SESSION_RUN_TIME[crc].decode(payload)
 
 
-def encode_session_run_time(run_time_h: int, *, crc: bool) -> bytes:
+def encode_session_run_time(run_time_h: int, *, crc: Crc | bool) -> bytes:
     """The value of 2AAB for an expected run time in hours."""
-    return schema.encode(SESSION_RUN_TIME[crc], run_time_h)
+    return SESSION_RUN_TIME[crc].encode(run_time_h)

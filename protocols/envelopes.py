@@ -18,7 +18,7 @@ from construct import (
     ValidationError,
 )
 
-from protocols import crc
+from protocols.crc import FUNCTIONS, Crc
 from protocols.schema import Element, Record, build_whole, parse_whole
 
 
@@ -42,6 +42,10 @@ class Tagged(Element):
         return record._build(value, stream, context, path)
 
 
+class SizeError(ValidationError):  # type: ignore[misc]
+    """A size octet does not count the octets there are."""
+
+
 class SizePrefixed(Element):
     """A record behind an octet that counts itself, the record, and `trailer` octets that follow."""
 
@@ -54,7 +58,7 @@ class SizePrefixed(Element):
         size = Int8ul._parsereport(stream, context, path)
         data = stream.read()
         if size != 1 + len(data) + self.trailer:
-            raise ValidationError(f"size octet {size} of {1 + len(data) + self.trailer} octets", path=path)
+            raise SizeError(f"size octet {size} of {1 + len(data) + self.trailer} octets", path=path)
         return parse_whole(self.subcon, data, context, path)
 
     def _build(self, value: Any, stream: BytesIO, context: Container, path: str) -> Any:
@@ -65,19 +69,23 @@ class SizePrefixed(Element):
 
 
 class E2eCrc(Element):
-    """A value followed by the CRC-16/MCRF4XX of all octets before it.
+    """A value followed by the checksum of all octets before it.
 
-    With `declared_by` (a field and a flag in it) the value itself says whether the word is a checksum; if
-    not, FFFF is sent and anything accepted, as the GATT Specification Supplement has it. The layout is judged
-    before the checksum, so that a ChecksumError means: the right shape, with wrong bits.
+    Any of `kinds` is accepted, the first is sent. With `declared_by` (a field and a flag in it) the value
+    itself says whether the word is a checksum; if not, FFFF is sent and anything accepted, as the GATT
+    Specification Supplement has it. The layout is judged before the checksum, so that a ChecksumError means:
+    the right shape, with wrong bits.
     """
 
     OCTETS = 2
     UNUSED = 0xFFFF
 
-    def __init__(self, subcon: Construct, declared_by: tuple[str, IntFlag] | None = None) -> None:
+    def __init__(
+        self, subcon: Construct, *kinds: Crc, declared_by: tuple[str, IntFlag] | None = None
+    ) -> None:
         super().__init__()
         self.subcon = subcon
+        self.kinds = kinds
         self.declared_by = declared_by
 
     def _is_used(self, value: Any) -> bool:
@@ -91,18 +99,15 @@ class E2eCrc(Element):
         body, trailer = data[: -self.OCTETS], BytesIO(data[-self.OCTETS :])
         value = parse_whole(self.subcon, body, context, path)
         sent = Int16ul._parsereport(trailer, context, path)
-        if self._is_used(value) and sent != (computed := crc.mcrf4xx(body)):
-            raise ChecksumError(f"E2E-CRC {sent:04x} should be {computed:04x}", path=path)
+        if self._is_used(value):
+            computed = [FUNCTIONS[kind](body) for kind in self.kinds]
+            if sent not in computed:
+                shown = " or ".join(f"{word:04x}" for word in computed)
+                raise ChecksumError(f"E2E-CRC {sent:04x} should be {shown}", path=path)
         return value
 
     def _build(self, value: Any, stream: BytesIO, context: Container, path: str) -> Any:
         body = build_whole(self.subcon, value, context, path)
         stream.write(body)
-        return Int16ul._build(
-            crc.mcrf4xx(body) if self._is_used(value) else self.UNUSED, stream, context, path
-        )
-
-
-def without_and_with_crc(layout: Construct) -> tuple[Construct, Construct]:
-    """A layout and the same protected; index by whether the sensor declares E2E-CRC."""
-    return layout, E2eCrc(layout)
+        word = FUNCTIONS[self.kinds[0]](body) if self._is_used(value) else self.UNUSED
+        return Int16ul._build(word, stream, context, path)

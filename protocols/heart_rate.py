@@ -1,4 +1,4 @@
-"""Heart Rate Service: Heart Rate Measurement (2A37) and Body Sensor Location (2A38).
+"""Heart Rate Service: Heart Rate Measurement (2A37), Body Sensor Location (2A38), Control Point (2A39).
 
 Contract: readings are what was sent, in the units of the wire; a beat series has no time stamps and no
 sequence number, and rebuilding one from arrival times is not done here. A malformed packet is an error as a
@@ -9,14 +9,20 @@ Source: Heart Rate Service; GATT Specification Supplement, Heart Rate Measuremen
 
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from math import log, sqrt
+from typing import Final
 
 from construct import Int8ul, Int16ul
 
-from protocols import schema
+from protocols.codec import Codec
 from protocols.mappings import Bounded, Coded
 from protocols.schema import Optional, Record, Tail, TriState, Widened, Word
 
 RR_TICKS_PER_S = 1024
+PACKETS_TO_TELL: Final = 60
+STANDARD_ERRORS_TO_TELL: Final = 4.0
+_LOG_TICK_MS: Final = log(RR_TICKS_PER_S / 1000)
+_RATIO_MAX: Final = 0.25
 ENERGY_KJ_SATURATED = 0xFFFF
 """The accumulated energy stays at this value until it is reset."""
 
@@ -43,6 +49,12 @@ class BodySensorLocation(IntEnum):
     FOOT = 6
 
 
+class Control(IntEnum):
+    """What a client writes to the Heart Rate Control Point."""
+
+    RESET_ENERGY_EXPENDED = 1
+
+
 @dataclass(frozen=True, slots=True)
 class HeartRateMeasurement:
     """One Heart Rate Measurement.
@@ -64,16 +76,24 @@ class HeartRateMeasurement:
 #   FL BB [BB] [EE EE] [RR RR]...
 #   10 48 b3 03 c2 03                 72 bpm, RR 947 and 962 ticks
 #   1e 55 32 00 21 00                 85 bpm, contact, 50 kJ, RR 33 ticks
-MEASUREMENT = Record(
-    HeartRateMeasurement,
-    "flags" / Word(Int8ul),
-    "heart_rate_bpm" / Widened(Flag.VALUE_UINT16, Int8ul, Int16ul),
-    "contact" / TriState(supported=Flag.CONTACT_SUPPORTED, asserted=Flag.CONTACT_DETECTED),
-    "energy_kj" / Optional(Flag.ENERGY_EXPENDED, Int16ul),
-    "rr_ticks" / Optional(Flag.RR_INTERVALS, Tail(Int16ul)),
+MEASUREMENT: Final = Codec[HeartRateMeasurement](
+    "Heart Rate Measurement",
+    Record(
+        HeartRateMeasurement,
+        "flags" / Word(Int8ul),
+        "heart_rate_bpm" / Widened(Flag.VALUE_UINT16, Int8ul, Int16ul),
+        "contact" / TriState(supported=Flag.CONTACT_SUPPORTED, asserted=Flag.CONTACT_DETECTED),
+        "energy_kj" / Optional(Flag.ENERGY_EXPENDED, Int16ul),
+        "rr_ticks" / Optional(Flag.RR_INTERVALS, Tail(Int16ul)),
+    ),
 )
 
-LOCATION = Coded(Bounded(Int8ul, min(BodySensorLocation), max(BodySensorLocation)), BodySensorLocation)
+LOCATION: Final = Codec[BodySensorLocation](
+    "Body Sensor Location",
+    Coded(Bounded(Int8ul, min(BodySensorLocation), max(BodySensorLocation)), BodySensorLocation),
+)
+
+CONTROL_POINT: Final = Codec[Control]("Heart Rate Control Point", Coded(Int8ul, Control))
 
 
 def decode(payload: bytes) -> HeartRateMeasurement:
@@ -82,8 +102,19 @@ def decode(payload: bytes) -> HeartRateMeasurement:
     Raises:
         DecodeError: truncated, RR announced but absent, or octets left over.
     """
-    reading: HeartRateMeasurement = schema.decode("Heart Rate Measurement", MEASUREMENT, payload)
-    return reading
+    return MEASUREMENT.decode(payload)
+
+
+def decode_lenient(payload: bytes) -> tuple[HeartRateMeasurement, tuple[str, ...]]:
+    """As `decode`, but keeps what comes before octets that are left over, such as half an RR interval.
+
+    Returns:
+        The reading, and what was odd about the packet.
+
+    Raises:
+        DecodeError: truncated, or RR announced but absent.
+    """
+    return MEASUREMENT.decode_lenient(payload)
 
 
 def encode(reading: HeartRateMeasurement) -> bytes:
@@ -92,7 +123,7 @@ def encode(reading: HeartRateMeasurement) -> bytes:
     Raises:
         ValueError: a field beyond its range, or an empty `rr_ticks`.
     """
-    return schema.encode(MEASUREMENT, reading)
+    return MEASUREMENT.encode(reading)
 
 
 def decode_location(payload: bytes) -> BodySensorLocation:
@@ -101,13 +132,12 @@ def decode_location(payload: bytes) -> BodySensorLocation:
     Raises:
         DecodeError: not one octet, or a reserved location.
     """
-    location: BodySensorLocation = schema.decode("Body Sensor Location", LOCATION, payload)
-    return location
+    return LOCATION.decode(payload)
 
 
 def encode_location(location: BodySensorLocation) -> bytes:
     """The value of 2A38 for a location."""
-    return schema.encode(LOCATION, location)
+    return LOCATION.encode(location)
 
 
 def rr_ms(ticks: int) -> float:
@@ -118,3 +148,49 @@ def rr_ms(ticks: int) -> float:
 def rr_ticks(interval_ms: float) -> int:
     """The nearest number of 1/1024 s in an RR interval given in milliseconds."""
     return round(interval_ms * RR_TICKS_PER_S / 1000)
+
+
+class RrUnit(IntEnum):
+    """What a strap counts its RR intervals in: 1/1024 s by the specification, milliseconds against it."""
+
+    TICKS = 0
+    MILLISECONDS = 1
+
+
+@dataclass(slots=True)
+class RrUnitDetector:
+    """Tells which unit a strap sends, by holding RR intervals against the rate sent with them.
+
+    The two differ by 2.4 %, less than one interval does from the next, so it takes the mean of many: a unit is
+    named when the mean logarithm of rate times interval is several standard errors nearer to it than to the
+    middle between both. Packets without a rate or without intervals say nothing and are passed over.
+    """
+
+    count: int = 0
+    _mean: float = 0.0
+    _squares: float = 0.0
+
+    def add(self, reading: HeartRateMeasurement) -> None:
+        """One packet more."""
+        if not reading.heart_rate_bpm or not reading.rr_ticks or not all(reading.rr_ticks):
+            return
+        mean_rr = sum(reading.rr_ticks) / len(reading.rr_ticks)
+        ratio = log(reading.heart_rate_bpm * mean_rr / 60_000)
+        if abs(ratio) > _RATIO_MAX:
+            # A beat missed or seen twice; the rate is a mean over several and did not follow.
+            return
+        self.count += 1
+        delta = ratio - self._mean
+        self._mean += delta / self.count
+        self._squares += delta * (ratio - self._mean)
+
+    @property
+    def unit(self) -> RrUnit | None:
+        """The unit; None while it cannot be told."""
+        if self.count < PACKETS_TO_TELL:
+            return None
+        error = sqrt(self._squares / (self.count - 1) / self.count)
+        from_middle = self._mean - _LOG_TICK_MS / 2
+        if abs(from_middle) < STANDARD_ERRORS_TO_TELL * error:
+            return None
+        return RrUnit.TICKS if from_middle > 0 else RrUnit.MILLISECONDS

@@ -6,9 +6,12 @@ finds all there is to know in named attributes.
 
 Theory. A `Record` turns fields in wire order into a frozen dataclass. Some octets are bookkeeping that the
 reading must not repeat: flags, packed nibbles. Such a *hidden word* is a `Word` field of the record; elements
-that own bits of it (`Optional`, `Widened`, `TriState`, `OptionalOctets`, `Packed`) name it and say, through
-`bits`, what they put there. So flags derive from presence, on build and in one place, and cannot contradict
-the reading.
+that own bits of it (`Optional`, `Widened`, `TriState`, `Flagged`, `FlagSet`, `OptionalOctets`, `Packed`) name
+it and say, through `bits`, what they put there. So flags derive from presence, on build and in one place, and
+cannot contradict the reading.
+
+A layout is interpreted to encode, to say why a payload is refused, and to read leniently; packets as they
+arrive and whole batches are read by code generated from it (`program`).
 
 Not here: what any particular characteristic looks like.
 """
@@ -21,61 +24,27 @@ from typing import Any, Final
 
 from construct import (
     Construct,
-    ConstructError,
     Container,
     Int8ul,
     Int16ul,
     Renamed,
     SelectError,
-    StreamError,
     TerminatedError,
     ValidationError,
 )
-
-from protocols.errors import DecodeError
 
 ATT_VALUE_OCTETS_MAX: Final = 512
 """No attribute value is longer (Bluetooth Core Specification); bounds every loop over received octets."""
 
 
-def decode(characteristic: str, layout: Construct, payload: bytes) -> Any:
-    """The value of a whole payload.
-
-    Raises:
-        DecodeError: the payload does not fit the layout, or something is left over.
-    """
-    if len(payload) > ATT_VALUE_OCTETS_MAX:
-        raise DecodeError(
-            characteristic, payload, f"{len(payload)} octets are more than an attribute can hold"
-        )
-    try:
-        return parse_whole(layout, payload, Container(), "")
-    except ConstructError as error:
-        raise DecodeError(characteristic, payload, reason(error)) from error
-
-
-def encode(layout: Construct, value: Any) -> bytes:
-    """The payload that stands for a value.
-
-    Raises:
-        ValueError: the value cannot be expressed.
-    """
-    try:
-        payload = build_whole(layout, value, Container(), "")
-    except ConstructError as error:
-        raise ValueError(f"{value!r} cannot be encoded: {reason(error)}.") from error
-    if len(payload) > ATT_VALUE_OCTETS_MAX:
-        raise ValueError(f"{value!r} takes {len(payload)} octets, more than an attribute can hold.")
-    return payload
-
-
-def reason(error: ConstructError) -> str:
-    """What a construct error has to say, with the field it says it about."""
-    complaint = str(error).rsplit("\n", maxsplit=1)[-1]
-    if isinstance(error, StreamError):
-        complaint = "too few octets"
-    field = (error.path or "").rpartition(" -> ")[2]
-    return f"{field}: {complaint}" if field else complaint
+def forgives(context: Container, oddity: str) -> bool:
+    """Whether something odd is forgiven, because the payload is read leniently; then it is noted."""
+    while "oddities" not in context:
+        if "_" not in context:
+            return False
+        context = context["_"]
+    context["oddities"].append(oddity)
+    return True
 
 
 def parse_whole(layout: Construct, data: bytes, context: Container, path: str) -> Any:
@@ -84,7 +53,9 @@ def parse_whole(layout: Construct, data: bytes, context: Container, path: str) -
     value = layout._parsereport(stream, context, path)
     left = len(data) - stream.tell()
     if left:
-        raise TerminatedError(f"{left} of {len(data)} octets are left over", path=path)
+        complaint = f"{left} of {len(data)} octets are left over"
+        if not forgives(context, complaint):
+            raise TerminatedError(complaint, path=path)
     return value
 
 
@@ -226,6 +197,47 @@ class TriState(BitOwner):
         return value
 
 
+class Flagged(BitOwner):
+    """A flag and no octets: whether it is set."""
+
+    def __init__(self, flag: IntFlag, word: str = "flags") -> None:
+        super().__init__()
+        self.flag = flag
+        self.word = word
+
+    def bits(self, value: bool) -> int:
+        """The flag, if so."""
+        return self.flag if value else 0
+
+    def _parse(self, _stream: BytesIO, context: Container, _path: str) -> bool:
+        return bool(context[self.word] & self.flag)
+
+    def _build(self, value: bool, _stream: BytesIO, _context: Container, _path: str) -> Any:
+        return value
+
+
+class FlagSet(BitOwner):
+    """The bits `mask` of a hidden word whose other bits say what is present."""
+
+    def __init__(self, word: str, enum: type[IntFlag], mask: int) -> None:
+        super().__init__()
+        self.word = word
+        self.enum = enum
+        self.mask = mask
+
+    def bits(self, value: int) -> int:
+        """The bits themselves."""
+        if int(value) & ~self.mask:
+            raise ValidationError(f"{value!r} has bits that belong to others")
+        return int(value)
+
+    def _parse(self, _stream: BytesIO, context: Container, _path: str) -> IntFlag:
+        return self.enum(context[self.word] & self.mask)
+
+    def _build(self, value: int, _stream: BytesIO, _context: Container, _path: str) -> Any:
+        return value
+
+
 class OptionalOctets(BitOwner):
     """A bit set, of which only octets with a bit set are sent.
 
@@ -249,7 +261,10 @@ class OptionalOctets(BitOwner):
         value = 0
         for flag, shift in self.octets:
             if context[self.word] & flag:
-                value |= Int8ul._parsereport(stream, context, path) << shift
+                octet = Int8ul._parsereport(stream, context, path)
+                value |= octet << shift
+                if not octet:
+                    forgives(context, f"the octet of bits {shift} to {shift + 7} was sent without a bit set")
         return self.enum(value)
 
     def _build(self, value: int, stream: BytesIO, context: Container, path: str) -> Any:
@@ -260,9 +275,9 @@ class OptionalOctets(BitOwner):
 
 
 class Packed(BitOwner):
-    """A code of a few bits in a hidden word; a reserved code stays the plain integer it is."""
+    """A code of a few bits in a hidden word; a reserved one, or one without `enum`, is a plain integer."""
 
-    def __init__(self, word: str, shift: int, width: int, enum: type[IntEnum]) -> None:
+    def __init__(self, word: str, shift: int, width: int, enum: type[IntEnum] | None = None) -> None:
         super().__init__()
         self.word = word
         self.shift = shift
@@ -276,7 +291,8 @@ class Packed(BitOwner):
         return value << self.shift
 
     def _parse(self, _stream: BytesIO, context: Container, _path: str) -> int:
-        return member_or_code(self.enum, context[self.word] >> self.shift & (1 << self.width) - 1)
+        code = context[self.word] >> self.shift & (1 << self.width) - 1
+        return int(code) if self.enum is None else member_or_code(self.enum, code)
 
     def _build(self, value: int, _stream: BytesIO, _context: Container, _path: str) -> Any:
         return value
@@ -293,7 +309,9 @@ class Tail(Element):
         data = stream.read()
         count, left = divmod(len(data), self.subcon.sizeof())
         if left or not count:
-            raise TerminatedError(f"{len(data)} octets are not one or more whole items", path=path)
+            complaint = f"{len(data)} octets are not one or more whole items"
+            if not count or not forgives(context, complaint):
+                raise TerminatedError(complaint, path=path)
         items = BytesIO(data)
         return tuple(self.subcon._parsereport(items, context, path) for _ in range(count))
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import settings
 
+from protocols.crc import Crc
 from protocols.medfloat import MedFloat, Special
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -32,6 +33,14 @@ def rows(file: str, *characteristics: str) -> list[dict[str, Any]]:
     return found
 
 
+def all_rows() -> list[dict[str, Any]]:
+    """The rows of all files, each with the name of its file."""
+    paths = sorted(VECTORS.glob("*.jsonl"))
+    return [
+        json.loads(line) | {"file": path.stem} for path in paths for line in path.read_text().splitlines()
+    ]
+
+
 def accepted(file: str, *characteristics: str) -> list[dict[str, Any]]:
     return [row for row in rows(file, *characteristics) if "reject" not in row["expected"]]
 
@@ -55,3 +64,9 @@ def name(row: dict[str, Any]) -> str:
 
 def medfloat(value: float | str) -> MedFloat:
     return SPECIALS[value] if isinstance(value, str) else value
+
+
+def crc_of(row: dict[str, Any]) -> Crc:
+    return {"ccitt_false": Crc.CCITT_FALSE, "mcrf4xx": Crc.MCRF4XX}.get(row["args"]["crc"]) or Crc(
+        row["args"]["crc"]
+    )

@@ -13,9 +13,9 @@ from bleak.exc import BleakError, BleakGATTProtocolError
 from hw_sim.air import Air
 from hw_sim.central import open_central
 from hw_sim.clock import run
-from hw_sim.sensors.cgm_sensor import START_SESSION, CgmSensor
+from hw_sim.sensors.cgm_sensor import CgmSensor
 from hw_sim.sensors.cgm_session import CgmSession
-from protocols import cgm, cgm_control, racp, uuids
+from protocols import cgm, cgm_control, racp, samples, uuids
 from protocols import crc as checksum
 from protocols.cgm import SensorStatus
 from protocols.medfloat import Special
@@ -606,12 +606,12 @@ def test_start_session_erases_everything_and_is_counted():
         await client.write_gatt_char(
             uuids.CGM_SESSION_START_TIME, cgm.encode_session_start(now, crc=True), response=True
         )
-        response = await world.operate(client, START_SESSION)
+        response = await world.operate(client, cgm_control.OpCode.START_SESSION)
         status = cgm.decode_status(bytes(await client.read_gatt_char(uuids.CGM_STATUS)), crc=True)
         return response, status, await world.ask(client, number()), world.sensor.sessions_started
 
     response, status, count, started = with_client(readings(5), scenario)
-    assert response == cgm_control.ResponseCode(START_SESSION, cgm_control.Code.SUCCESS)
+    assert response == cgm_control.ResponseCode(cgm_control.OpCode.START_SESSION, cgm_control.Code.SUCCESS)
     assert status == cgm.CgmStatus(0, SensorStatus.TIME_SYNC_REQUIRED)
     assert count == NumberResponse(0)
     assert started == 1
@@ -622,7 +622,7 @@ def test_a_new_session_counts_from_zero_for_live_readings_too():
         slow = cgm_control.set_interval(15)
         await world.operate(client, slow.op, slow.operand)
         await asyncio.sleep(3000)
-        await world.operate(client, START_SESSION)
+        await world.operate(client, cgm_control.OpCode.START_SESSION)
         world.records.clear()
         await asyncio.sleep(1800)
         return offsets(world.records), offsets(world.sensor.stored)
@@ -642,7 +642,7 @@ def test_feature_and_run_time():
     for crc in (True, False):
         feature, run_time_h = with_client(readings(1), scenario, crc=crc)
         assert feature.has_crc is crc
-        assert feature.fluid_type == cgm.FluidType.INTERSTITIAL_FLUID
+        assert feature.fluid_type == samples.FluidType.INTERSTITIAL_FLUID
         assert run_time_h == 65_535 // 60
 
 

@@ -1,10 +1,22 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol_vectors import BOUNDED, accepted, name, octets
+from protocol_vectors import BOUNDED, accepted, crc_of, encoded, medfloat, name, octets
 
 from protocols import cgm_control
-from protocols.cgm_control import Code, IntervalResponse, OpCode, Request, ResponseCode
+from protocols.cgm_control import (
+    Calibration,
+    CalibrationResponse,
+    CalibrationStatus,
+    Code,
+    HypoResponse,
+    IntervalResponse,
+    OpCode,
+    PatientLowResponse,
+    RateOfDecreaseResponse,
+    Request,
+    ResponseCode,
+)
 from protocols.errors import DecodeError
 
 ROWS = accepted("cgm_control", "2AAC")
@@ -18,6 +30,24 @@ def message_of(expected):
             return Request(OpCode.SET_COMMUNICATION_INTERVAL, bytes([interval]))
         case {"op": OpCode.COMMUNICATION_INTERVAL_RESPONSE, "interval": interval}:
             return IntervalResponse(interval)
+        case {"op": OpCode.CALIBRATION_RESPONSE}:
+            return CalibrationResponse(
+                Calibration(
+                    medfloat(expected["conc"]),
+                    expected["cal_t"],
+                    expected["type"],
+                    expected["location"],
+                    expected["next_t"],
+                    expected["record"],
+                    CalibrationStatus(expected["status"]),
+                )
+            )
+        case {"op": OpCode.PATIENT_LOW_RESPONSE, "value": level}:
+            return PatientLowResponse(level)
+        case {"op": OpCode.HYPO_RESPONSE, "value": level}:
+            return HypoResponse(level)
+        case {"op": OpCode.RATE_OF_DECREASE_RESPONSE, "value": rate}:
+            return RateOfDecreaseResponse(rate)
         case {"op": OpCode.RESPONSE_CODE, "req": request_op, "code": code}:
             return ResponseCode(request_op, code)
     raise AssertionError(expected)
@@ -25,18 +55,18 @@ def message_of(expected):
 
 @pytest.mark.parametrize("row", ROWS, ids=name)
 def test_decodes_and_encodes_the_published_messages(row):
-    message, crc = message_of(row["expected"]), row["args"]["crc"]
+    message, crc = message_of(row["expected"]), crc_of(row)
     if isinstance(message, Request):
         assert cgm_control.decode_request(octets(row), crc=crc) == message
-        assert cgm_control.encode_request(message, crc=crc) == octets(row)
+        assert cgm_control.encode_request(message, crc=crc) == encoded(row)
     else:
         assert cgm_control.decode_response(octets(row), crc=crc) == message
-        assert cgm_control.encode_response(message, crc=crc) == octets(row)
+        assert cgm_control.encode_response(message, crc=crc) == encoded(row)
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row["hex"].startswith("1c")], ids=name)
 def test_a_response_code_has_one_length(row):
-    payload, crc = octets(row), row["args"]["crc"]
+    payload, crc = octets(row), crc_of(row)
     for wrong in (*(payload[:length] for length in range(len(payload))), payload + b"\0"):
         with pytest.raises(DecodeError):
             cgm_control.decode_response(wrong, crc=crc)

@@ -21,6 +21,11 @@ def test_published_checksums(row):
     assert crc.mcrf4xx(octets(row)) == row["expected"]["crc"]
 
 
+@pytest.mark.parametrize("row", rows("crc", "CRC-CCITT-FALSE"), ids=name)
+def test_published_checksums_against_the_specification(row):
+    assert crc.ccitt_false(octets(row)) == row["expected"]["crc"]
+
+
 # The second is the example of the Continuous Glucose Monitoring Service.
 @pytest.mark.parametrize(
     ("data", "expected"), [("58251f98", 0x07F1), ("3e010203040506070809", 0x2F01), ("", 0xFFFF)]

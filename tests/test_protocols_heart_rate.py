@@ -1,4 +1,6 @@
 import itertools
+import math
+import random
 
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from protocol_vectors import BOUNDED, accepted, encoded, name, octets, rejected
 
 from protocols import heart_rate
 from protocols.errors import DecodeError
-from protocols.heart_rate import BodySensorLocation, HeartRateMeasurement
+from protocols.heart_rate import BodySensorLocation, HeartRateMeasurement, RrUnit, RrUnitDetector
 
 MEASUREMENTS = accepted("heart_rate", "2A37")
 
@@ -120,3 +122,44 @@ def test_rr_in_milliseconds():
     assert heart_rate.rr_ms(1024) == 1000.0
     assert heart_rate.rr_ms(65535) == 63999.0234375
     assert all(heart_rate.rr_ticks(heart_rate.rr_ms(ticks)) == ticks for ticks in range(0x10000))
+
+
+@pytest.mark.parametrize(("per_second", "unit"), [(1024, RrUnit.TICKS), (1000, RrUnit.MILLISECONDS)])
+@pytest.mark.parametrize("seed", range(10))
+def test_the_unit_of_rr_is_told_from_beats_that_vary(per_second, unit, seed):
+    # Intervals wander by breathing and by chance; the rate is their mean over the last 8, rounded, as straps send it.
+    rng = random.Random(seed)
+    detector = RrUnitDetector()
+    beats = [60.0 / 70]
+    for i in range(900):
+        beats.append(0.86 + 0.05 * math.sin(i / 4) + rng.gauss(0, 0.02))
+        recent = beats[-8:]
+        rate = round(60.0 * len(recent) / sum(recent))
+        detector.add(HeartRateMeasurement(rate, rr_ticks=(round(beats[-1] * per_second),)))
+        assert detector.unit in (None, unit)
+    assert detector.unit is unit
+
+
+def test_packets_that_say_nothing_about_the_unit_are_passed_over():
+    detector = RrUnitDetector()
+    for reading in (
+        HeartRateMeasurement(0, rr_ticks=(800,)),
+        HeartRateMeasurement(70),
+        HeartRateMeasurement(70, rr_ticks=(0,)),
+    ):
+        detector.add(reading)
+    detector.add(HeartRateMeasurement(70, rr_ticks=(1800,)))
+    assert detector.count == 0
+    assert detector.unit is None
+
+
+def test_a_reading_survives_half_an_rr_interval():
+    reading, oddities = heart_rate.decode_lenient(bytes.fromhex("1048b303c2"))
+    assert reading == HeartRateMeasurement(72, rr_ticks=(947,))
+    assert len(oddities) == 1
+    with pytest.raises(DecodeError):
+        heart_rate.decode_lenient(bytes.fromhex("170101"))
+
+
+def test_the_control_point_resets_the_energy():
+    assert heart_rate.CONTROL_POINT.encode(heart_rate.Control.RESET_ENERGY_EXPENDED) == b"\1"

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocol_vectors import BOUNDED, encoded, medfloat, name, octets, rows
 
-from protocols.medfloat import SFLOAT, Special, decode_sfloat, encode_sfloat
+from protocols.medfloat import (
+    FLOAT,
+    SFLOAT,
+    Special,
+    decode_float,
+    decode_sfloat,
+    encode_float,
+    encode_sfloat,
+)
 
 VECTORS = rows("medfloat", "SFLOAT")
 
@@ -31,6 +39,30 @@ FINITE = np.array(sorted({value for value in PLAIN if value is not None}))
 def test_decodes_and_encodes_the_published_words(row):
     assert SFLOAT.parse(octets(row)) == medfloat(row["expected"]["value"])
     assert SFLOAT.build(medfloat(row["expected"]["value"])) == encoded(row)
+
+
+@pytest.mark.parametrize("row", rows("medfloat", "FLOAT"), ids=name)
+def test_decodes_and_encodes_the_published_long_words(row):
+    value = medfloat(row["expected"]["value"])
+    assert FLOAT.parse(octets(row)) == value
+    assert FLOAT.parse(FLOAT.build(value)) == value
+
+
+def test_long_words_have_the_same_specials_and_an_exponent_of_eight_bits():
+    # By hand from the format: the special mantissas with exponent 0, an ordinary one with another.
+    assert decode_float(0x007FFFFF) is Special.NAN
+    assert decode_float(0x00800002) is Special.NEGATIVE_INFINITY
+    assert decode_float(0x00800001) is Special.RESERVED
+    assert decode_float(0xFF7FFFFF) == 838860.7
+    assert [encode_float(special) for special in Special] == [
+        0x7FFFFF,
+        0x800000,
+        0x7FFFFE,
+        0x800002,
+        0x800001,
+    ]
+    with pytest.raises(ValueError, match="range of a FLOAT"):
+        encode_float(1e140)
 
 
 def test_every_word_decodes_to_the_float_nearest_its_decimal():

@@ -151,6 +151,43 @@ def status(config: ConfigFile, json: Json = False) -> None:
         status_view.show(document)
 
 
+@app.command(epilog="Example: vitalgate decode 2A37 1e5532002100")
+def decode(
+    characteristic: Annotated[
+        str | None, typer.Argument(metavar="UUID", help="16 bits or all of it; SFLOAT, FLOAT, PMD-DATA too.")
+    ] = None,
+    hexadecimal: Annotated[
+        list[str] | None, typer.Argument(metavar="HEX...", help="The packet; spaces do not matter.")
+    ] = None,
+    crc: Annotated[
+        str, typer.Option(metavar="auto|none|mcrf4xx|ccitt-false", help="The CGM sensor's checksum.")
+    ] = "auto",
+    json: Json = False,
+    jsonl: Annotated[
+        bool,
+        typer.Option("--jsonl", help='Read {"characteristic", "hex", "args"} lines on stdin, answer each.'),
+    ] = False,
+) -> None:
+    """Say what a packet means, field by field."""
+    from tools import decode as decoding
+
+    if jsonl:
+        for line in decoding.answers(sys.stdin):
+            print(line, flush=True)
+        return
+    if characteristic is None or not hexadecimal:
+        fail("decode needs a UUID and a packet in hexadecimal, or --jsonl", 2)
+    if crc not in ("auto", "none", "mcrf4xx", "ccitt-false"):
+        fail(f"--crc {crc}: is none of auto, none, mcrf4xx, ccitt-false", 2)
+    document = decoding.answer(characteristic, "".join(hexadecimal), {"crc": crc})
+    if json:
+        print_json(document)
+    else:
+        decoding.show(document)
+    if "error" in document:
+        raise typer.Exit(1)
+
+
 def simulation_extra() -> Any:
     """The simulation, which a plain installation does not have."""
     try:

@@ -21,7 +21,11 @@ from protocols import cgm, cgm_control, racp, uuids
 from protocols.cgm import CgmMeasurement, Feature
 from protocols.errors import DecodeError
 
-START_SESSION: Final = 0x1A
+_INTERVAL_OPS: Final = (
+    cgm_control.OpCode.SET_COMMUNICATION_INTERVAL,
+    cgm_control.OpCode.GET_COMMUNICATION_INTERVAL,
+    cgm_control.OpCode.COMMUNICATION_INTERVAL_RESPONSE,
+)
 ERROR_INVALID_LENGTH: Final = 0x0D
 ERROR_MISSING_CRC: Final = 0x80
 ERROR_INVALID_CRC: Final = 0x81
@@ -255,9 +259,9 @@ class CgmSensor(Peripheral):
         match request.op, tuple(request.operand):
             case cgm_control.OpCode.SET_COMMUNICATION_INTERVAL, (interval_min,):
                 self._communication_interval_min = interval_min
-            case cgm_control.OpCode() as op, _ if op != cgm_control.OpCode.RESPONSE_CODE:
+            case op, _ if op in _INTERVAL_OPS:
                 return cgm_control.Code.INVALID_OPERAND
-            case int(op), () if op == START_SESSION:
+            case cgm_control.OpCode.START_SESSION, ():
                 self.sessions_started += 1
                 self._notified_min = 0
                 self.session.begin(self._now_s())

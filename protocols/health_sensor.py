@@ -1,0 +1,157 @@
+"""Generic Health Sensor and Elapsed Time: Current Elapsed Time (2BF2), and observations put together again.
+
+Contract: an observation comes in segments, and `Reassembler` gives back the whole ones. What is inside them
+(ACOM, IEEE 11073-10206) is left as octets: nobody has published one to hold a decoder against.
+
+Source: Elapsed Time Service; Generic Health Sensor Service, segmentation; public Philips GHS simulator.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+from typing import Final
+
+from construct import BytesInteger, Int8sl, Int8ul
+
+from protocols.codec import Codec
+from protocols.errors import DecodeError
+from protocols.mappings import Bits, Coded
+from protocols.schema import Flagged, Packed, Record, Word
+
+CHARACTERISTIC: Final = "Live Health Observations"
+OBSERVATION_OCTETS_MAX: Final = 1 << 16
+"""An observation counts its octets in 16 bits; more are not collected."""
+_SEQUENCE_NUMBERS: Final = 64
+
+
+class _TimeFlag(IntFlag):
+    TICK_COUNTER = 1 << 0
+    UTC = 1 << 1
+    ZONE_AND_DST_USED = 1 << 4
+    CURRENT_TIMELINE = 1 << 5
+
+
+class Resolution(IntEnum):
+    """What an elapsed time counts."""
+
+    SECONDS = 0
+    TENTHS = 1
+    MILLISECONDS = 2
+    TENTHS_OF_MILLISECONDS = 3
+
+
+class SyncSource(IntEnum):
+    """Where the device has its time from."""
+
+    UNKNOWN = 0
+    NETWORK_TIME = 1
+    GPS = 2
+    RADIO = 3
+    MANUAL = 4
+    ATOMIC_CLOCK = 5
+    CELLULAR = 6
+    NOT_SYNCHRONIZED = 7
+
+
+class ClockStatus(IntFlag):
+    """What a client should do about the clock."""
+
+    NEEDS_SETTING = 1 << 0
+
+
+class ClockCapabilities(IntFlag):
+    """What the clock keeps."""
+
+    APPLIES_DST_RULES = 1 << 0
+    MANAGES_ZONE = 1 << 1
+
+
+@dataclass(frozen=True, slots=True)
+class ElapsedTime:
+    """A time: a count since 2000-01-01, or since the device began if it is a tick counter.
+
+    Attributes:
+        zone_quarters: quarter hours from UTC, daylight saving time included, if `zone_used`.
+        current_timeline: false for times from before the clock was last set.
+    """
+
+    is_tick_counter: bool
+    is_utc: bool
+    resolution: int
+    zone_used: bool
+    current_timeline: bool
+    count: int
+    sync_source: int
+    zone_quarters: int
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentElapsedTime:
+    """The time by the device, and the state of its clock."""
+
+    time: ElapsedTime
+    status: ClockStatus
+    capabilities: ClockCapabilities
+
+
+_ELAPSED_TIME: Final = Record(
+    ElapsedTime,
+    "flags" / Word(Int8ul),
+    "is_tick_counter" / Flagged(_TimeFlag.TICK_COUNTER),
+    "is_utc" / Flagged(_TimeFlag.UTC),
+    "resolution" / Packed("flags", 2, 2, Resolution),
+    "zone_used" / Flagged(_TimeFlag.ZONE_AND_DST_USED),
+    "current_timeline" / Flagged(_TimeFlag.CURRENT_TIMELINE),
+    "count" / BytesInteger(6, swapped=True),
+    "sync_source" / Coded(Int8ul, SyncSource),
+    "zone_quarters" / Int8sl,
+)
+ELAPSED_TIME: Final = Codec[ElapsedTime]("Elapsed Time", _ELAPSED_TIME)
+
+#   FL CC CC CC CC CC CC SS ZZ ST CA
+#   22 a6 6a 00 2c 00 00 07 00 01 01     UTC in seconds, not synchronized, needs setting
+CURRENT_ELAPSED_TIME: Final = Codec[CurrentElapsedTime](
+    "Current Elapsed Time",
+    Record(
+        CurrentElapsedTime,
+        "time" / _ELAPSED_TIME,
+        "status" / Bits(Int8ul, ClockStatus),
+        "capabilities" / Bits(Int8ul, ClockCapabilities),
+    ),
+)
+
+
+class _SegmentFlag(IntFlag):
+    FIRST = 1 << 0
+    LAST = 1 << 1
+
+
+class Reassembler:
+    """Puts observations together from their segments; a lost segment costs its observation and no other."""
+
+    def __init__(self) -> None:
+        self._parts = bytearray()
+        self._expected: int | None = None
+
+    def add(self, segment: bytes) -> bytes | None:
+        """One notification; the observation it completes, or None.
+
+        Raises:
+            DecodeError: no octets, a segment out of order, or an observation that does not end.
+        """
+        if not segment:
+            raise DecodeError(CHARACTERISTIC, segment, "no octets")
+        sequence_number = segment[0] >> 2
+        if segment[0] & _SegmentFlag.FIRST:
+            self._parts = bytearray()
+        elif sequence_number != self._expected:
+            expected, self._expected = self._expected, None
+            raise DecodeError(CHARACTERISTIC, segment, f"segment {sequence_number} instead of {expected}")
+        self._parts += segment[1:]
+        if len(self._parts) > OBSERVATION_OCTETS_MAX:
+            self._expected, self._parts = None, bytearray()
+            raise DecodeError(CHARACTERISTIC, segment, "an observation without an end")
+        if segment[0] & _SegmentFlag.LAST:
+            self._expected = None
+            return bytes(self._parts)
+        self._expected = (sequence_number + 1) % _SEQUENCE_NUMBERS
+        return None

@@ -1,0 +1,214 @@
+"""The samples in Polar data frames: numba kernels, for live frames too, because one frame holds many samples.
+
+Contract: a frame that cannot be decoded as a whole gives no samples: `samples` raises, the kernels return an
+array of no rows. Samples are in the counts of the wire; `scaled` applies the device's factor.
+
+Source: public Polar BLE SDK (layouts); Polar Measurement Data Specification 1.0 (delta frames).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from protocols.errors import DecodeError
+from protocols.polar import FRAME, Frame, MeasurementType
+
+I32: TypeAlias = npt.NDArray[np.int32]
+I64: TypeAlias = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Samples of `stride` octets; a row of `fields` for each channel: offset, octets, mask (0: signed)."""
+
+    stride: int
+    fields: I64
+    float32: bool = False
+
+
+@dataclass(frozen=True)
+class Delta:
+    """Delta-compressed samples: so many channels, whose first sample has so many octets each."""
+
+    channels: int
+    octets: int
+    float32: bool = False
+    units_per_count: float = 1.0
+
+
+def _signed(channels: int, octets: int, *, float32: bool = False) -> Raw:
+    return Raw(
+        channels * octets,
+        np.array([(i * octets, octets, 0) for i in range(channels)], np.int64),
+        float32,
+    )
+
+
+RAW: Final[Mapping[tuple[int, int], Raw]] = {
+    (MeasurementType.ECG, 0): _signed(1, 3),
+    (MeasurementType.ECG, 1): Raw(3, np.array([(0, 2, 0x3FFF), (2, 1, 0xFF)], np.int64)),
+    (MeasurementType.ECG, 2): Raw(3, np.array([(0, 3, 0x3FFFF), (2, 1, 0xFC)], np.int64)),
+    (MeasurementType.ECG, 3): Raw(7, np.array([(0, 3, 0), (3, 3, 0), (6, 1, 0xFF)], np.int64)),
+    (MeasurementType.PPG, 0): _signed(4, 3),
+    (MeasurementType.ACCELERATION, 0): _signed(3, 1),
+    (MeasurementType.ACCELERATION, 1): _signed(3, 2),
+    (MeasurementType.ACCELERATION, 2): _signed(3, 3),
+    (MeasurementType.PULSE_INTERVAL, 0): Raw(
+        6, np.array([(0, 1, 0xFF), (1, 2, 0xFFFF), (3, 2, 0xFFFF), (5, 1, 0xFF)], np.int64)
+    ),
+    (MeasurementType.PRESSURE, 0): _signed(1, 4, float32=True),
+    (MeasurementType.TEMPERATURE, 0): _signed(1, 4, float32=True),
+    (MeasurementType.SKIN_TEMPERATURE, 0): _signed(1, 4, float32=True),
+}
+"""By measurement and frame type. ECG in microvolts, acceleration in milli-g; pulse intervals are rate in bpm,
+interval in ms, error estimate in ms, and flags (1 blocker, 2 contact, 4 contact supported)."""
+
+DELTA: Final[Mapping[tuple[int, int], Delta]] = {
+    (MeasurementType.PPG, 0): Delta(4, 3),
+    (MeasurementType.PPG, 7): Delta(17, 3),
+    (MeasurementType.PPG, 8): Delta(25, 3),
+    (MeasurementType.PPG, 10): Delta(21, 3),
+    (MeasurementType.PPG, 13): Delta(3, 3),
+    # Sent in g, and in milli-g everywhere else.
+    (MeasurementType.ACCELERATION, 0): Delta(3, 2, units_per_count=1000.0),
+    (MeasurementType.ACCELERATION, 1): Delta(3, 2),
+    (MeasurementType.GYROSCOPE, 0): Delta(3, 2),
+    (MeasurementType.GYROSCOPE, 1): Delta(3, 4, float32=True),
+    (MeasurementType.MAGNETOMETER, 0): Delta(3, 2),
+    (MeasurementType.MAGNETOMETER, 1): Delta(4, 2),
+    (MeasurementType.PRESSURE, 0): Delta(1, 4, float32=True),
+    (MeasurementType.TEMPERATURE, 0): Delta(1, 4, float32=True),
+    (MeasurementType.SKIN_TEMPERATURE, 0): Delta(1, 4, float32=True),
+}
+"""By measurement and frame type; the fourth channel of magnetometer type 1 is a calibration status."""
+
+
+@njit(cache=True)
+def raw_samples(content: bytes, stride: int, fields: I64) -> I32:
+    """Samples of equal width.
+
+    Args:
+        content: of a frame, without its head.
+        stride: octets of a sample, at least 1.
+        fields: int64[channels, 3]: offset in the sample, octets (1 to 4), and mask, or 0 for two's complement.
+
+    Returns:
+        int32[samples, channels]; no rows if the content is not a whole number of samples.
+    """
+    count = len(content) // stride
+    if count * stride != len(content):
+        count = 0
+    channels = fields.shape[0]
+    out = np.empty((count, channels), np.int32)
+    for channel in range(channels):
+        offset, octets, mask = fields[channel, 0], fields[channel, 1], fields[channel, 2]
+        sign = np.int64(1) << (8 * octets - 1)
+        for i in range(count):
+            p = i * stride + offset
+            value = np.int64(content[p])
+            if octets > 1:
+                value |= np.int64(content[p + 1]) << 8
+            if octets > 2:
+                value |= np.int64(content[p + 2]) << 16
+            if octets > 3:
+                value |= np.int64(content[p + 3]) << 24
+            out[i, channel] = value & mask if mask else (value ^ sign) - sign
+    return out
+
+
+@njit(cache=True)
+def delta_samples(content: bytes, channels: int, octets: int) -> I32:
+    """Samples of a delta-compressed frame.
+
+    A first sample, then blocks: width in bits, number of samples, and their differences to the sample before,
+    interleaved by channel, least significant bit first, beginning on an octet. Sums wrap at 32 bits, as those
+    of floating-point patterns must.
+
+    Args:
+        content: of a frame, without its head.
+        channels: in each sample, at least 1.
+        octets: of each channel of the first sample, 1 to 4.
+
+    Returns:
+        int32[samples, channels]; no rows if a block is wider than 32 bits or longer than what is left.
+    """
+    length = len(content)
+    start = channels * octets
+    count = np.int64(1 if length >= start else 0)
+    p = np.int64(start)
+    while count and p < length:
+        # Whatever does not fit makes the whole frame worth nothing.
+        if p + 2 > length:
+            count = np.int64(0)
+            break
+        width, samples = np.int64(content[p]), np.int64(content[p + 1])
+        p += 2 + (width * samples * channels + 7) // 8
+        count = count + samples if p <= length and width <= 32 else np.int64(0)
+    out = np.empty((count, channels), np.int32)
+    if not count:
+        return out
+    sign = np.int64(1) << (8 * octets - 1)
+    for channel in range(channels):
+        value = np.int64(0)
+        for i in range(octets):
+            value |= np.int64(content[channel * octets + i]) << 8 * i
+        out[0, channel] = (value ^ sign) - sign
+    p, row = np.int64(start), np.int64(1)
+    while p < length:
+        width, samples = np.int64(content[p]), np.int64(content[p + 1])
+        p += 2
+        mask, half = (np.int64(1) << width) - 1, (np.int64(1) << width) >> 1
+        held, bits = np.int64(0), np.int64(0)
+        for i in range(row, row + samples):
+            for channel in range(channels):
+                while bits < width:
+                    held |= np.int64(content[p]) << bits
+                    bits += 8
+                    p += 1
+                delta = ((held & mask) ^ half) - half
+                held >>= width
+                bits -= width
+                out[i, channel] = out[i - 1, channel] + delta
+        row += samples
+    return out
+
+
+def samples(frame: Frame) -> npt.NDArray[np.int32] | npt.NDArray[np.float32]:
+    """The samples of a frame, a row each, in the counts of the wire.
+
+    Raises:
+        DecodeError: a kind of frame not known here, or content that does not fit.
+    """
+    key = (frame.measurement, frame.frame_type)
+    layout = (DELTA if frame.compressed else RAW).get(key)
+    if layout is None:
+        kind = "delta" if frame.compressed else "raw"
+        raise _error(
+            frame, f"{kind} frames of type {frame.frame_type} of {frame.measurement!r} are not known"
+        )
+    if isinstance(layout, Raw):
+        decoded = raw_samples(frame.content, layout.stride, layout.fields)
+    else:
+        decoded = delta_samples(frame.content, layout.channels, layout.octets)
+    if not len(decoded):
+        raise _error(frame, f"{len(frame.content)} octets of content are not whole samples or blocks")
+    return decoded.view(np.float32) if layout.float32 else decoded
+
+
+def scaled(frame: Frame, factor: float) -> npt.NDArray[np.float64]:
+    """The samples of a frame times the factor that the device gave with its settings; acceleration in milli-g.
+
+    Raises:
+        DecodeError: as `samples`.
+    """
+    layout = DELTA.get((frame.measurement, frame.frame_type)) if frame.compressed else None
+    units = layout.units_per_count if layout is not None else 1.0
+    return samples(frame).astype(np.float64) * (factor * units)
+
+
+def _error(frame: Frame, reason: str) -> DecodeError:
+    return DecodeError("PMD Data", FRAME.encode(frame), reason)

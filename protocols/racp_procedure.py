@@ -1,0 +1,241 @@
+"""The client's procedures on a Record Access Control Point, without I/O.
+
+Contract: a procedure is told what happened and when (`on_...`), and tells what to write (`request`), until
+when it waits (`deadline_s`) and how it ended (`outcome`). Times are seconds of any clock that does not jump.
+Deleting records is not offered.
+
+Not here: what the messages look like, see `racp`.
+"""
+
+from collections.abc import Mapping
+from enum import Enum, auto
+from typing import ClassVar, Final, NamedTuple
+
+from protocols.errors import DecodeError
+from protocols.racp import (
+    CHARACTERISTIC,
+    Code,
+    NumberResponse,
+    OpCode,
+    Operator,
+    Request,
+    Response,
+    ResponseCode,
+    decode_response,
+    encode_request,
+    time_offset_operand,
+)
+
+TIMEOUT_S: Final = 30.0
+"""A procedure has failed when nothing of it was heard for so long."""
+DURATION_S_MAX: Final = 3600.0
+"""And when it is not over by then: a peer that never ends must not keep its client waiting for ever."""
+
+
+class Outcome(Enum):
+    """How a procedure ended."""
+
+    COMPLETE = auto()
+    REFUSED = auto()
+    ABORTED = auto()
+    TIMED_OUT = auto()
+
+
+class Phase(Enum):
+    """Where a procedure is before it ends."""
+
+    WAITING = auto()
+    ABORTING = auto()
+
+
+class Event(Enum):
+    """What can happen to a procedure."""
+
+    RECORD = auto()
+    NUMBER = auto()
+    SUCCESS = auto()
+    NO_RECORDS = auto()
+    REFUSAL = auto()
+    ABORT = auto()
+    ABORT_SUCCESS = auto()
+    ABORT_REFUSAL = auto()
+    SILENCE = auto()
+
+
+class Step(NamedTuple):
+    """What an event leads to, and whether the peer has earned a new timeout by it."""
+
+    next: Phase | Outcome
+    restarts: bool = False
+
+
+Table = Mapping[Phase, Mapping[Event, Step]]
+
+# An answer to an abort, while none is wanted, is a late one to the procedure before. All other answers are
+# taken for ours, because servers name the wrong request and only one procedure runs at a time.
+_WAITING: Mapping[Event, Step] = {
+    Event.NO_RECORDS: Step(Outcome.COMPLETE),
+    Event.REFUSAL: Step(Outcome.REFUSED),
+    Event.ABORT: Step(Phase.ABORTING, restarts=True),
+    Event.ABORT_SUCCESS: Step(Phase.WAITING),
+    Event.ABORT_REFUSAL: Step(Phase.WAITING),
+    Event.SILENCE: Step(Outcome.TIMED_OUT),
+}
+# A server that names the wrong request in its answer to an abort looks as if it had finished. Taking that
+# for "aborted" costs a repetition, taking it for "complete" could lose records.
+_ABORTING: Mapping[Event, Step] = {
+    Event.RECORD: Step(Phase.ABORTING),
+    Event.NO_RECORDS: Step(Outcome.ABORTED),
+    Event.REFUSAL: Step(Outcome.ABORTED),
+    Event.ABORT: Step(Phase.ABORTING),
+    Event.ABORT_SUCCESS: Step(Outcome.ABORTED),
+    Event.ABORT_REFUSAL: Step(Phase.WAITING, restarts=True),
+    Event.SILENCE: Step(Outcome.TIMED_OUT),
+}
+_REPORT: Table = {
+    Phase.WAITING: {
+        **_WAITING,
+        Event.RECORD: Step(Phase.WAITING, restarts=True),
+        Event.SUCCESS: Step(Outcome.COMPLETE),
+    },
+    Phase.ABORTING: {**_ABORTING, Event.SUCCESS: Step(Outcome.ABORTED)},
+}
+_COUNT: Table = {
+    # Records that come now are the periodic ones.
+    Phase.WAITING: {
+        **_WAITING,
+        Event.RECORD: Step(Phase.WAITING),
+        Event.NUMBER: Step(Outcome.COMPLETE),
+    },
+    Phase.ABORTING: {**_ABORTING, Event.NUMBER: Step(Outcome.COMPLETE)},
+}
+
+
+def _event_of(response: Response) -> Event:
+    match response:
+        case NumberResponse():
+            return Event.NUMBER
+        case ResponseCode(OpCode.ABORT, code):
+            return Event.ABORT_SUCCESS if code == Code.SUCCESS else Event.ABORT_REFUSAL
+        case ResponseCode(_, Code.SUCCESS):
+            return Event.SUCCESS
+        case ResponseCode(_, Code.NO_RECORDS):
+            return Event.NO_RECORDS
+    return Event.REFUSAL
+
+
+def _since(op: OpCode, first_offset: int) -> Request:
+    if first_offset == 0:
+        return Request(op, Operator.ALL)
+    return Request(op, Operator.GREATER_OR_EQUAL, time_offset_operand(first_offset))
+
+
+class Procedure:
+    """A request for the records from `first_offset` on; once it has ended, nothing changes it any more.
+
+    Attributes:
+        request: write this to start.
+        deadline_s: call `on_time` then, if it has not ended before.
+        outcome: how it ended; None while it runs.
+        code: the response code of a refusal (`Code` where known).
+    """
+
+    _op: ClassVar[OpCode]
+    _table: ClassVar[Table]
+
+    def __init__(self, *, now_s: float, first_offset: int = 0) -> None:
+        self.request = encode_request(_since(self._op, first_offset))
+        self.outcome: Outcome | None = None
+        self.code: int | None = None
+        self._phase = Phase.WAITING
+        self._last_s = now_s + DURATION_S_MAX
+        self.deadline_s = now_s + TIMEOUT_S
+
+    def _take(self, step: Step, now_s: float) -> None:
+        if isinstance(step.next, Outcome):
+            self.outcome = step.next
+            return
+        self._phase = step.next
+        if step.restarts:
+            self.deadline_s = min(now_s + TIMEOUT_S, self._last_s)
+
+    def on_record(self, now_s: float) -> None:
+        """A record was notified."""
+        if self.outcome is None:
+            self._take(self._table[self._phase][Event.RECORD], now_s)
+
+    def on_indication(self, payload: bytes, now_s: float) -> None:
+        """The control point indicated something.
+
+        Raises:
+            DecodeError: no response, or none that this procedure can get; the procedure goes on.
+        """
+        response = decode_response(payload)
+        if self.outcome is not None:
+            return
+        step = self._table[self._phase].get(_event_of(response))
+        if step is None:
+            raise DecodeError(CHARACTERISTIC, payload, "not a response to the request made")
+        self._take(step, now_s)
+        self._note(response)
+
+    def _note(self, response: Response) -> None:
+        if self.outcome is Outcome.REFUSED and isinstance(response, ResponseCode):
+            self.code = response.code
+
+    def on_time(self, now_s: float) -> None:
+        """Time has passed; nothing happens before the deadline."""
+        if self.outcome is None and now_s >= self.deadline_s:
+            self._take(self._table[self._phase][Event.SILENCE], now_s)
+
+    def abort_request(self, now_s: float) -> bytes:
+        """What to write to give up. The procedure ends when the server has answered, or at the deadline."""
+        if self.outcome is None:
+            self._take(self._table[self._phase][Event.ABORT], now_s)
+        return encode_request(Request(OpCode.ABORT, Operator.NULL))
+
+
+class ReportRecords(Procedure):
+    """Have the stored records from a time offset on notified.
+
+    Attributes:
+        records: how many notifications there were; a live one cannot be told from a stored one.
+        resume_offset: where to go on if this ends early: after the last record before which none is missing
+            that comes every `interval_min`. Records that were never taken look like missing ones, which costs
+            a repetition; a live record among the stored ones must not cost those after it.
+    """
+
+    _op, _table = OpCode.REPORT, _REPORT
+    records = 0
+
+    def __init__(self, *, now_s: float, first_offset: int = 0, interval_min: int = 5) -> None:
+        super().__init__(now_s=now_s, first_offset=first_offset)
+        self.resume_offset = first_offset
+        self._interval_min = interval_min
+
+    def on_record(self, now_s: float, offset_min: int | None = None) -> None:
+        """A record was notified, with this time offset if it could be read."""
+        if self.outcome is None:
+            self.records += 1
+            if offset_min is not None and self._follows(offset_min):
+                self.resume_offset = offset_min + 1
+        super().on_record(now_s)
+
+    def _follows(self, offset_min: int) -> bool:
+        return self.resume_offset <= offset_min < self.resume_offset + self._interval_min
+
+
+class CountRecords(Procedure):
+    """Ask how many records are stored from a time offset on.
+
+    Attributes:
+        count: the answer; None until there is one.
+    """
+
+    _op, _table = OpCode.REPORT_NUMBER, _COUNT
+    count: int | None = None
+
+    def _note(self, response: Response) -> None:
+        super()._note(response)
+        if self.outcome is Outcome.COMPLETE:
+            self.count = response.count if isinstance(response, NumberResponse) else 0

@@ -1,0 +1,167 @@
+import random
+
+import naive_polar
+import numpy as np
+import pytest
+from protocol_vectors import name, octets, rows
+
+from protocols import polar
+from protocols.errors import DecodeError
+from protocols.polar import FRAME, REQUEST, Frame, MeasurementType, OpCode, Request, Response, Setting, Status
+from protocols.polar_samples import DELTA, RAW, delta_samples, raw_samples, samples, scaled
+
+
+@pytest.mark.parametrize("row", rows("polar", "PMD-DATA"), ids=name)
+def test_published_frames(row):
+    expected, frame = row["expected"], FRAME.decode(octets(row))
+    assert (frame.measurement, frame.timestamp_ns) == (expected["type"], expected["ts"])
+    assert (frame.frame_type, frame.compressed) == (expected["frame"], expected["compressed"])
+    decoded = samples(frame).tolist()
+    assert len(decoded) == expected["n"]
+    assert decoded[: len(expected["first"])] == expected["first"]
+    assert decoded[-1] == expected["last"]
+    assert FRAME.encode(frame) == octets(row)
+
+
+@pytest.mark.parametrize("row", rows("polar", "PMD-DELTA"), ids=name)
+def test_published_delta_frames(row):
+    expected, args = row["expected"], row["args"]
+    decoded = delta_samples(octets(row), args["channels"], -(-args["resolution"] // 8)).tolist()
+    assert len(decoded) == expected["n"]
+    assert decoded[: len(expected["first"])] == expected["first"]
+    assert decoded[-1] == [expected["last"]] if isinstance(expected["last"], int) else expected["last"]
+
+
+# The values beside the octets are those the tests of the public SDK assert, of the frame types it knows.
+@pytest.mark.parametrize(
+    ("kind", "frame_type", "content", "expected"),
+    [
+        (MeasurementType.ECG, 0, "0280ff 028000", [[-32766], [32770]]),
+        (MeasurementType.ECG, 1, "0280ff 800200", [[2, 0xFF], [640, 0]]),
+        (MeasurementType.ECG, 2, "8080fc ffff03", [[32896, 0xFC], [262143, 0]]),
+        (
+            MeasurementType.PPG,
+            0,
+            "010203 040506 ffff7f 000000 ffffff 0fefef 000080 0fefef",
+            [[197121, 394500, 8388607, 0], [-1, -1052913, -8388608, -1052913]],
+        ),
+        (MeasurementType.ACCELERATION, 1, "f7ffffffe703 f8fffeffe503", [[-9, -1, 999], [-8, -2, 997]]),
+    ],
+)
+def test_raw_samples_of_the_sdk(kind, frame_type, content, expected):
+    assert samples(Frame(kind, 0, frame_type, False, bytes.fromhex(content))).tolist() == expected
+
+
+def test_the_first_samples_of_the_sdks_delta_frame():
+    # The first block of the SDK's frame says 56 samples of 10 bits; here with its first sample only.
+    frame = Frame(MeasurementType.ACCELERATION, 0, 0, True, bytes.fromhex("7107f06a9e8d 0a01 be5cbeba"))
+    assert samples(frame).tolist() == [[1905, 27376, -29282], [1905 + 190, 27376 - 105, -29282 - 85]]
+    assert scaled(frame, 0.001)[0].tolist() == pytest.approx([1905, 27376, -29282])
+
+
+def test_delta_kernel_equals_the_definition_on_anything():
+    rng = random.Random(7)
+    whole = 0
+    for _ in range(3000):
+        channels, octet_count = rng.choice(((1, 3), (3, 2), (4, 3), (3, 4), (1, 4), (17, 3)))
+        content = rng.randbytes(channels * octet_count)
+        for _ in range(rng.randrange(4)):
+            width, count = rng.choice((0, 1, 2, 7, 8, 10, 16, 24, 31, 32)), rng.randrange(20)
+            content += bytes([width, count]) + rng.randbytes(-(-width * count * channels // 8))
+        change = rng.random()
+        content = content[: rng.randrange(len(content) + 1)] if change < 0.2 else content
+        content += rng.randbytes(rng.randrange(4)) if change > 0.8 else b""
+        expected = naive_polar.delta_samples(content, channels, octet_count)
+        assert delta_samples(content, channels, octet_count).tolist() == expected, content.hex()
+        whole += len(expected) > 1
+    assert whole > 1000
+
+
+def test_raw_kernel_equals_the_definition_on_anything():
+    rng = random.Random(8)
+    for layout in RAW.values():
+        for _ in range(200):
+            content = rng.randbytes(layout.stride * rng.randrange(5) + (rng.random() < 0.2))
+            expected = naive_polar.raw_samples(content, layout.stride, layout.fields.tolist())
+            assert raw_samples(content, layout.stride, layout.fields).tolist() == expected
+
+
+def test_kernels_have_one_signature_each():
+    raw_samples(b"\0\0\0", 3, RAW[MeasurementType.ECG, 0].fields)
+    delta_samples(b"\0", 1, 1)
+    assert len(raw_samples.signatures) == len(delta_samples.signatures) == 1
+
+
+def test_floating_point_streams_add_to_the_pattern():
+    # 1.0 is 3f800000; plus 0x800000 is 2.0, and the next difference wraps through the sign.
+    content = bytes.fromhex("0000803f 2002 00008000 00000080")
+    decoded = samples(Frame(MeasurementType.PRESSURE, 0, 0, True, content))
+    assert decoded.dtype == np.float32
+    assert decoded.tolist() == [[1.0], [2.0], [-2.0]]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        Frame(MeasurementType.ECG, 0, 9, False, b"\0\0\0"),
+        Frame(63, 0, 0, False, b"\0\0\0"),
+        Frame(MeasurementType.ECG, 0, 0, False, b"\0\0"),
+        Frame(MeasurementType.ECG, 0, 0, False, b""),
+        Frame(MeasurementType.ACCELERATION, 0, 0, True, bytes(6) + b"\x0a\x38\x00"),
+        Frame(MeasurementType.ACCELERATION, 0, 0, True, bytes(6) + b"\x21\x00"),
+    ],
+)
+def test_what_is_no_frame_is_the_peers_fault(frame):
+    with pytest.raises(DecodeError, match="PMD Data"):
+        samples(frame)
+
+
+def test_every_kind_of_frame_is_of_a_kind_that_exists():
+    assert {kind for kind, _ in (*RAW, *DELTA)} <= set(MeasurementType)
+
+
+@pytest.mark.parametrize("row", rows("polar", "PMD-CP"), ids=name)
+def test_published_responses(row):
+    e, response = row["expected"], polar.decode_response(octets(row))
+    assert (response.op, response.measurement, response.status) == (e["op"], e["type"], e["status"])
+    assert (response.more, response.parameters.hex()) == (e["more"], e["parameters"])
+
+
+@pytest.mark.parametrize("row", rows("polar", "PMD-SETTINGS"), ids=name)
+def test_published_settings(row):
+    expected = {int(kind): tuple(values) for kind, values in row["expected"].items()}
+    assert polar.decode_settings(octets(row)) == expected
+
+
+def test_control_point_messages():
+    # A start of ECG and of acceleration as an H10 takes them, and its features: printed in the specification.
+    settings = {Setting.SAMPLE_RATE_HZ: 130, Setting.RESOLUTION_BITS: 14}
+    start = Request(OpCode.START, MeasurementType.ECG, parameters=polar.encode_settings(settings))
+    assert REQUEST.encode(start).hex() == "0200000182000101" + "0e00"
+    settings = {Setting.RANGE: 8, Setting.SAMPLE_RATE_HZ: 200, Setting.RESOLUTION_BITS: 16}
+    start = Request(OpCode.START, MeasurementType.ACCELERATION, parameters=polar.encode_settings(settings))
+    assert REQUEST.encode(start).hex() == "0202020108000001c8000101" + "1000"
+    features = polar.decode_features(bytes.fromhex("0f05"))
+    assert [kind for kind in MeasurementType if features.supports(kind)] == [0, 2]
+    offered = polar.decode_response(bytes.fromhex("f0010000000001820001010e00"))
+    assert offered == Response(0xF0, 1, 0, Status.SUCCESS, 0, bytes.fromhex("0001820001010e00"))
+    assert polar.decode_settings(offered.parameters) == {0: (130,), 1: (14,)}
+    assert polar.decode_response(bytes.fromhex("f0020006")).status is Status.ALREADY_IN_STATE
+
+
+@pytest.mark.parametrize("payload", ["", "f0", "f00100", "0f05", "01020304"])
+def test_what_is_no_response(payload):
+    with pytest.raises(DecodeError):
+        polar.decode_response(bytes.fromhex(payload))
+
+
+@pytest.mark.parametrize("parameters", ["00", "000182", "0a01", "00028200"])
+def test_settings_that_cannot_be_read(parameters):
+    with pytest.raises(DecodeError):
+        polar.decode_settings(bytes.fromhex(parameters))
+
+
+def test_sample_times_count_back_from_the_last():
+    assert polar.sample_times_ns(1000, 4, previous_ns=600) == [700, 800, 900, 1000]
+    assert polar.sample_times_ns(10**9, 3, rate_hz=2.0) == [0, 5 * 10**8, 10**9]
+    assert polar.sample_times_ns(5, 2) == [5, 5]

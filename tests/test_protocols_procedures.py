@@ -1,0 +1,213 @@
+"""CGM specific operations, Polar streams and the sensor's profile: courses of events and where they must lead."""
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from protocol_vectors import BOUNDED, accepted, octets
+
+from protocols import cgm_control, cgm_profile
+from protocols.cgm import (
+    CgmFeature,
+    CgmMeasurement,
+    Feature,
+    OctetOrder,
+    SensorStatus,
+    SessionStartTime,
+    encode_feature,
+    encode_measurement,
+)
+from protocols.cgm_control import OpCode, Request, set_interval
+from protocols.cgm_procedure import BusyError, ControlPoint, Outcome, SessionPermit
+from protocols.cgm_profile import CgmProfile
+from protocols.crc import Crc
+from protocols.errors import DecodeError
+from protocols.polar import MeasurementType, Setting
+from protocols.polar_procedure import TABLE, Event, Phase, Stream
+from protocols.racp_procedure import ReportRecords
+
+
+def answered(request, payload, crc=False):
+    point = ControlPoint(crc)
+    point.begin(request, 0.0)
+    point.on_indication(bytes.fromhex(payload))
+    return point
+
+
+GET_INTERVAL = Request(OpCode.GET_COMMUNICATION_INTERVAL)
+
+
+@pytest.mark.parametrize(
+    ("request_", "payload", "outcome"),
+    [
+        (set_interval(5), "1c0101", Outcome.COMPLETE),
+        (set_interval(5), "1c0105", Outcome.REFUSED),
+        (set_interval(5), "1c01ee", Outcome.REFUSED),
+        (GET_INTERVAL, "0305", Outcome.COMPLETE),
+        (GET_INTERVAL, "030500", Outcome.COMPLETE),
+        (GET_INTERVAL, "1c0202", Outcome.REFUSED),
+        (Request(OpCode.GET_HYPO), "0f4600", Outcome.COMPLETE),
+    ],
+)
+def test_a_response_ends_its_procedure(request_, payload, outcome):
+    point = answered(request_, payload)
+    assert point.outcome is outcome
+    assert point.deadline_s is None
+    assert point.answer is not None
+
+
+@pytest.mark.parametrize("payload", ["1c0201", "0305", "1c0101ff", "ff", ""])
+def test_a_response_to_something_else_leaves_it_running(payload):
+    point = ControlPoint(False)
+    point.begin(set_interval(5), 0.0)
+    with pytest.raises(DecodeError):
+        point.on_indication(bytes.fromhex(payload))
+    assert point.outcome is None
+    point.on_time(29.9)
+    assert point.outcome is None
+    point.on_time(30.0)
+    assert point.outcome is Outcome.TIMED_OUT
+
+
+def test_a_get_is_not_answered_by_success_alone():
+    with pytest.raises(DecodeError):
+        answered(GET_INTERVAL, "1c0201")
+
+
+def test_one_procedure_at_a_time():
+    point = ControlPoint(Crc.MCRF4XX)
+    assert point.begin(GET_INTERVAL, 0.0) == cgm_control.encode_request(GET_INTERVAL, crc=True)
+    with pytest.raises(BusyError):
+        point.begin(GET_INTERVAL, 1.0)
+    point.on_indication(bytes.fromhex("030a8a75"))
+    point.begin(GET_INTERVAL, 2.0)
+
+
+@pytest.mark.parametrize("op", [OpCode.START_SESSION, OpCode.STOP_SESSION])
+def test_sessions_start_and_stop_only_with_a_permit(op):
+    point = ControlPoint(False)
+    with pytest.raises(PermissionError):
+        point.begin(Request(op), 0.0)
+    assert point.begin(Request(op), 0.0, SessionPermit("a new sensor was inserted")) == bytes([op])
+    with pytest.raises(ValueError, match="reason"):
+        SessionPermit(" ")
+
+
+@BOUNDED
+@given(st.lists(st.binary(max_size=8)))
+def test_whatever_is_indicated_only_a_decode_error_comes_of_it(payloads):
+    point = ControlPoint(False)
+    point.begin(GET_INTERVAL, 0.0)
+    stream = Stream(MeasurementType.ECG, 0.0)
+    for payload in payloads:
+        for party in (point.on_indication, lambda p: stream.on_indication(p, 0.0)):
+            with suppress(DecodeError):
+                party(payload)
+    point.on_time(30.0)
+    assert point.outcome is not None
+
+
+def test_a_polar_stream_from_settings_to_stop():
+    stream = Stream(MeasurementType.ECG, 0.0)
+    assert stream.take() == b"\1\0"
+    assert stream.take() is None
+    stream.on_indication(bytes.fromhex("f0010000010001820001"), 1.0)
+    assert stream.phase is Phase.QUERYING, "the settings go on in the next part"
+    stream.on_indication(bytes.fromhex("f001000000010e00"), 1.0)
+    assert stream.phase is Phase.READY
+    assert stream.offered == {Setting.SAMPLE_RATE_HZ: (130,), Setting.RESOLUTION_BITS: (14,)}
+    stream.start({Setting.SAMPLE_RATE_HZ: 130, Setting.RESOLUTION_BITS: 14}, 2.0)
+    assert stream.take().hex() == "02000001820001010e00"
+    stream.on_indication(bytes.fromhex("f00202000000"), 2.5)
+    assert stream.phase is Phase.STARTING, "that was about another measurement"
+    stream.on_indication(bytes.fromhex("f0020000000501" + "0000803f"), 3.0)
+    assert (stream.phase, stream.factor) == (Phase.STREAMING, 1.0)
+    stream.on_indication(bytes.fromhex("0102"), 4.0)
+    assert stream.phase is Phase.STREAMING
+    stream.stop(5.0)
+    stream.on_indication(bytes.fromhex("f003000000"), 6.0)
+    assert stream.phase is Phase.STOPPED
+    assert stream.deadline_s is None
+
+
+def test_already_streaming_is_streaming_and_a_device_may_stop_by_itself():
+    stream = Stream(MeasurementType.PULSE_INTERVAL, 0.0)
+    stream.on_indication(bytes.fromhex("f001030000"), 1.0)
+    stream.start({}, 2.0)
+    stream.on_indication(bytes.fromhex("f0020306"), 3.0)
+    assert stream.phase is Phase.STREAMING
+    stream.on_indication(bytes.fromhex("0103"), 4.0)
+    assert stream.phase is Phase.STOPPED
+
+
+def test_refusal_and_silence_fail_and_nothing_starts_out_of_turn():
+    stream = Stream(MeasurementType.ECG, 0.0)
+    with pytest.raises(ValueError, match="QUERYING"):
+        stream.start({}, 0.0)
+    stream.on_indication(bytes.fromhex("f001000d"), 1.0)
+    assert (stream.phase, stream.status) == (Phase.FAILED, 13)
+    silent = Stream(MeasurementType.ECG, 0.0)
+    silent.on_time(30.0)
+    assert (silent.phase, silent.status) == (Phase.FAILED, None)
+
+
+def test_whatever_awaits_an_answer_ends_by_silence():
+    for phase, steps in TABLE.items():
+        awaits = phase in (Phase.QUERYING, Phase.STARTING, Phase.STOPPING)
+        assert (Event.SILENCE in steps) is awaits
+
+
+def test_the_profile_is_pinned_by_the_feature_and_its_own_checksum():
+    protected = CgmFeature(Feature.E2E_CRC)
+    for crc in (Crc.MCRF4XX, Crc.CCITT_FALSE):
+        assert cgm_profile.pinned(encode_feature(protected, crc=crc)).crc is crc
+    assert cgm_profile.pinned(encode_feature(CgmFeature(Feature(0)))).crc is Crc.NONE
+    # A pump's Feature, as captured.
+    assert cgm_profile.pinned(bytes.fromhex("009001591404")).crc is Crc.CCITT_FALSE
+
+
+@pytest.mark.parametrize("crc", list(Crc))
+def test_the_checksum_is_told_from_three_records(crc):
+    packets = [encode_measurement(CgmMeasurement(100.0 + i, 5 * i), crc=crc) for i in range(3)]
+    assert cgm_profile.detected(packets[:2]) is None
+    assert cgm_profile.detected(packets) is crc
+    assert cgm_profile.detected([packet[:-1] + b"\x55" for packet in packets[:2]] + [b"\0"]) is None
+
+
+def test_a_profile_decodes_with_its_order_and_scale():
+    pump = CgmProfile(octet_order=OctetOrder.REVERSED, quality_full_scale=10.0)
+    reading = CgmMeasurement(100.0, 1, SensorStatus(0x800001), quality_pct=10.0)
+    payload = encode_measurement(reading, crc=False, octet_order=OctetOrder.REVERSED)
+    assert payload[6:8].hex() == "8001"
+    assert pump.decode(payload) == ([reading], [])
+    assert pump.quality_pct(reading) == 100.0
+
+
+def test_the_start_time_is_written_only_when_it_has_to_be():
+    start = SessionStartTime.from_utc_seconds(1_700_000_000)
+    now_s = 1_700_000_000 + 3600
+
+    def rule(start, utc_s, required=False):
+        return cgm_profile.start_time_to_write(start, offset_min=60, utc_s=utc_s, time_sync_required=required)
+
+    assert rule(start, now_s) is None
+    assert rule(start, now_s + 59) is None
+    assert rule(start, now_s - 121) == SessionStartTime.from_utc_seconds(now_s - 121)
+    assert rule(start, now_s + 181) == SessionStartTime.from_utc_seconds(now_s + 181)
+    assert rule(start, now_s, required=True) == SessionStartTime.from_utc_seconds(now_s)
+    assert rule(SessionStartTime(0, 0, 0, 0, 0, 0), now_s) is not None
+    assert rule(None, now_s) is not None
+
+
+def test_a_report_resumes_after_the_last_record_before_which_none_is_missing():
+    report = ReportRecords(now_s=0.0, first_offset=10, interval_min=5)
+    for offset in (10, 15, 20, None, 30, 500, 35):
+        report.on_record(1.0, offset)
+    assert (report.records, report.resume_offset) == (7, 21)
+
+
+def test_every_published_measurement_with_a_checksum_names_its_kind():
+    for row in accepted("cgm", "2AA7"):
+        told = cgm_profile.detected([octets(row)] * 3)
+        assert told == {"ccitt_false": Crc.CCITT_FALSE}.get(row["args"]["crc"], row["args"]["crc"])

@@ -1,0 +1,84 @@
+"""Which optional fields and flags nobody has published a packet for; the list is kept honest both ways.
+
+A field counts as seen when a foreign packet carries it, a plain flag when foreign packets have it both set and clear.
+"""
+
+import numpy as np
+import pytest
+from protocol_codecs import CODECS
+from protocol_vectors import all_rows, octets
+
+from protocols.columnar import Kernel, flatten
+from protocols.program import Kind, leaves
+
+CHARACTERISTICS = {
+    "heart_rate.MEASUREMENT": "2A37",
+    "cgm.MEASUREMENT[0][0]": "2AA7",
+    "cgm.MEASUREMENT[0][1]": "2AA7",
+    "cgm.MEASUREMENT[0][2]": "2AA7",
+    "cgm.SESSION_START_TIME[0]": "2AAA",
+    "cgm.SESSION_START_TIME[1]": "2AAA",
+    "cgm_control.RESPONSE[0]": "2AAC",
+    "cgm_control.RESPONSE[1]": "2AAC",
+    "racp.RESPONSE": "2A52",
+    "glucose_meter.MEASUREMENT": "2A18",
+    "glucose_meter.CONTEXT": "2A34",
+    "pulse_oximeter.SPOT_CHECK": "2A5E",
+    "pulse_oximeter.CONTINUOUS": "2A5F",
+    "pulse_oximeter.FEATURES": "2A60",
+    "thermometer.MEASUREMENT": "2A1C",
+    "blood_pressure.MEASUREMENT": "2A35",
+    "weight_scale.MEASUREMENT": "2A9D",
+    "polar.FRAME": "PMD-DATA",
+    "polar.REQUEST": "PMD-CP",
+}
+# Public tests have packets with a body mass index alone, which contradict the service, so they are no witnesses.
+WITHOUT_FOREIGN_PACKET = {
+    "2A5E": {"clock_not_set"},
+    "2A5F": {"fast", "measurement_status", "device_status", "pulse_amplitude_index_pct"},
+    "2A60": {"measurement_status", "device_status"},
+    "2A9D": {"user_id", "bmi_and_height"},
+    "2AAC": {"patient_high_response", "hyper_response", "rate_of_increase_response"},
+    "PMD-CP": {"offline"},
+    "PMD-DATA": {"compressed"},  # compressed content is covered by PMD-DELTA
+}
+
+
+@pytest.fixture(autouse=True)
+def uncompiled(monkeypatch):
+    monkeypatch.setattr(Kernel, "compiled", property(lambda kernel: kernel.function))
+
+
+def optional_and_seen():
+    """For each characteristic, its optional fields and flags, and those of them that foreign packets show."""
+    optional, seen = {}, {}
+    for label, number in CHARACTERISTICS.items():
+        codec = CODECS[label]
+        packets = [octets(row) for row in all_rows() if row["characteristic"] == number]
+        with np.errstate(over="ignore"):
+            columns = codec.columns(*flatten(packets))
+        for leaf in leaves(codec.program.shape):
+            name = leaf.path.split(".")[0]
+            if leaf.present:
+                optional.setdefault(number, set()).add(name)
+                shown = columns.present[leaf.path].any()
+            elif leaf.kind is Kind.BOOLEAN:
+                optional.setdefault(number, set()).add(name)
+                shown = len(set(columns.values[leaf.path].tolist())) == 2
+            else:
+                continue
+            if shown:
+                seen.setdefault(number, set()).add(name)
+    return optional, seen
+
+
+def test_the_list_of_gaps_is_complete_and_not_a_line_too_long():
+    optional, seen = optional_and_seen()
+    gaps = {number: fields - seen.get(number, set()) for number, fields in optional.items()}
+    assert {number: missing for number, missing in gaps.items() if missing} == WITHOUT_FOREIGN_PACKET
+
+
+def test_the_characteristics_without_any_foreign_packet():
+    have = {row["characteristic"] for row in all_rows()}
+    ours = set(CHARACTERISTICS.values()) | {"2A39", "2A49", "2A1D", "2A23", "2A50"}
+    assert ours - have == {"2A39", "2A49", "2A1D", "2A23"}
