@@ -20,7 +20,7 @@ class HeartChunk(NamedTuple):
     packets: int
     arrival_boot_ns: bytes
     last_beat_boot_ns: bytes  # -1: the packet carried no interval
-    lengths: bytes  # uint8
+    lengths: bytes  # uint16
     payloads: bytes
 
 
