@@ -18,7 +18,7 @@ FAST_THRESHOLD = 0.58
 ONSET_THRESHOLD = 0.4
 SURE_THRESHOLD = 0.57
 # Half-precision numbers, little endian, in the order of `dsp.cardiac.rhythm.SHAPES`, base 85.
-FLOAT16 = (
+FLOAT32 = (
     "9WhZkYcDFd={Hn0YqB~xh%kXPOfh+}-?e2Xy|gzqOeDvz$G17NAh8&)PdWiS-n|UILbwg9maDR)v_4b45wd(gu_{J3QnWa{7BY6S"
     "t+u+k*PwH;I4}FLimAe}W;OsfggBA8z%)QH>^a}M_BhD5q_}6a#4u?r$GGvl4789kgRploD7hA|B{qMs+p&zM6gK2ITeXe3O0p=k"
     "Ei*4LbGkLRFD(Q)Ewk%0GO_n4=Qc4IkgCfnk2n0geY7p1q`8qOPPj!km$RlZ<1^%;^SHmbusX1_z^o`OUm;mBayEo4o3Xwv^tVbV"
