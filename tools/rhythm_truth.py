@@ -34,7 +34,7 @@ class Thresholds(NamedTuple):
     """At and above, a beat counts as AF."""
 
     fast: float
-    onset: float
+    onset: float  # of the fast tier: a first alarm, sooner and more often for nothing
     sure: float
 
 
@@ -83,7 +83,8 @@ def figures(judged: Judged, at: Thresholds) -> list[str]:
         for name, tier, threshold in (("fast", 0, at.fast), ("onset", 0, at.onset), ("sure", 1, at.sure)):
             values = np.concatenate([tiers[tier] for _, tiers in of])
             lines.append(f"{database} {name}: {per_beat(values, is_af, threshold)}")
-    lines.append(onsets([part for part in judged if part[0].database == "afdb"], at.onset))
+    for name, threshold in (("fast", at.fast), ("onset", at.onset)):
+        lines.append(f"{name}: {onsets([part for part in judged if part[0].database == 'afdb'], threshold)}")
     lines.append(false_runs([part for part in judged if part[0].database == "nsr2db"], at.sure))
     return lines
 
@@ -110,9 +111,8 @@ def onsets(judged: Judged, threshold: float) -> str:
             if alone and end - start >= ONSET_BEATS:
                 flagged = np.flatnonzero(tiers.fast[start:end] >= threshold)
                 beats.append(flagged[0] if flagged.size else 10**6)
-    return (
-        f"onset of {len(beats)} episodes: median {np.median(beats):.0f}, p90 {np.quantile(beats, 0.9):.0f} beats"
-    )
+    median, p90 = np.quantile(beats, (0.5, 0.9))
+    return f"{len(beats)} onsets seen after {median:.0f} beats (median; p90 {p90:.0f})"
 
 
 def false_runs(judged: Judged, threshold: float) -> str:

@@ -3,12 +3,16 @@
 Each beat gets some numbers that tell how irregular it is among those before it: how far it lies from them, and how
 often the last one, two and three intervals have come before (`statistics`). In AF intervals neither follow from the
 one before nor repeat; ectopy, however frequent, repeats itself. Means of these numbers over windows of beats, weighed
-by a logistic regression, are the probability: the fast tier looks at the past, the sure tier at both sides,
-`SURE_LAG` beats later. Intervals are taken as received; merged, split, lost and premature ones were part of the
-training, on half of three public databases (the card is in `rhythm_weights`). Flutter and junctional rhythm count as
-non-AF.
+by a logistic regression, are the probability. The sure tier looks at both sides, `SURE_LAG` beats later. The fast
+tier looks at the past, by two regressions, of which the more alarmed one counts: one over long windows, and one over
+short ones alone, which sees an onset sooner but needs more to be convinced (`ONSET_MARGIN`).
 
-All state is in one vector, which can be copied, stored and put back; beats may come one by one or all at once.
+Intervals are taken as received; merged, split, lost and premature ones were part of the training, on half of three
+public databases (the card is in `rhythm_weights`). Flutter and junctional rhythm count as non-AF. All state is in
+one vector, which can be copied, stored and put back; beats may come one by one or all at once.
+
+Sources: recurrence of words of intervals as in recurrence analysis (Eckmann et al. 1987; Webber & Zbilut 1994);
+medians of three compared over a short span, against ectopy (after Petrenas et al. 2015).
 """
 
 import base64
@@ -32,7 +36,7 @@ SPREAD = 7  # medians before, with which a median of three is compared
 # Where differences of logarithms (about: relative differences) saturate. Scales, not one threshold: their means over
 # a window say how the differences are distributed.
 STEP = np.array([0.02, 0.04, 0.08, 0.16, 0.32])  # from interval to interval
-MEDIAN_STEP = np.array([0.02, 0.04, 0.08, 0.16])  # the same of medians of three, which single ectopy leaves alone
+MEDIAN_STEP = np.array([0.02, 0.04, 0.08, 0.16])  # between medians of three, which single ectopy leaves alone
 MEDIAN_SPREAD = np.array([0.04, 0.1])
 NEAREST = (np.array([0.01, 0.03]), np.array([0.02, 0.05, 0.1]), np.array([0.05, 0.1]))  # by length of word
 PAIR = np.array([0.04, 0.1])  # sums of two intervals: bigeminy keeps them
@@ -42,12 +46,15 @@ STATISTICS = STEP.size + MEDIAN_STEP.size + MEDIAN_SPREAD.size + 7 + PAIR.size +
 LOG_SHARE = np.log(np.arange(1, COMPARED + 2) / (COMPARED + 1))
 
 # Windows: beats before and after the beat in question, itself included besides.
-FAST_WINDOWS = ((7, 0), (15, 0), (31, 0), (63, 0), (127, 0), (255, 0), (383, 0))
+ONSET_WINDOWS = ((7, 0), (15, 0), (31, 0))
+FAST_WINDOWS = (*ONSET_WINDOWS, (63, 0), (127, 0), (255, 0), (383, 0))
 SURE_WINDOWS = (
     *((15, 0), (0, 15), (31, 0), (0, 31), (63, 0), (0, 63)),
     *((8, 8), (24, 24), (63, 63), (191, 63), (383, 63)),
 )
 SURE_LAG = 63
+ONSET_MARGIN = 1.0  # of the logit
+ONSET_REACH = np.array(ONSET_WINDOWS)
 FAST_REACH = np.array(FAST_WINDOWS)
 SURE_REACH = np.array(SURE_WINDOWS)
 RING = 448  # beats whose running sums are kept: the longest window, ended `SURE_LAG` beats ago
@@ -62,8 +69,9 @@ class Tiers(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Of each tier: one weight for each statistic in each window, then the intercept."""
+    """Of each regression: one weight for each statistic in each window, then the intercept."""
 
+    onset: F64
     fast: F64
     sure: F64
 
@@ -102,9 +110,10 @@ def screen_all(rr_ms: F64, w: Weights | None = None) -> Tiers:
 @cache
 def weights() -> Weights:
     """The trained weights."""
-    both = np.frombuffer(base64.b85decode(rhythm_weights.FLOAT32), np.dtype("<f4"))
-    fast = len(FAST_WINDOWS) * STATISTICS + 1
-    return Weights(as_f64(both[:fast]), as_f64(both[fast:]))
+    every = np.frombuffer(base64.b85decode(rhythm_weights.FLOAT32), np.dtype("<f4"))
+    onset = len(ONSET_WINDOWS) * STATISTICS + 1
+    fast = onset + len(FAST_WINDOWS) * STATISTICS + 1
+    return Weights(as_f64(every[:onset]), as_f64(every[onset:fast]), as_f64(every[fast:]))
 
 
 @njit(cache=True)
@@ -131,7 +140,9 @@ def statistics(memory: F64, rr_ms: F64) -> F64x2:
 
 
 @njit(cache=True)
-def judge(fast_w: F64, sure_w: F64, state: F64, beats: F64x2, finishing: float) -> tuple[F64, F64]:
+def judge(
+    onset_w: F64, fast_w: F64, sure_w: F64, state: F64, beats: F64x2, finishing: float
+) -> tuple[F64, F64]:
     """Kernel: both tiers, from the statistics of further beats; with `finishing` 1.0 to the last beat.
 
     `state` is the rest of the state: beats so far, beats judged by the sure tier, and running sums.
@@ -146,13 +157,14 @@ def judge(fast_w: F64, sure_w: F64, state: F64, beats: F64x2, finishing: float) 
         for i in range(STATISTICS):
             now[i] = before[i] + beats[k, i]
         count += 1
-        fast[k] = _probability(fast_w, FAST_REACH, sums, count - 1, count)
+        onset = _logit(onset_w, ONSET_REACH, sums, count - 1, count) - ONSET_MARGIN
+        fast[k] = _probability(max(_logit(fast_w, FAST_REACH, sums, count - 1, count), onset))
         if count > SURE_LAG:
-            sure[done] = _probability(sure_w, SURE_REACH, sums, judged, count)
+            sure[done] = _probability(_logit(sure_w, SURE_REACH, sums, judged, count))
             done += 1
             judged += 1
     while finishing == 1.0 and judged < count:
-        sure[done] = _probability(sure_w, SURE_REACH, sums, judged, count)
+        sure[done] = _probability(_logit(sure_w, SURE_REACH, sums, judged, count))
         done += 1
         judged += 1
     state[0], state[1] = count, judged
@@ -221,7 +233,7 @@ def _recurrence(x: F64, tolerance: float, row: F64, at: int) -> int:
 
 
 @njit(cache=True)
-def _probability(w: F64, windows: I64, sums: F64x2, beat: int, count: int) -> float:
+def _logit(w: F64, windows: I64, sums: F64x2, beat: int, count: int) -> float:
     """Of one beat, from the means over its windows, as far as there are beats."""
     logit = w[w.size - 1]
     for k in range(len(windows)):
@@ -231,4 +243,9 @@ def _probability(w: F64, windows: I64, sums: F64x2, beat: int, count: int) -> fl
         for i in range(STATISTICS):
             total += w[k * STATISTICS + i] * (upper[i] - lower[i])
         logit += total / (hi - lo)
+    return float(logit)
+
+
+@njit(cache=True)
+def _probability(logit: float) -> float:
     return float(1.0 / (1.0 + np.exp(-min(max(logit, -30.0), 30.0))))
