@@ -32,7 +32,7 @@ I64: TypeAlias = npt.NDArray[np.int64]
 COMPARED = 64  # beats before, among which an interval and the words it ends are sought
 LATELY = 16  # of these, the ones among which words of one and two intervals have their nearest
 KEPT = COMPARED + 3
-SPREAD = 7  # medians before, with which a median of three is compared
+SPREAD = 7  # medians before, kept to compare a median of three with
 # Where differences of logarithms (about: relative differences) saturate. Scales, not one threshold: their means over
 # a window say how the differences are distributed.
 STEP = np.array([0.02, 0.04, 0.08, 0.16, 0.32])  # from interval to interval
@@ -42,7 +42,8 @@ NEAREST = (np.array([0.01, 0.03]), np.array([0.02, 0.05, 0.1]), np.array([0.05, 
 PAIR = np.array([0.04, 0.1])  # sums of two intervals: bigeminy keeps them
 # Words are the same within: logarithm, logarithm, beats/min.
 TOLERANCE = (0.04, 0.08, 4.0)
-STATISTICS = STEP.size + MEDIAN_STEP.size + MEDIAN_SPREAD.size + 7 + PAIR.size + 3 * len(TOLERANCE)
+SCALES = (STEP, MEDIAN_STEP, MEDIAN_SPREAD, *NEAREST, PAIR)
+STATISTICS = sum(widths.size for widths in SCALES) + 3 * len(TOLERANCE)
 LOG_SHARE = np.log(np.arange(1, COMPARED + 2) / (COMPARED + 1))
 
 # Windows: beats before and after the beat in question, itself included besides.
@@ -58,7 +59,7 @@ ONSET_REACH = np.array(ONSET_WINDOWS)
 FAST_REACH = np.array(FAST_WINDOWS)
 SURE_REACH = np.array(SURE_WINDOWS)
 RING = 448  # beats whose running sums are kept: the longest window, ended `SURE_LAG` beats ago
-MEMORY = 1 + 2 * KEPT + SPREAD + 1
+MEMORY = 1 + 2 * KEPT + SPREAD + 1  # numbers of the state that `statistics` keeps
 
 
 class Tiers(NamedTuple):
