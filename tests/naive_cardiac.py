@@ -122,3 +122,50 @@ def turbulence(rr_ms: Array, is_premature: Array) -> tuple[float, float, int]:
     course = np.mean(courses, axis=0)
     slope = max(np.polyfit(np.arange(5), course[i : i + 5], 1)[0] for i in range(11))
     return float(np.mean(onsets)), float(slope), len(onsets)
+
+
+def rhythm_statistics(rr_ms: Array) -> Array:
+    """The statistics of `dsp.cardiac.rhythm`, from whole lists; before the first beat stand copies of it."""
+    rr = [rr_ms[0]] * 70 + list(np.clip(rr_ms, 200.0, 2500.0))
+    level, rate = np.log(rr), 60000.0 / np.array(rr)
+    median = [np.median(level[max(k - 2, 0) : k + 1]) for k in range(len(rr))]
+    return np.array([_irregularity(level, rate, median, k) for k in range(70, len(rr))])
+
+
+def _irregularity(level: Array, rate: Array, median: list[float], k: int) -> list[float]:
+    def distance(x: Array, length: int, back: int) -> float:
+        return float(max(abs(x[k - i] - x[k - i - back]) for i in range(length)))
+
+    def share(x: Array, length: int, tolerance: float) -> float:
+        same = sum(distance(x, length, back) < tolerance for back in range(1, 65))
+        return math.log((1 + same) / 65)
+
+    steps = [min(abs(level[k] - level[k - 1]) / w, 1) for w in (0.02, 0.04, 0.08, 0.16, 0.32)]
+    medians = [min(abs(median[k] - median[k - 1]) / w, 1) for w in (0.02, 0.04, 0.08, 0.16)]
+    spread = [np.mean([min(abs(median[k] - median[k - i]) / w, 1) for i in range(2, 8)]) for w in (0.04, 0.1)]
+    near = [
+        min(min(distance(level, length, back) for back in range(1, lately + 1)) / w, 1)
+        for length, lately, widths in (
+            (1, 16, (0.01, 0.03)),
+            (2, 16, (0.02, 0.05, 0.1)),
+            (3, 64, (0.05, 0.1)),
+        )
+        for w in widths
+    ]
+    pair = abs(level[k] + level[k - 1] - level[k - 2] - level[k - 3])
+    pairs = [min(pair / w, 1) for w in (0.04, 0.1)]
+    shares = [
+        share(x, length, within)
+        for x, within in ((level, 0.04), (level, 0.08), (rate, 4))
+        for length in (1, 2, 3)
+    ]
+    return [*steps, *medians, *spread, *near, *pairs, *shares]
+
+
+def af_probability(w: Array, statistics: Array, windows: tuple[tuple[int, int], ...], margin: float) -> Array:
+    """Logistic regression of the means of the statistics over each beat's windows."""
+    found = []
+    for k in range(len(statistics)):
+        means = [statistics[max(k - a, 0) : k + b + 1].mean(axis=0) for a, b in windows]
+        found.append(1 / (1 + np.exp(margin - w[-1] - np.concatenate(means) @ w[:-1])))
+    return np.array(found)

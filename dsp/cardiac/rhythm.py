@@ -1,11 +1,18 @@
 """How likely each beat lies in atrial fibrillation, from RR intervals alone: streaming, in two tiers.
 
-A small network sees each interval and its changes against the seven before, turns them into 16 numbers, and
-judges their means over windows of beats: the fast tier over the past, the sure tier over both sides, `SURE_LAG`
-beats later. Intervals are taken as received; merged, split, lost and premature ones were part of the training, on
-half of three public databases (the card is in `rhythm_weights`). Flutter and junctional rhythm count as non-AF.
+Each beat gets some numbers that tell how irregular it is among those before it: how far it lies from them, and how
+often the last one, two and three intervals have come before (`statistics`). In AF intervals neither follow from the
+one before nor repeat; ectopy, however frequent, repeats itself. Means of these numbers over windows of beats, weighed
+by a logistic regression, are the probability. The sure tier looks at both sides, `SURE_LAG` beats later. The fast
+tier looks at the past, by two regressions, of which the more alarmed one counts: one over long windows, and one over
+short ones alone, which sees an onset sooner but needs more to be convinced (`ONSET_MARGIN`).
 
-All state is in one vector, which can be copied, stored and put back; beats may come one by one or all at once.
+Intervals are taken as received; merged, split, lost and premature ones were part of the training, on half of three
+public databases (the card is in `rhythm_weights`). Flutter and junctional rhythm count as non-AF. All state is in
+one vector, which can be copied, stored and put back; beats may come one by one or all at once.
+
+Sources: recurrence of words of intervals as in recurrence analysis (Eckmann et al. 1987; Webber & Zbilut 1994);
+medians of three compared over a short span, against ectopy (after Petrenas et al. 2015).
 """
 
 import base64
@@ -19,36 +26,40 @@ from numba import njit
 from dsp.arrays import F64, as_f64
 from dsp.cardiac import rhythm_weights
 
+F64x2: TypeAlias = npt.NDArray[np.float64]  # two dimensions
 I64: TypeAlias = npt.NDArray[np.int64]
 
-LAGS = 7  # intervals before that each is compared with
-HIDDEN, WIDTH = 20, 16  # numbers per beat: inside, and kept
-TIER_1, TIER_2 = 16, 8  # neurons of a tier's two layers
+COMPARED = 64  # beats before, among which an interval and the words it ends are sought
+LATELY = 16  # of these, the ones among which words of one and two intervals have their nearest
+KEPT = COMPARED + 3
+SPREAD = 7  # medians before, kept to compare a median of three with
+# Where differences of logarithms (about: relative differences) saturate. Scales, not one threshold: their means over
+# a window say how the differences are distributed.
+STEP = np.array([0.02, 0.04, 0.08, 0.16, 0.32])  # from interval to interval
+MEDIAN_STEP = np.array([0.02, 0.04, 0.08, 0.16])  # between medians of three, which single ectopy leaves alone
+MEDIAN_SPREAD = np.array([0.04, 0.1])
+NEAREST = (np.array([0.01, 0.03]), np.array([0.02, 0.05, 0.1]), np.array([0.05, 0.1]))  # by length of word
+PAIR = np.array([0.04, 0.1])  # sums of two intervals: bigeminy keeps them
+# Words are the same within: logarithm, logarithm, beats/min.
+TOLERANCE = (0.04, 0.08, 4.0)
+SCALES = (STEP, MEDIAN_STEP, MEDIAN_SPREAD, *NEAREST, PAIR)
+STATISTICS = sum(widths.size for widths in SCALES) + 3 * len(TOLERANCE)
+LOG_SHARE = np.log(np.arange(1, COMPARED + 2) / (COMPARED + 1))
+
 # Windows: beats before and after the beat in question, itself included besides.
-FAST_WINDOWS = ((5, 0), (11, 0), (23, 0), (47, 0), (95, 0), (191, 0))
-SURE_WINDOWS = ((11, 0), (0, 11), (31, 0), (0, 31), (63, 0), (0, 63), (8, 8), (24, 24), (63, 63), (191, 63))
+ONSET_WINDOWS = ((7, 0), (15, 0), (31, 0))
+FAST_WINDOWS = (*ONSET_WINDOWS, (63, 0), (127, 0), (255, 0), (383, 0))
+SURE_WINDOWS = (
+    *((15, 0), (0, 15), (31, 0), (0, 31), (63, 0), (0, 63)),
+    *((8, 8), (24, 24), (63, 63), (191, 63), (383, 63)),
+)
 SURE_LAG = 63
+ONSET_MARGIN = 1.0  # of the logit
+ONSET_REACH = np.array(ONSET_WINDOWS)
 FAST_REACH = np.array(FAST_WINDOWS)
 SURE_REACH = np.array(SURE_WINDOWS)
-RING = 512  # beats whose running sums are kept
-SHAPES = {
-    "beat1_w": (LAGS + 1, HIDDEN),
-    "beat1_b": (HIDDEN,),
-    "beat2_w": (HIDDEN, WIDTH),
-    "beat2_b": (WIDTH,),
-    "fast1_w": (WIDTH * len(FAST_WINDOWS), TIER_1),
-    "fast1_b": (TIER_1,),
-    "fast2_w": (TIER_1, TIER_2),
-    "fast2_b": (TIER_2,),
-    "fast3_w": (TIER_2, 1),
-    "fast3_b": (1,),
-    "sure1_w": (WIDTH * len(SURE_WINDOWS), TIER_1),
-    "sure1_b": (TIER_1,),
-    "sure2_w": (TIER_1, TIER_2),
-    "sure2_b": (TIER_2,),
-    "sure3_w": (TIER_2, 1),
-    "sure3_b": (1,),
-}
+RING = 448  # beats whose running sums are kept: the longest window, ended `SURE_LAG` beats ago
+MEMORY = 1 + 2 * KEPT + SPREAD + 1  # numbers of the state that `statistics` keeps
 
 
 class Tiers(NamedTuple):
@@ -58,9 +69,17 @@ class Tiers(NamedTuple):
     sure: F64
 
 
+class Weights(NamedTuple):
+    """Of each regression: one weight for each statistic in each window, then the intercept."""
+
+    onset: F64
+    fast: F64
+    sure: F64
+
+
 def new_state() -> F64:
     """State before the first beat."""
-    return np.zeros(2 + LAGS + 1 + RING * WIDTH)
+    return np.zeros(MEMORY + 2 + RING * STATISTICS)
 
 
 def screen(state: F64, rr_ms: F64) -> Tiers:
@@ -75,52 +94,78 @@ def screen(state: F64, rr_ms: F64) -> Tiers:
         A beat counts as AF at and above `rhythm_weights.FAST_THRESHOLD` at once, and `SURE_THRESHOLD` of the sure
         tier; `ONSET_THRESHOLD` of the fast tier raises a first alarm sooner, and more often for nothing.
     """
-    return Tiers(*screen_beats(weights(), state, rr_ms, 0.0))
+    return Tiers(*judge(*weights(), state[MEMORY:], statistics(state[:MEMORY], rr_ms), 0.0))
 
 
 def finish(state: F64) -> F64:
     """Sure probabilities of the last beats, judged with what there is; the state is spent."""
-    return screen_beats(weights(), state, np.zeros(0), 1.0)[1]
+    return judge(*weights(), state[MEMORY:], np.zeros((0, STATISTICS)), 1.0)[1]
 
 
-def screen_all(rr_ms: F64) -> Tiers:
-    """A whole record at once, same result."""
+def screen_all(rr_ms: F64, w: Weights | None = None) -> Tiers:
+    """A whole record at once, same result; with other weights than those shipped, if given."""
     state = new_state()
-    fast, sure = screen(state, rr_ms)
-    return Tiers(fast, as_f64(np.concatenate([sure, finish(state)])))
+    return Tiers(*judge(*(w or weights()), state[MEMORY:], statistics(state[:MEMORY], rr_ms), 1.0))
 
 
 @cache
-def weights() -> F64:
-    """The trained weights, in the order of `SHAPES`."""
-    return as_f64(np.frombuffer(base64.b85decode(rhythm_weights.FLOAT16), np.dtype("<f2")))
+def weights() -> Weights:
+    """The trained weights."""
+    every = np.frombuffer(base64.b85decode(rhythm_weights.FLOAT32), np.dtype("<f4"))
+    onset = len(ONSET_WINDOWS) * STATISTICS + 1
+    fast = onset + len(FAST_WINDOWS) * STATISTICS + 1
+    return Weights(as_f64(every[:onset]), as_f64(every[onset:fast]), as_f64(every[fast:]))
 
 
 @njit(cache=True)
-def screen_beats(w: F64, state: F64, rr_ms: F64, finishing: float) -> tuple[F64, F64]:
-    """Kernel of `screen`; with `finishing` 1.0, of `finish`."""
-    count, judged = int(state[0]), int(state[1])
-    levels = state[2 : 3 + LAGS]
-    sums = state[3 + LAGS :].reshape(RING, WIDTH)
-    fast = np.empty(rr_ms.size)
-    sure = np.empty(rr_ms.size + SURE_LAG)
-    done = 0
-    beat_end = (LAGS + 1) * HIDDEN + HIDDEN + HIDDEN * WIDTH + WIDTH
-    fast_end = beat_end + (WIDTH * 6 + 1) * TIER_1 + (TIER_1 + 1) * TIER_2 + TIER_2 + 1
+def statistics(memory: F64, rr_ms: F64) -> F64x2:
+    """Kernel: `STATISTICS` numbers of each beat; before the first one, all intervals count as equal to it.
+
+    `memory` is the first part of the state: whether there was a beat, then the last intervals, as logarithms and as
+    rates, and medians of three, newest last.
+    """
+    level, rate = memory[1 : 1 + KEPT], memory[1 + KEPT : 1 + 2 * KEPT]
+    median = memory[1 + 2 * KEPT :]
+    found = np.empty((rr_ms.size, STATISTICS))
     for k in range(rr_ms.size):
-        level = np.log(min(max(rr_ms[k], 200.0), 2500.0) / 800.0)
-        for i in range(LAGS):
-            levels[i] = levels[i + 1]
-        levels[LAGS] = level
-        _add_beat(w, levels, sums, count)
+        rr = min(rr_ms[k], 2500.0) if rr_ms[k] > 200.0 else 200.0
+        if memory[0] == 0.0:
+            memory[0] = 1.0
+            level[:], rate[:], median[:] = np.log(rr), 60000.0 / rr, np.log(rr)
+        _append(level, np.log(rr))
+        _append(rate, 60000.0 / rr)
+        a, b, c = level[KEPT - 3], level[KEPT - 2], level[KEPT - 1]
+        _append(median, max(min(a, b), min(max(a, b), c)))
+        _describe(level, rate, median, found[k])
+    return found
+
+
+@njit(cache=True)
+def judge(
+    onset_w: F64, fast_w: F64, sure_w: F64, state: F64, beats: F64x2, finishing: float
+) -> tuple[F64, F64]:
+    """Kernel: both tiers, from the statistics of further beats; with `finishing` 1.0 to the last beat.
+
+    `state` is the rest of the state: beats so far, beats judged by the sure tier, and running sums.
+    """
+    count, judged = int(state[0]), int(state[1])
+    sums = state[2:].reshape(RING, STATISTICS)
+    fast = np.empty(len(beats))
+    sure = np.empty(len(beats) + SURE_LAG)
+    done = 0
+    for k in range(len(beats)):
+        before, now = sums[count % RING], sums[(count + 1) % RING]
+        for i in range(STATISTICS):
+            now[i] = before[i] + beats[k, i]
         count += 1
-        fast[k] = _tier(w[beat_end:fast_end], FAST_REACH, sums, count - 1, count)
+        onset = _logit(onset_w, ONSET_REACH, sums, count - 1, count) - ONSET_MARGIN
+        fast[k] = _probability(max(_logit(fast_w, FAST_REACH, sums, count - 1, count), onset))
         if count > SURE_LAG:
-            sure[done] = _tier(w[fast_end:], SURE_REACH, sums, judged, count)
+            sure[done] = _probability(_logit(sure_w, SURE_REACH, sums, judged, count))
             done += 1
             judged += 1
     while finishing == 1.0 and judged < count:
-        sure[done] = _tier(w[fast_end:], SURE_REACH, sums, judged, count)
+        sure[done] = _probability(_logit(sure_w, SURE_REACH, sums, judged, count))
         done += 1
         judged += 1
     state[0], state[1] = count, judged
@@ -128,58 +173,80 @@ def screen_beats(w: F64, state: F64, rr_ms: F64, finishing: float) -> tuple[F64,
 
 
 @njit(cache=True)
-def _add_beat(w: F64, levels: F64, sums: F64, count: int) -> None:
-    """Numbers of the newest beat, added to the running sums; levels before the first beat count as no change."""
-    hidden = np.empty(HIDDEN)
-    bias = (LAGS + 1) * HIDDEN
-    for j in range(HIDDEN):
-        hidden[j] = w[bias + j] + levels[LAGS] * w[j]
-    for i in range(1, LAGS + 1):
-        if count >= i:
-            change = min(max(levels[LAGS] - levels[LAGS - i], -0.8), 0.8)
-            row = w[i * HIDDEN : (i + 1) * HIDDEN]
-            for j in range(row.size):
-                hidden[j] += change * row[j]
-    start = bias + HIDDEN
-    kept = w[start + HIDDEN * WIDTH : start + HIDDEN * WIDTH + WIDTH].copy()
-    for i in range(HIDDEN):
-        if hidden[i] > 0.0:
-            row = w[start + i * WIDTH : start + (i + 1) * WIDTH]
-            for j in range(row.size):
-                kept[j] += hidden[i] * row[j]
-    before, now = sums[count % RING], sums[(count + 1) % RING]
-    for j in range(WIDTH):
-        now[j] = before[j] + max(kept[j], 0.0)
+def _append(last: F64, value: float) -> None:
+    for i in range(last.size - 1):
+        last[i] = last[i + 1]
+    last[last.size - 1] = value
 
 
 @njit(cache=True)
-def _tier(w: F64, windows: I64, sums: F64, beat: int, count: int) -> float:
-    """Probability of one beat from the means over its windows, as far as there are beats."""
-    first = np.empty(TIER_1)
-    size = len(windows) * WIDTH * TIER_1
-    for j in range(TIER_1):
-        first[j] = w[size + j]
-    at = 0
+def _describe(level: F64, rate: F64, median: F64, row: F64) -> None:
+    at = _ramps(abs(level[KEPT - 1] - level[KEPT - 2]), STEP, row, 0)
+    at = _ramps(abs(median[SPREAD] - median[SPREAD - 1]), MEDIAN_STEP, row, at)
+    row[at : at + MEDIAN_SPREAD.size] = 0.0
+    for i in range(SPREAD - 1):
+        for j in range(MEDIAN_SPREAD.size):
+            row[at + j] += min(abs(median[SPREAD] - median[i]) / MEDIAN_SPREAD[j], 1.0) / (SPREAD - 1)
+    at += MEDIAN_SPREAD.size
+    one, two, three = _nearest(level)
+    at = _ramps(one, NEAREST[0], row, at)
+    at = _ramps(two, NEAREST[1], row, at)
+    at = _ramps(three, NEAREST[2], row, at)
+    pair = level[KEPT - 1] + level[KEPT - 2] - level[KEPT - 3] - level[KEPT - 4]
+    at = _ramps(abs(pair), PAIR, row, at)
+    at = _recurrence(level, TOLERANCE[0], row, at)
+    at = _recurrence(level, TOLERANCE[1], row, at)
+    at = _recurrence(rate, TOLERANCE[2], row, at)
+
+
+@njit(cache=True)
+def _ramps(distance: float, widths: F64, row: F64, at: int) -> int:
+    for i in range(widths.size):
+        row[at + i] = min(distance / widths[i], 1.0)
+    return at + int(widths.size)
+
+
+@njit(cache=True)
+def _nearest(x: F64) -> tuple[float, float, float]:
+    """Distance (maximum norm) to the nearest earlier word, of one, two and three intervals."""
+    one = two = three = 9.0
+    for k in range(1, COMPARED + 1):
+        a = abs(x[KEPT - 1] - x[KEPT - 1 - k])
+        b = max(a, abs(x[KEPT - 2] - x[KEPT - 2 - k]))
+        if k <= LATELY:
+            one, two = min(one, a), min(two, b)
+        three = min(three, max(b, abs(x[KEPT - 3] - x[KEPT - 3 - k])))
+    return one, two, three
+
+
+@njit(cache=True)
+def _recurrence(x: F64, tolerance: float, row: F64, at: int) -> int:
+    """Logarithm of the share of earlier words that are the same, of one, two and three intervals."""
+    one = two = three = 0
+    for k in range(1, COMPARED + 1):
+        a = abs(x[KEPT - 1] - x[KEPT - 1 - k]) < tolerance
+        b = a & (abs(x[KEPT - 2] - x[KEPT - 2 - k]) < tolerance)
+        one += a
+        two += b
+        three += b & (abs(x[KEPT - 3] - x[KEPT - 3 - k]) < tolerance)
+    row[at], row[at + 1], row[at + 2] = LOG_SHARE[one], LOG_SHARE[two], LOG_SHARE[three]
+    return at + 3
+
+
+@njit(cache=True)
+def _logit(w: F64, windows: I64, sums: F64x2, beat: int, count: int) -> float:
+    """Of one beat, from the means over its windows, as far as there are beats."""
+    logit = w[w.size - 1]
     for k in range(len(windows)):
-        before, after = windows[k, 0], windows[k, 1]
-        lo, hi = max(beat - before, 0), min(beat + after + 1, count)
-        share = 1.0 / (hi - lo)
+        lo, hi = max(beat - windows[k, 0], 0), min(beat + windows[k, 1] + 1, count)
         upper, lower = sums[hi % RING], sums[lo % RING]
-        for i in range(WIDTH):
-            mean = (upper[i] - lower[i]) * share
-            row = w[at : at + TIER_1]
-            for j in range(row.size):
-                first[j] += mean * row[j]
-            at += TIER_1
-    at = size + TIER_1
-    second = w[at + TIER_1 * TIER_2 : at + TIER_1 * TIER_2 + TIER_2].copy()
-    for i in range(TIER_1):
-        if first[i] > 0.0:
-            row = w[at + i * TIER_2 : at + (i + 1) * TIER_2]
-            for j in range(row.size):
-                second[j] += first[i] * row[j]
-    at += TIER_1 * TIER_2 + TIER_2
-    logit = w[at + TIER_2]
-    for j in range(TIER_2):
-        logit += max(second[j], 0.0) * w[at + j]
+        total = 0.0
+        for i in range(STATISTICS):
+            total += w[k * STATISTICS + i] * (upper[i] - lower[i])
+        logit += total / (hi - lo)
+    return float(logit)
+
+
+@njit(cache=True)
+def _probability(logit: float) -> float:
     return float(1.0 / (1.0 + np.exp(-min(max(logit, -30.0), 30.0))))

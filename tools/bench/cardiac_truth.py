@@ -14,7 +14,6 @@ from itertools import groupby
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from dsp.arrays import F64, as_f64
 from dsp.cardiac import qrs, rhythm
@@ -22,81 +21,34 @@ from dsp.cardiac.intervals import Beat, judge_all, normal
 from dsp.cardiac.rhythm_weights import FAST_THRESHOLD, ONSET_THRESHOLD, SURE_THRESHOLD
 from dsp.cardiac.signal_quality import nearest_s
 from dsp.cardiac.time_domain import time_domain
-from tools.train_rhythm import Record, merged_split_lost
-from tools.train_rhythm import read as read_rhythms
+from tools.rhythm_truth import Record, Thresholds, figures, merged_split_lost
+from tools.rhythm_truth import read as read_rhythms
 from tools.wfdb_record import beat_samples
 from tools.wfdb_record import read as read_signal
 
-Flags = npt.NDArray[np.bool_]
 SINUS, PREMATURE, SINUS_BEATS = ("N", "B", "T"), ("A", "a", "J", "S", "V"), ("N", "L", "R")
 
 
 def main() -> None:
     data = Path(sys.argv[1])
     records = read_rhythms(data)
-    rhythms(records, "as recorded")
-    rng = np.random.default_rng(0)
-    rhythms([disturbed(r, rng) for r in records], "with 3 % merged, 1 % split, 5 % lost")
-    onsets([r for r in records if r.database == "afdb"])
-    false_runs([r for r in records if r.database == "nsr2db"])
+    rhythms(records)
     premature(data / "mitdb_rr.csv.gz")
     cleaning([r for r in records if r.database == "nsr2db"])
     for rate_hz in (360.0, 130.0):
         complexes(sorted((data / "mitdb_ecg").glob("*.hea")), rate_hz)
 
 
-def disturbed(record: Record, rng: np.random.Generator) -> Record:
-    rr, af = merged_split_lost(record.rr_ms, record.is_af.astype(float), rng, 0.03, 0.01, 0.05)
-    return record._replace(rr_ms=rr, is_af=af > 0.5)
-
-
-def rhythms(records: list[Record], what: str) -> None:
-    print(f"rhythm {what}, pooled per beat")
-    for database in ("afdb", "mitdb", "nsr2db"):
-        of = [r for r in records if r.database == database]
-        is_af = np.concatenate([r.is_af for r in of])
-        tiers = [rhythm.screen_all(as_f64(r.rr_ms)) for r in of]
-        for name, values, at in (
-            ("zero lag", np.concatenate([t.fast for t in tiers]), FAST_THRESHOLD),
-            ("onset", np.concatenate([t.fast for t in tiers]), ONSET_THRESHOLD),
-            ("sure", np.concatenate([t.sure for t in tiers]), SURE_THRESHOLD),
-        ):
-            flagged = values >= at
-            line = f"  {database} {name}: Sp {100 * (~flagged[~is_af]).mean():.2f}"
-            if is_af.any():
-                at_95 = np.quantile(values[is_af], 0.05)
-                line += f" Se {100 * flagged[is_af].mean():.2f}"
-                line += f" (at Se 95: Sp {100 * (values[~is_af] < at_95).mean():.2f})"
-            print(line)
-
-
-def onsets(records: list[Record]) -> None:
-    """Beats from onset to first flag, of episodes of at least 128 beats with 128 beats of other rhythm before."""
-    beats = []
-    for record in records:
-        fast = rhythm.screen_all(as_f64(record.rr_ms)).fast >= ONSET_THRESHOLD
-        for start, end in runs(record.is_af):
-            if end - start >= 128 <= start and not record.is_af[start - 128 : start].any():
-                flagged = np.flatnonzero(fast[start:end])
-                beats.append(flagged[0] if flagged.size else 10**6)
-    print(
-        f"onset of {len(beats)} episodes: median {np.median(beats):.0f}, p90 {np.quantile(beats, 0.9):.0f} beats"
-    )
-
-
-def false_runs(records: list[Record]) -> None:
-    count, days = 0, 0.0
-    for record in records:
-        sure = rhythm.screen_all(as_f64(record.rr_ms)).sure >= SURE_THRESHOLD
-        t_s = np.cumsum(record.rr_ms) / 1000.0
-        count += sum(t_s[end - 1] - t_s[start] >= 120.0 for start, end in runs(sure))
-        days += t_s[-1] / 86_400.0
-    print(f"false runs of 2 min or more: {count / days:.3f} a day ({count} in {days:.1f} days)")
-
-
-def runs(flag: Flags) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(flag.astype(np.int8), prepend=0, append=0))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+def rhythms(records: list[Record]) -> None:
+    at = Thresholds(FAST_THRESHOLD, ONSET_THRESHOLD, SURE_THRESHOLD)
+    rng = np.random.default_rng(0)
+    for what, of in (
+        ("as recorded", records),
+        ("with 3 % merged, 1 % split, 5 % lost", [merged_split_lost(r, rng) for r in records]),
+    ):
+        print(f"rhythm {what}, pooled per beat, %")
+        for line in figures([(r, rhythm.screen_all(as_f64(r.rr_ms))) for r in of], at):
+            print(f"  {line}")
 
 
 def premature(file: Path) -> None:
