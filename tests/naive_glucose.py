@@ -211,37 +211,45 @@ def _van_loan(a, q, dt):
 
 
 def smooth(t, g, dynamics):
-    """The two filters of `dsp.glucose.smoothing`, with matrices: glucose and rate at each reading."""
-    tau, drive, *densities = dynamics[:4]
-    z = np.array(dynamics[4:6])
-    noise_var, rounding, memory = dynamics[6:]
+    """The interacting filters of `dsp.glucose.smoothing`, with matrices: glucose and rate at each reading."""
+    z, (noise_var, rounding, drive_tau), modes = np.array(dynamics[:2]), dynamics[2:5], dynamics[5:]
+    taus, drives, stirs, switch = modes[:4], modes[4:8], modes[8:12], np.array(modes[12:]).reshape(4, 4)
     h = np.array([1, 0, 0, z[0] / (z[0] - z[1]), -z[1] / (z[0] - z[1])])
-    filters = []
-    for _ in densities:
-        p = np.diag([1e4, 0.5, 1e-3, 0, 0])
-        p[3:, 3:] = noise_var / (1 - np.outer(z, z))
-        filters.append([np.array([g[0], 0, 0, 0, 0.0]), p, 0.0])
+    p = np.diag([1e4, 0.5, 1e-3, 0, 0])
+    p[3:, 3:] = noise_var / (1 - np.outer(z, z))
+    filters = [(np.array([g[0], 0, 0, 0, 0.0]), p) for _ in range(4)]
+    weights = np.full(4, 0.25)
     rows = []
     for k in range(len(t)):
         dt = t[k] - t[k - 1] if k else 0.0
-        for one, density in zip(filters, densities, strict=True):
-            x, p, score = one
-            a = np.zeros((5, 5))
-            q = np.zeros((5, 5))
-            rates = np.array([[0, 1, 0], [0, -1 / tau, 1], [0, 0, -1 / drive]])
-            a[:3, :3], q[:3, :3] = _van_loan(rates, np.diag([0, 0, density]), dt)
-            a[3:, 3:] = np.diag(z ** (dt / 5))
-            q[3:, 3:] = noise_var * (1 - np.outer(z, z) ** (dt / 5)) / (1 - np.outer(z, z))
-            x, p = a @ x, a @ p @ a.T + q
+        odds = switch * dt / 5
+        np.fill_diagonal(odds, 0)
+        np.fill_diagonal(odds, 1 - odds.sum(axis=1))
+        joint = odds * weights[:, None]
+        mixed = []
+        for share in (joint / joint.sum(axis=0)).T:
+            x = sum(w * one for w, (one, _) in zip(share, filters, strict=True))
+            spread = [w * (p + np.outer(one - x, one - x)) for w, (one, p) in zip(share, filters, strict=True)]
+            mixed.append((x, sum(spread)))
+        filters, fit = [], []
+        for (x, p), tau, drive, stir in zip(mixed, taus, drives, stirs, strict=True):
+            a, q = np.eye(6), np.zeros((6, 6))
+            # The mean of the drive is a fourth state, which stays as it is.
+            rates = np.array([[0, 1, 0, 0], [0, -1 / tau, 1, 0], [0, 0, -1 / drive_tau, 1 / drive_tau], [0] * 4])
+            a[:4, :4], q[:4, :4] = _van_loan(rates, np.diag([0, 0, stir, 0]), dt)
+            a[4:, 4:] = np.diag(z ** (dt / 5))
+            q[4:, 4:] = noise_var * (1 - np.outer(z, z) ** (dt / 5)) / (1 - np.outer(z, z))
+            with_drive = np.insert(x, 3, drive)
+            wide = np.insert(np.insert(p, 3, 0, axis=0), 3, 0, axis=1)
+            x = np.delete(a @ with_drive, 3)
+            p = np.delete(np.delete(a @ wide @ a.T + q, 3, axis=0), 3, axis=1)
             s, e = h @ p @ h + rounding, g[k] - h @ x
             gain = p @ h / s
-            one[:] = (
-                x + gain * e,
-                p - np.outer(gain, h @ p),
-                memory * score - (min(e * e / s, 25) + math.log(s)) / 2,
-            )
-        active = 1 / (1 + math.exp(filters[0][2] - filters[1][2]))
-        rows.append((1 - active) * filters[0][0][:2] + active * filters[1][0][:2])
+            filters.append((x + gain * e, p - np.outer(gain, h @ p)))
+            fit.append(math.exp(-min(e * e / s, 25) / 2) / math.sqrt(s))
+        weights = joint.sum(axis=0) * fit
+        weights = np.maximum(weights / weights.sum(), 1e-9)
+        rows.append(sum(w * x[:2] for w, (x, _) in zip(weights, filters, strict=True)))
     return np.array(rows)
 
 

@@ -4,6 +4,7 @@ One `Wearer` per person. It is a few thousand numbers, changed in place by every
 to a store and read back, so that what was learnt about its wearer survives a restart.
 """
 
+import math
 import struct
 import zlib
 from typing import NamedTuple
@@ -22,7 +23,7 @@ RULES = alerts.Rules().packed()
 SIGNS = compression.Signs().packed()
 PACE = np.array(forecast.PACE)
 
-_MAGIC = b"vgw1"
+_MAGIC = b"vgw2"
 _SIZES = (smoothing.STATE_SIZE, forecast.STATE_SIZE, alerts.STATE_SIZE, compression.STATE_SIZE)
 
 
@@ -105,7 +106,7 @@ def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, r
     out = np.empty((t.size, len(Live._fields)))
     smooth = smoothing.advance(wearer.smoothing, t, g, DYNAMICS)
     ahead = forecast.advance(wearer.forecast, t, g, POPULATION, PACE)
-    out[:, :5] = smooth[:, :5]
+    out[:, :5] = smooth
     out[:, 5] = ahead[:, 12]
     out[:, 6:15] = ahead[:, :9]
     out[:, 15:20] = alerts.advance(wearer.alerts, t, g, ahead[:, 0].copy(), rules)[:, :5]
@@ -115,15 +116,15 @@ def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, r
 
 def update(wearer: Wearer, t_min: float, glucose_mg_dl: float, rules: F64 = RULES) -> Live:
     """Take in one reading, as `follow` does, without its overhead for arrays."""
-    t = np.array((t_min,))
-    if glucose_mg_dl in (np.inf, -np.inf):
-        glucose_mg_dl = HI_MG_DL if glucose_mg_dl > 0.0 else LO_MG_DL
-    g = np.array((glucose_mg_dl,))
-    smooth = smoothing.advance(wearer.smoothing, t, g, DYNAMICS).tolist()[0]
-    ahead = forecast.advance(wearer.forecast, t, g, POPULATION, PACE).tolist()[0]
-    alarm = alerts.advance(wearer.alerts, t, g, np.array((ahead[0],)), rules).tolist()[0]
-    label = compression.advance(wearer.compression, t, g, SIGNS).tolist()
-    return Live._make(smooth[:5] + ahead[12:] + ahead[:9] + alarm[:5] + label)
+    t = float(t_min)
+    g = float(glucose_mg_dl)
+    if math.isinf(g):
+        g = HI_MG_DL if g > 0.0 else LO_MG_DL
+    smooth = smoothing.step(wearer.smoothing, t, g, DYNAMICS)
+    ahead = forecast.step(wearer.forecast, t, g, POPULATION, PACE)
+    alarm = alerts.step(wearer.alerts, t, g, ahead[0], rules)
+    label = compression.step(wearer.compression, t, g, SIGNS)
+    return Live._make((*smooth, ahead[12], *ahead[:9], *alarm[:5], label))
 
 
 def trend(live: Live, system: tuple[tuple[float, str], ...] = DEXCOM) -> str | None:
