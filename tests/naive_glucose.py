@@ -222,7 +222,7 @@ def smooth(t, g, dynamics):
     rows = []
     for k in range(len(t)):
         dt = t[k] - t[k - 1] if k else 0.0
-        odds = switch * dt / 5
+        odds = np.minimum(0.25, switch * dt / 5)
         np.fill_diagonal(odds, 0)
         np.fill_diagonal(odds, 1 - odds.sum(axis=1))
         joint = odds * weights[:, None]
@@ -239,6 +239,7 @@ def smooth(t, g, dynamics):
             a[:4, :4], q[:4, :4] = _van_loan(rates, np.diag([0, 0, stir, 0]), dt)
             a[4:, 4:] = np.diag(z ** (dt / 5))
             q[4:, 4:] = noise_var * (1 - np.outer(z, z) ** (dt / 5)) / (1 - np.outer(z, z))
+            q[4, 5] = q[5, 4] = min(q[4, 5], math.sqrt(q[4, 4] * q[5, 5]))
             with_drive = np.insert(x, 3, drive)
             wide = np.insert(np.insert(p, 3, 0, axis=0), 3, 0, axis=1)
             x = np.delete(a @ with_drive, 3)
@@ -246,7 +247,7 @@ def smooth(t, g, dynamics):
             s, e = h @ p @ h + rounding, g[k] - h @ x
             gain = p @ h / s
             filters.append((x + gain * e, p - np.outer(gain, h @ p)))
-            fit.append(math.exp(-min(e * e / s, 25) / 2) / math.sqrt(s))
+            fit.append(math.exp(-e * e / s / 2) / math.sqrt(s))
         weights = joint.sum(axis=0) * fit
         weights = np.maximum(weights / weights.sum(), 1e-9)
         rows.append(sum(w * x[:2] for w, (x, _) in zip(weights, filters, strict=True)))

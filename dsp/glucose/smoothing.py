@@ -36,15 +36,15 @@ class Dynamics(NamedTuple):
     was chosen on simulated bodies.
     """
 
-    drive_tau_min: float = 21.6
-    rate_tau_min: Four = (11.9, 11.9, 11.9, 11.9)
-    drive: Four = (0.0, 0.078, -0.063, 0.082)
-    stir: Four = (8e-6, 1.1e-4, 3.8e-5, 4.3e-3)
+    drive_tau_min: float = 11.34
+    rate_tau_min: Four = (44.2, 13.65, 16.4, 13.74)
+    drive: Four = (0.0, 0.1, -0.0576, 0.1073)
+    stir: Four = (3.44e-6, 3.07e-4, 1.2e-4, 7.76e-3)
     switch: tuple[Four, Four, Four, Four] = (
-        (0.979, 0.007, 0.007, 0.007),
-        (0.039, 0.883, 0.039, 0.039),
-        (0.017, 0.017, 0.949, 0.017),
-        (0.047, 0.047, 0.047, 0.859),
+        (0.9782, 0.0107, 0.0012, 0.0099),
+        (0.0329, 0.8139, 0.1201, 0.0332),
+        (0.0890, 0.0114, 0.8970, 0.0026),
+        (0.0054, 0.0690, 0.0840, 0.8416),
     )
     noise: tuple[float, float] = (1.22, -0.331)
     noise_var: float = 3.641
@@ -183,10 +183,13 @@ def _correct(kalman: F64, noise: F64, z1: float, z2: float, g: float) -> tuple[f
     for i in range(0, 25, 5):
         p[i + 3] *= z1
         p[i + 4] *= z2
-    p[18] += noise[2] * (1.0 - z1 * z1) / (1.0 - noise[0] * noise[0])
-    p[19] += noise[2] * (1.0 - z1 * z2) / (1.0 - noise[0] * noise[1])
+    slow = noise[2] * (1.0 - z1 * z1) / (1.0 - noise[0] * noise[0])
+    fast = noise[2] * (1.0 - z2 * z2) / (1.0 - noise[1] * noise[1])
+    p[18] += slow
+    # Between its steps of 5 min no autoregression exists; one that did would have less in common than this.
+    p[19] += min(noise[2] * (1.0 - z1 * z2) / (1.0 - noise[0] * noise[1]), np.sqrt(slow * fast))
     p[23] = p[19]
-    p[24] += noise[2] * (1.0 - z2 * z2) / (1.0 - noise[1] * noise[1])
+    p[24] += fast
     h1 = noise[0] / (noise[0] - noise[1])
     h2 = 1.0 - h1
     ph = np.empty(5)
@@ -210,17 +213,18 @@ def _filter(state: F64, dt: float, g: float, dynamics: F64) -> float:
     z2 = noise[1] ** (dt / 5.0)
     _mix(state, dynamics[17:], dt)
     mean = square = 0.0
-    fit = np.empty(4)
+    misfit = np.empty(4)
     for m in range(4):
         kalman = state[8 + 30 * m : 38 + 30 * m]
         _predict(kalman, dynamics[5 + m], dynamics[4], dynamics[9 + m], dynamics[13 + m], dt)
         e, s = _correct(kalman, noise, z1, z2, g)
         mean += state[4 + m] * e
         square += state[4 + m] * (s + e * e)
-        fit[m] = np.exp(-0.5 * min(e * e / s, 25.0)) / np.sqrt(s)
+        misfit[m] = e * e / s + np.log(s)
+    least = np.min(misfit)
     total = 0.0
     for m in range(4):
-        state[4 + m] *= fit[m]
+        state[4 + m] *= np.exp(0.5 * (least - misfit[m]))
         total += state[4 + m]
     for m in range(4):
         state[4 + m] = max(1e-9, state[4 + m] / total)  # no mode is ever given up for lost
