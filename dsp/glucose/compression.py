@@ -23,13 +23,13 @@ class Signs(NamedTuple):
     `calm_step_mg_dl` per five minutes, and no steeper than `calm_rate_mg_dl_min`.
     """
 
-    fall_5min_mg_dl: float = 18.0
-    fall_10min_mg_dl: float = 28.0
-    fall_5min_share: float = 0.15
-    fall_10min_share: float = 0.24
-    calm_min: float = 25.0
-    calm_rate_mg_dl_min: float = 3.0
-    calm_step_mg_dl: float = 16.0
+    fall_5min_mg_dl: float = 12.0
+    fall_10min_mg_dl: float = 23.0
+    fall_5min_share: float = 0.17
+    fall_10min_share: float = 0.235
+    calm_min: float = 20.0
+    calm_rate_mg_dl_min: float = 3.5
+    calm_step_mg_dl: float = 20.0
     rebound: float = 0.65
     longest_min: float = 90.0
 
@@ -133,7 +133,7 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, signs: F64) -> F64:
 
     Returns:
         float64[n]: 1.0 while the sensor is possibly compressed. It begins with a fall within five or ten
-        minutes after 25 calm minutes, see `Signs`, and ends when 65 % of it are made up, or after 90 min.
+        minutes after 20 calm minutes, see `Signs`, and ends when 65 % of it are made up, or after 90 min.
         0.0 for a reading that is no number or not newer than the one before.
     """
     out = np.empty(t_min.size)
