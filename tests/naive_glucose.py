@@ -219,7 +219,7 @@ def smooth(t, g, dynamics):
     p[3:, 3:] = noise_var / (1 - np.outer(z, z))
     filters = [(np.array([g[0], 0, 0, 0, 0.0]), p) for _ in range(4)]
     weights = np.full(4, 0.25)
-    rows = []
+    rows, scale = [], 1.0
     for k in range(len(t)):
         dt = t[k] - t[k - 1] if k else 0.0
         odds = np.minimum(0.25, switch * dt / 5)
@@ -231,14 +231,14 @@ def smooth(t, g, dynamics):
             x = sum(w * one for w, (one, _) in zip(share, filters, strict=True))
             spread = [w * (p + np.outer(one - x, one - x)) for w, (one, p) in zip(share, filters, strict=True)]
             mixed.append((x, sum(spread)))
-        filters, fit = [], []
+        filters, fit, innovations = [], [], []
         for (x, p), tau, drive, stir in zip(mixed, taus, drives, stirs, strict=True):
             a, q = np.eye(6), np.zeros((6, 6))
             # The mean of the drive is a fourth state, which stays as it is.
             rates = np.array([[0, 1, 0, 0], [0, -1 / tau, 1, 0], [0, 0, -1 / drive_tau, 1 / drive_tau], [0] * 4])
             a[:4, :4], q[:4, :4] = _van_loan(rates, np.diag([0, 0, stir, 0]), dt)
             a[4:, 4:] = np.diag(z ** (dt / 5))
-            q[4:, 4:] = noise_var * (1 - np.outer(z, z) ** (dt / 5)) / (1 - np.outer(z, z))
+            q[4:, 4:] = scale * noise_var * (1 - np.outer(z, z) ** (dt / 5)) / (1 - np.outer(z, z))
             q[4, 5] = q[5, 4] = min(q[4, 5], math.sqrt(q[4, 4] * q[5, 5]))
             with_drive = np.insert(x, 3, drive)
             wide = np.insert(np.insert(p, 3, 0, axis=0), 3, 0, axis=1)
@@ -248,7 +248,11 @@ def smooth(t, g, dynamics):
             gain = p @ h / s
             filters.append((x + gain * e, p - np.outer(gain, h @ p)))
             fit.append(math.exp(-e * e / s / 2) / math.sqrt(s))
-        weights = joint.sum(axis=0) * fit
+            innovations.append((e, s))
+        odds, (e, s) = joint.sum(axis=0), np.transpose(innovations)
+        surprise = min(9, (odds @ e) ** 2 / (odds @ (s + e * e) - (odds @ e) ** 2))
+        scale = min(16, max(0.5, scale * (0.99 + 0.01 * surprise)))
+        weights = odds * fit
         weights = np.maximum(weights / weights.sum(), 1e-9)
         rows.append(sum(w * x[:2] for w, (x, _) in zip(weights, filters, strict=True)))
     return np.array(rows)
