@@ -185,7 +185,8 @@ def assert_sane(t: np.ndarray, g: np.ndarray, rows: np.ndarray) -> None:
     assert forecasts.min() >= 39.0
     assert forecasts.max() <= 401.0
     assert (np.diff(forecasts.reshape(-1, 3)[:, [1, 0, 2]], axis=1) >= 0).all()
-    assert np.abs(rows[counts, 1]).max() < 360.0  # the scale within a minute
+    assert np.abs(rows[counts, 1]).max() < 100.0
+    assert np.abs(rows[counts, 0] - g[counts].clip(39, 401)).max() < 200.0
 
 
 def test_rough_data_do_no_harm() -> None:

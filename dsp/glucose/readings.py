@@ -32,6 +32,12 @@ class Trace(NamedTuple):
     clock_min: F64
 
 
+def on_scale(glucose_mg_dl: F64) -> F64:
+    """LO and HI (-inf and +inf) as 39 and 401; NaN for what is not above 0: no sensor measures that."""
+    g = np.where(np.isinf(glucose_mg_dl), np.where(glucose_mg_dl > 0.0, HI_MG_DL, LO_MG_DL), glucose_mg_dl)
+    return np.where(g > 0.0, g, np.nan)
+
+
 def trace(utc_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, utc_offset_min: npt.ArrayLike = 0.0) -> Trace:
     """Readings as they come, put in order.
 
@@ -47,8 +53,8 @@ def trace(utc_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, utc_offset_min: 
     t = as_f64(utc_min)
     g = as_f64(glucose_mg_dl)
     offset = np.broadcast_to(np.asarray(utc_offset_min, dtype=np.float64), t.shape)
-    g = np.where(np.isinf(g), np.where(g > 0.0, HI_MG_DL, LO_MG_DL), g)
-    valid = np.isfinite(t) & (g > 0.0)
+    g = on_scale(g)
+    valid = np.isfinite(t) & ~np.isnan(g)
     t, g, offset = t[valid], g[valid], offset[valid]
     if t.size == 0:
         return Trace(as_f64([]), as_f64([]), as_f64([]))

@@ -16,12 +16,13 @@ from dsp.arrays import F64, as_f64
 from dsp.glucose import alerts, compression, forecast, smoothing
 from dsp.glucose.arrows import DEXCOM, TREND_MIN, arrow
 from dsp.glucose.population import POPULATION
-from dsp.glucose.readings import HI_MG_DL, LO_MG_DL
+from dsp.glucose.readings import HI_MG_DL, LO_MG_DL, on_scale
 
 DYNAMICS = smoothing.Dynamics().packed()
 RULES = alerts.Rules().packed()
 SIGNS = compression.Signs().packed()
 PACE = np.array(forecast.PACE)
+MOST_MG_DL = 1000.0  # what is above counts as this: a slip of the comma must not spoil what was learnt
 
 _MAGIC = b"vgw2"
 _SIZES = (smoothing.STATE_SIZE, forecast.STATE_SIZE, alerts.STATE_SIZE, compression.STATE_SIZE)
@@ -93,7 +94,7 @@ def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, r
         wearer: changed in place.
         t_min: n times in minutes on an axis without jumps. A reading not newer than the one before is
             passed over, except that a value beyond a limit alerts.
-        glucose_mg_dl: n values in mg/dL; NaN no measurement, -inf LO (39), +inf HI (401).
+        glucose_mg_dl: n values in mg/dL; NaN or not above 0 no measurement, -inf LO (39), +inf HI (401).
         rules: `alerts.Rules.packed`.
 
     Returns:
@@ -101,8 +102,7 @@ def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, r
     """
     t = as_f64(t_min)
     g = as_f64(glucose_mg_dl)
-    if np.isinf(g).any():
-        g = np.clip(g, LO_MG_DL, HI_MG_DL)
+    g = np.minimum(on_scale(g), MOST_MG_DL)
     out = np.empty((t.size, len(Live._fields)))
     smooth = smoothing.advance(wearer.smoothing, t, g, DYNAMICS)
     ahead = forecast.advance(wearer.forecast, t, g, POPULATION, PACE)
@@ -120,6 +120,7 @@ def update(wearer: Wearer, t_min: float, glucose_mg_dl: float, rules: F64 = RULE
     g = float(glucose_mg_dl)
     if math.isinf(g):
         g = HI_MG_DL if g > 0.0 else LO_MG_DL
+    g = min(g, MOST_MG_DL) if g > 0.0 else math.nan
     smooth = smoothing.step(wearer.smoothing, t, g, DYNAMICS)
     ahead = forecast.step(wearer.forecast, t, g, POPULATION, PACE)
     alarm = alerts.step(wearer.alerts, t, g, ahead[0], rules)

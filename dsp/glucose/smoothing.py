@@ -71,17 +71,16 @@ def initial_state() -> F64:
     """State before the first reading."""
     state = np.zeros(STATE_SIZE)
     state[0] = np.nan
+    state[2] = state[3] = 1.0
     return state
 
 
 @njit(cache=True)
 def _begin(state: F64, t: float, g: float, noise: F64) -> None:
     """A new stretch of readings: level known, rate 0, both within the population's spread."""
-    state[:] = 0.0
     state[1] = t
-    state[2] = 1.0
-    state[3] = 1.0
     state[4:8] = 0.25
+    state[8:] = 0.0
     for m in range(4):
         kalman = state[8 + 30 * m : 38 + 30 * m]
         kalman[0] = g
@@ -244,7 +243,10 @@ def step(state: F64, t: float, g: float, dynamics: F64) -> tuple[float, float, f
     if not np.isfinite(t) or not np.isfinite(g) or t <= state[0]:
         return np.nan, np.nan, np.nan, np.nan, np.nan
     dt = t - state[0]
-    if dt <= 60.0:
+    level = 0.0
+    for m in range(4):
+        level += state[4 + m] * state[8 + 30 * m]
+    if dt <= 60.0 and abs(g - level) <= 60.0 + 10.0 * dt:
         surprise = _filter(state, dt, g, dynamics)
         state[2] += 0.08 * (surprise - state[2])
     else:
@@ -277,7 +279,7 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, dynamics: F64) -> F64:
         float64[n, 5]: the fields of `Smoothed` at each reading: glucose; rate; its SD; how many times as large
         as a good sensor's the last hour's innovations are (root mean square); the grade, an index of `GRADES`. NaN
         where a reading is no number or is not newer than the one before: it is passed over. After a gap of
-        more than 60 min the filters start anew with rate 0.
+        more than 60 min, or a jump that no body makes, the filters start anew with rate 0.
     """
     out = np.empty((t_min.size, 5))
     for k in range(t_min.size):
