@@ -229,13 +229,17 @@ def smooth(t, g, dynamics):
         mixed = []
         for share in (joint / joint.sum(axis=0)).T:
             x = sum(w * one for w, (one, _) in zip(share, filters, strict=True))
-            spread = [w * (p + np.outer(one - x, one - x)) for w, (one, p) in zip(share, filters, strict=True)]
+            spread = [
+                w * (p + np.outer(one - x, one - x)) for w, (one, p) in zip(share, filters, strict=True)
+            ]
             mixed.append((x, sum(spread)))
         filters, fit, innovations = [], [], []
         for (x, p), tau, drive, stir in zip(mixed, taus, drives, stirs, strict=True):
             a, q = np.eye(6), np.zeros((6, 6))
             # The mean of the drive is a fourth state, which stays as it is.
-            rates = np.array([[0, 1, 0, 0], [0, -1 / tau, 1, 0], [0, 0, -1 / drive_tau, 1 / drive_tau], [0] * 4])
+            rates = np.array(
+                [[0, 1, 0, 0], [0, -1 / tau, 1, 0], [0, 0, -1 / drive_tau, 1 / drive_tau], [0] * 4]
+            )
             a[:4, :4], q[:4, :4] = _van_loan(rates, np.diag([0, 0, stir, 0]), dt)
             a[4:, 4:] = np.diag(z ** (dt / 5))
             q[4:, 4:] = scale * noise_var * (1 - np.outer(z, z) ** (dt / 5)) / (1 - np.outer(z, z))
@@ -388,7 +392,11 @@ def alerts(t, g, forecast, rules):
     sides = _Side(rules, -1), _Side(rules, 1)
     taken, rows = [], []
     for now, value, ahead in zip(t, g, forecast, strict=True):
-        row = [float(value < rules.low_mg_dl), float(value < rules.very_low_mg_dl), float(value > rules.high_mg_dl)]
+        row = [
+            float(value < rules.low_mg_dl),
+            float(value < rules.very_low_mg_dl),
+            float(value > rules.high_mg_dl),
+        ]
         fired = [0.0, 0.0]
         if math.isfinite(value) and (not taken or now > taken[-1][0]):
             recent = [(then, was) for then, was in taken[-8:] if 4 <= now - then <= 11]
@@ -418,11 +426,12 @@ def _fallen_from(past, signs):
             continue
         rate = (level - before[0][1]) / span
         off = [
-            abs(b - a - rate * (t1 - t0)) / max(1, (t1 - t0) / 5) for (t0, a), (t1, b) in itertools.pairwise(before)
+            abs(b - a - rate * (t1 - t0)) / max(1, (t1 - t0) / 5)
+            for (t0, a), (t1, b) in itertools.pairwise(before)
         ]
-        if max(off) <= signs.calm_step_mg_dl and abs(rate) < signs.calm_rate_mg_dl_min:
-            if level + rate * (now - then) - g >= least:
-                return level
+        calm = max(off) <= signs.calm_step_mg_dl and abs(rate) < signs.calm_rate_mg_dl_min
+        if calm and level + rate * (now - then) - g >= least:
+            return level
     return None
 
 

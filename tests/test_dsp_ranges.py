@@ -34,7 +34,12 @@ def test_readings_off_the_scale_count_as_just_off_it_as_in_the_metrics() -> None
     assert found.mean_mg_dl == (401 + 39 + 100 + 110) / 4
     assert (found.very_low_pct, found.in_range_pct, found.very_high_pct) == (25.0, 50.0, 25.0)
     whole = metrics.metrics(5.0 * np.arange(5), values)
-    for one, other in (("mean_mg_dl",) * 2, ("sd_mg_dl",) * 2, ("gmi_pct",) * 2, ("in_range_pct", "in_70_180_pct")):
+    for one, other in (
+        ("mean_mg_dl",) * 2,
+        ("sd_mg_dl",) * 2,
+        ("gmi_pct",) * 2,
+        ("in_range_pct", "in_70_180_pct"),
+    ):
         assert getattr(found, one) == pytest.approx(whole[other], rel=1e-12)
 
 

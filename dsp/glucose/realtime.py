@@ -16,7 +16,7 @@ from dsp.arrays import F64, as_f64
 from dsp.glucose import alerts, compression, forecast, smoothing
 from dsp.glucose.arrows import DEXCOM, TREND_MIN, arrow
 from dsp.glucose.population import POPULATION
-from dsp.glucose.readings import HI_MG_DL, LO_MG_DL, on_scale
+from dsp.glucose.readings import HI_MG_DL, LO_MG_DL, T_MAX_MIN, in_time, on_scale
 
 DYNAMICS = smoothing.Dynamics().packed()
 RULES = alerts.Rules().packed()
@@ -100,9 +100,8 @@ def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, r
     Returns:
         float64[n, 21].
     """
-    t = as_f64(t_min)
-    g = as_f64(glucose_mg_dl)
-    g = np.minimum(on_scale(g), MOST_MG_DL)
+    t = in_time(as_f64(t_min))
+    g = np.minimum(on_scale(as_f64(glucose_mg_dl)), MOST_MG_DL)
     out = np.empty((t.size, len(Live._fields)))
     smooth = smoothing.advance(wearer.smoothing, t, g, DYNAMICS)
     ahead = forecast.advance(wearer.forecast, t, g, POPULATION, PACE)
@@ -116,7 +115,7 @@ def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, r
 
 def update(wearer: Wearer, t_min: float, glucose_mg_dl: float, rules: F64 = RULES) -> Live:
     """Take in one reading, as `follow` does, without its overhead for arrays."""
-    t = float(t_min)
+    t = float(t_min) if abs(t_min) <= T_MAX_MIN else math.nan
     g = float(glucose_mg_dl)
     if math.isinf(g):
         g = HI_MG_DL if g > 0.0 else LO_MG_DL

@@ -18,7 +18,9 @@ from dsp.arrays import F64
 GRADES = ("clean", "light", "medium", "heavy", "warm_up")
 STATE_SIZE = 128
 MODES = 4
-_FILTERS = 8  # where the filters begin in the state; each is x[5] = glucose, rate, drive, two noises, and P[25]
+_FILTERS = (
+    8  # where the filters begin in the state; each is x[5] = glucose, rate, drive, two noises, and P[25]
+)
 
 Four = tuple[float, float, float, float]
 
@@ -233,8 +235,21 @@ def _filter(state: F64, dt: float, g: float, dynamics: F64) -> float:
     for m in range(4):
         state[4 + m] = max(1e-9, state[4 + m] / total)  # no mode is ever given up for lost
     surprise = min(9.0, mean * mean / (square - mean * mean))
-    state[3] = min(16.0, max(0.5, state[3] * (1.0 + 0.01 * (surprise - 1.0))))
-    return surprise * state[3]
+    scale = min(16.0, max(0.5, float(state[3]) * (1.0 + 0.01 * (surprise - 1.0))))
+    state[3] = scale
+    return surprise * scale
+
+
+@njit(cache=True)
+def _answer(state: F64) -> tuple[float, float, float]:
+    """Glucose, rate and the rate's SD of the filters together."""
+    glucose = rate = square = 0.0
+    for m in range(4):
+        kalman = state[8 + 30 * m : 38 + 30 * m]
+        glucose += state[4 + m] * kalman[0]
+        rate += state[4 + m] * kalman[1]
+        square += state[4 + m] * (kalman[11] + kalman[1] * kalman[1])
+    return glucose, rate, np.sqrt(max(0.0, square - rate * rate))
 
 
 @njit(cache=True)
@@ -242,27 +257,20 @@ def step(state: F64, t: float, g: float, dynamics: F64) -> tuple[float, float, f
     """Take in one reading, see `advance`: the fields of `Smoothed`."""
     if not np.isfinite(t) or not np.isfinite(g) or t <= state[0]:
         return np.nan, np.nan, np.nan, np.nan, np.nan
-    dt = t - state[0]
-    level = 0.0
-    for m in range(4):
-        level += state[4 + m] * state[8 + 30 * m]
-    if dt <= 60.0 and abs(g - level) <= 60.0 + 10.0 * dt:
-        surprise = _filter(state, dt, g, dynamics)
+    glucose, rate, sd = g, np.inf, np.inf
+    if t - state[0] <= 60.0:
+        surprise = _filter(state, t - state[0], g, dynamics)
         state[2] += 0.08 * (surprise - state[2])
-    else:
+        glucose, rate, sd = _answer(state)
+    if abs(glucose - g) > 60.0 or abs(rate) > 30.0:
         _begin(state, t, g, dynamics[:4])
         _filter(state, 0.0, g, dynamics)
+        glucose, rate, sd = _answer(state)
     state[0] = t
-    glucose = rate = square = 0.0
-    for m in range(4):
-        kalman = state[8 + 30 * m : 38 + 30 * m]
-        glucose += state[4 + m] * kalman[0]
-        rate += state[4 + m] * kalman[1]
-        square += state[4 + m] * (kalman[11] + kalman[1] * kalman[1])
     grade = 3.0 if state[2] > 27.0 else (2.0 if state[2] > 11.6 else (1.0 if state[2] > 4.84 else 0.0))
     if t - state[1] < 30.0:
         grade = 4.0
-    return glucose, rate, np.sqrt(max(0.0, square - rate * rate)), np.sqrt(state[2]), grade
+    return glucose, rate, sd, np.sqrt(state[2]), grade
 
 
 @njit(cache=True)
@@ -279,7 +287,8 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, dynamics: F64) -> F64:
         float64[n, 5]: the fields of `Smoothed` at each reading: glucose; rate; its SD; how many times as large
         as a good sensor's the last hour's innovations are (root mean square); the grade, an index of `GRADES`. NaN
         where a reading is no number or is not newer than the one before: it is passed over. After a gap of
-        more than 60 min, or a jump that no body makes, the filters start anew with rate 0.
+        more than 60 min, and where the glucose would be more than 60 mg/dL off the reading or the rate beyond
+        30 mg/dL/min, the filters start anew with rate 0.
     """
     out = np.empty((t_min.size, 5))
     for k in range(t_min.size):

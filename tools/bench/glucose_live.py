@@ -144,16 +144,16 @@ def show_rate(scratch: Path) -> None:
         reading = as_f64(np.clip(np.round(truth + noise), 40.0, 400.0))
         t = as_f64(5.0 * np.arange(truth.size))
         rows = smoothing.advance(smoothing.initial_state(), t, reading, realtime.DYNAMICS)
-        ours = rows[:, 1] - rate
+        smooth = rows[:, 1] - rate
         slope = np.append(np.zeros(3), (reading[3:] - reading[:-3]) / 15.0) - rate
         one = np.append(0.0, np.diff(reading) / 5.0) - rate
         kind = name.split("#")[0].split()[0]
-        errors.setdefault(kind, []).append(np.array((ours, slope, one))[:, 24:])
+        errors.setdefault(kind, []).append(np.array((smooth, slope, one))[:, 24:])
     for kind, parts in errors.items():
-        ours, slope, one = (float(v) for v in np.sqrt(np.mean(np.hstack(parts) ** 2, axis=1)))
+        rmse, slope_rmse, step_rmse = (float(v) for v in np.sqrt(np.mean(np.hstack(parts) ** 2, axis=1)))
         print(
-            f"rate of change, {kind:10} ({len(parts)} x {RATE_DAYS} days): RMSE {ours:.3f} mg/dL/min; "
-            f"slope over 15 min {slope:.3f}, over 5 min {one:.3f}"
+            f"rate of change, {kind:10} ({len(parts)} x {RATE_DAYS} days): RMSE {rmse:.3f} mg/dL/min; "
+            f"slope over 15 min {slope_rmse:.3f}, over 5 min {step_rmse:.3f}"
         )
 
 

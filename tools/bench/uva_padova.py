@@ -16,13 +16,16 @@ from numba import njit
 from dsp.arrays import F64
 
 PACKAGE = "simglucose==0.2.11"
+# fmt: off
 NAMES = (
-    "kmax kmin b d kabs f kp1 kp2 kp3 Fsnc ke1 ke2 k1 k2 Vm0 Vmx Km0 m1 m2 m4 m30 ka1 ka2 kd Vi p2u Ib ki ksc Vg BW u2ss"
-).split()
+    "kmax", "kmin", "b", "d", "kabs", "f", "kp1", "kp2", "kp3", "Fsnc", "ke1", "ke2", "k1", "k2", "Vm0", "Vmx", "Km0",
+    "m1", "m2", "m4", "m30", "ka1", "ka2", "kd", "Vi", "p2u", "Ib", "ki", "ksc", "Vg", "BW", "u2ss",
+)
+# fmt: on
 MEALS = ((7.0, 45.0), (12.0, 70.0), (16.0, 15.0), (18.5, 80.0))  # hour of the day, grams for 70 kg
 
 
-@njit
+@njit(cache=True)
 def _slope(x: F64, p: F64, eaten_mg: float, insulin: float, meal_mg: float) -> F64:
     kmax, kmin, b, d, kabs, f, kp1, kp2, kp3, fsnc, ke1, ke2, k1, k2, vm0, vmx, km0, m1, m2, m4 = p[:20]
     m30, ka1, ka2, kd, vi, p2u, ib, ki, ksc, _, weight, _ = p[20:]
@@ -54,7 +57,7 @@ def _slope(x: F64, p: F64, eaten_mg: float, insulin: float, meal_mg: float) -> F
     )
 
 
-@njit
+@njit(cache=True)
 def _live(x: F64, p: F64, meals_g: F64, insulin: F64) -> F64:
     """Interstitial glucose in mg/dL, minute by minute."""
     glucose = np.empty(meals_g.size)
@@ -80,7 +83,7 @@ def _tables(directory: Path) -> tuple[list[dict[str, str]], dict[str, float]]:
     """The patients' parameters, and how many grams a unit of insulin covers."""
     if not list(directory.glob("lib/*/site-packages/simglucose")):
         venv.create(directory, with_pip=True)
-        command = [directory / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps", PACKAGE]
+        command = [str(directory / "bin/python"), "-m", "pip", "install", "--quiet", "--no-deps", PACKAGE]
         subprocess.run(command, check=True)  # noqa: S603
     parameters = next(directory.glob("lib/*/site-packages/simglucose")) / "params"
     patients, quest = (
