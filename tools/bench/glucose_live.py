@@ -5,7 +5,9 @@
 DATA has the columns subject, time, glucose_mg_dl (AZT1D as harmonised by Glucose-ML). Forecasts, and the alerts that
 follow from them, are leave-subjects-out. Events are readings below (above) the limit for at least 15 min after at
 least 15 min on the other side; an alert is false if no reading within 60 min is beyond the limit, which counts
-alarms that the wearer acted upon as false, too.
+alarms that the wearer acted upon as false, too. The rate of change is judged at each reading against that of the
+interstitial glucose at that instant, on simulated people behind the noise published for the Dexcom G6 (its own part;
+what the sensor shares with others, `cc`, is left out), rounded to whole mg/dL.
 """
 
 import sys
