@@ -255,7 +255,7 @@ def smooth(t, g, dynamics):
             innovations.append((e, s))
         odds, (e, s) = joint.sum(axis=0), np.transpose(innovations)
         surprise = min(9, (odds @ e) ** 2 / (odds @ (s + e * e) - (odds @ e) ** 2))
-        scale = min(16, max(0.5, scale * (0.99 + 0.01 * surprise)))
+        scale = min(16, max(1, scale * (0.99 + 0.01 * surprise)))
         weights = odds * fit
         weights = np.maximum(weights / weights.sum(), 1e-9)
         rows.append(sum(w * x[:2] for w, (x, _) in zip(weights, filters, strict=True)))

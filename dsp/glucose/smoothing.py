@@ -14,7 +14,7 @@ from numba import njit
 from dsp.arrays import F64
 
 # By how many times the innovations exceed a good sensor's: light from 2.2, medium 3.4, heavy 5.2. Of real G6
-# readings 76 % are clean and 1 % heavy. The first half hour of a stretch of readings is the warm-up.
+# readings 75 % are clean and 1 % heavy. The first half hour of a stretch of readings is the warm-up.
 GRADES = ("clean", "light", "medium", "heavy", "warm_up")
 # Time of the newest reading, time of the first of its stretch, surprise, scale of the noise's variance, weights of
 # the four modes, and a filter for each: x[5] = glucose, rate, drive, two parts of the noise, and P[25].
@@ -234,7 +234,7 @@ def _filter(state: F64, dt: float, g: float, dynamics: F64) -> float:
     for m in range(4):
         state[4 + m] = max(1e-9, state[4 + m] / total)  # no mode is ever given up for lost
     surprise = min(9.0, mean * mean / (square - mean * mean))
-    scale = min(16.0, max(0.5, float(state[3]) * (1.0 + 0.01 * (surprise - 1.0))))
+    scale = min(16.0, max(1.0, float(state[3]) * (1.0 + 0.01 * (surprise - 1.0))))
     state[3] = scale
     return surprise * scale
 
