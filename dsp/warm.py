@@ -41,9 +41,10 @@ def warm_glucose() -> None:
     from dsp.glucose.grid import grid
     from dsp.glucose.metrics import metrics_of
     from dsp.glucose.readings import trace
-    from dsp.glucose.realtime import follow, new_wearer
+    from dsp.glucose.realtime import follow, new_wearer, update
 
     readings = trace((0.0, 5.0), (100.0, 110.0))
     metrics_of(readings)
     agp(grid(readings, 5.0))
     follow(new_wearer(), (1.0, 6.0), (100.0, 110.0))
+    update(new_wearer(), 1.0, 100.0)

@@ -23,10 +23,10 @@ def heart_stats(rr_ms: Sequence[float], follows: Sequence[float]) -> tuple[float
 
 
 def glucose_stats(glucose_mg_dl: Sequence[float]) -> tuple[float, ...]:
-    readings = [g for g in glucose_mg_dl if not math.isnan(g)]
-    measured = [g for g in readings if not math.isinf(g)]
-    average = mean(measured) if measured else math.nan
-    sd = stdev(measured) if len(measured) > 1 else math.nan
+    scale = {-math.inf: 39.0, math.inf: 401.0}
+    readings = [scale.get(g, g) for g in glucose_mg_dl if not math.isnan(g)]
+    average = mean(readings) if readings else math.nan
+    sd = stdev(readings) if len(readings) > 1 else math.nan
     bands = [
         [g for g in readings if g < 54],
         [g for g in readings if 54 <= g < 70],

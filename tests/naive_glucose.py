@@ -211,37 +211,54 @@ def _van_loan(a, q, dt):
 
 
 def smooth(t, g, dynamics):
-    """The two filters of `dsp.glucose.smoothing`, with matrices: glucose and rate at each reading."""
-    tau, drive, *densities = dynamics[:4]
-    z = np.array(dynamics[4:6])
-    noise_var, rounding, memory = dynamics[6:]
+    """The interacting filters of `dsp.glucose.smoothing`, with matrices: glucose and rate at each reading."""
+    z, (noise_var, rounding, drive_tau), modes = np.array(dynamics[:2]), dynamics[2:5], dynamics[5:]
+    taus, drives, stirs, switch = modes[:4], modes[4:8], modes[8:12], np.array(modes[12:]).reshape(4, 4)
     h = np.array([1, 0, 0, z[0] / (z[0] - z[1]), -z[1] / (z[0] - z[1])])
-    filters = []
-    for _ in densities:
-        p = np.diag([1e4, 0.5, 1e-3, 0, 0])
-        p[3:, 3:] = noise_var / (1 - np.outer(z, z))
-        filters.append([np.array([g[0], 0, 0, 0, 0.0]), p, 0.0])
-    rows = []
+    p = np.diag([1e4, 0.5, 1e-3, 0, 0])
+    p[3:, 3:] = noise_var / (1 - np.outer(z, z))
+    filters = [(np.array([g[0], 0, 0, 0, 0.0]), p) for _ in range(4)]
+    weights = np.full(4, 0.25)
+    rows, scale = [], 1.0
     for k in range(len(t)):
         dt = t[k] - t[k - 1] if k else 0.0
-        for one, density in zip(filters, densities, strict=True):
-            x, p, score = one
-            a = np.zeros((5, 5))
-            q = np.zeros((5, 5))
-            rates = np.array([[0, 1, 0], [0, -1 / tau, 1], [0, 0, -1 / drive]])
-            a[:3, :3], q[:3, :3] = _van_loan(rates, np.diag([0, 0, density]), dt)
-            a[3:, 3:] = np.diag(z ** (dt / 5))
-            q[3:, 3:] = noise_var * (1 - np.outer(z, z) ** (dt / 5)) / (1 - np.outer(z, z))
-            x, p = a @ x, a @ p @ a.T + q
+        odds = np.minimum(0.25, switch * dt / 5)
+        np.fill_diagonal(odds, 0)
+        np.fill_diagonal(odds, 1 - odds.sum(axis=1))
+        joint = odds * weights[:, None]
+        mixed = []
+        for share in (joint / joint.sum(axis=0)).T:
+            x = sum(w * one for w, (one, _) in zip(share, filters, strict=True))
+            spread = [
+                w * (p + np.outer(one - x, one - x)) for w, (one, p) in zip(share, filters, strict=True)
+            ]
+            mixed.append((x, sum(spread)))
+        filters, fit, innovations = [], [], []
+        for (x, p), tau, drive, stir in zip(mixed, taus, drives, stirs, strict=True):
+            a, q = np.eye(6), np.zeros((6, 6))
+            # The mean of the drive is a fourth state, which stays as it is.
+            rates = np.array(
+                [[0, 1, 0, 0], [0, -1 / tau, 1, 0], [0, 0, -1 / drive_tau, 1 / drive_tau], [0] * 4]
+            )
+            a[:4, :4], q[:4, :4] = _van_loan(rates, np.diag([0, 0, stir, 0]), dt)
+            a[4:, 4:] = np.diag(z ** (dt / 5))
+            q[4:, 4:] = scale * noise_var * (1 - np.outer(z, z) ** (dt / 5)) / (1 - np.outer(z, z))
+            q[4, 5] = q[5, 4] = min(q[4, 5], math.sqrt(q[4, 4] * q[5, 5]))
+            with_drive = np.insert(x, 3, drive)
+            wide = np.insert(np.insert(p, 3, 0, axis=0), 3, 0, axis=1)
+            x = np.delete(a @ with_drive, 3)
+            p = np.delete(np.delete(a @ wide @ a.T + q, 3, axis=0), 3, axis=1)
             s, e = h @ p @ h + rounding, g[k] - h @ x
             gain = p @ h / s
-            one[:] = (
-                x + gain * e,
-                p - np.outer(gain, h @ p),
-                memory * score - (min(e * e / s, 25) + math.log(s)) / 2,
-            )
-        active = 1 / (1 + math.exp(filters[0][2] - filters[1][2]))
-        rows.append((1 - active) * filters[0][0][:2] + active * filters[1][0][:2])
+            filters.append((x + gain * e, p - np.outer(gain, h @ p)))
+            fit.append(math.exp(-e * e / s / 2) / math.sqrt(s))
+            innovations.append((e, s))
+        odds, (e, s) = joint.sum(axis=0), np.transpose(innovations)
+        surprise = min(9, (odds @ e) ** 2 / (odds @ (s + e * e) - (odds @ e) ** 2))
+        scale = min(16, max(1, scale * (0.99 + 0.01 * surprise)))
+        weights = odds * fit
+        weights = np.maximum(weights / weights.sum(), 1e-9)
+        rows.append(sum(w * x[:2] for w, (x, _) in zip(weights, filters, strict=True)))
     return np.array(rows)
 
 
@@ -329,3 +346,187 @@ class Forecaster:
         low = np.maximum(39, forecast - self.quantiles[:, 0] * expected)
         high = np.minimum(401, forecast + self.quantiles[:, 1] * expected)
         return np.array([forecast, low, high]).T.ravel()
+
+
+class _Side:
+    """The alerts ahead of one limit; `sign` is -1 for the low one."""
+
+    def __init__(self, rules, sign):
+        self.rules, self.sign = rules, sign
+        self.limit = rules.low_mg_dl if sign < 0 else rules.high_mg_dl
+        name = "low" if sign < 0 else "high"
+        self.margins = [getattr(rules, f"{name}_{of}_margin_mg_dl") for of in ("forecast", "step")]
+        self.last = -math.inf
+        self.may = True
+        self.strictness = 0.0
+        self.unproven = False
+
+    def judge(self, t, dt, g, coming):
+        rules = self.rules
+        beyond = self.sign * (g - self.limit) > 0
+        self.strictness -= rules.penalty_mg_dl * rules.budget_per_day * min(dt, 15) / 1440
+        self.strictness = max(self.strictness, 0)
+        if self.unproven and beyond:
+            self.unproven = False
+        elif self.unproven and t - self.last > rules.horizon_min:
+            self.unproven = False
+            self.strictness = min(self.strictness + rules.penalty_mg_dl, rules.strictness_mg_dl_max)
+        dangers = [
+            self.sign * (value - self.limit) + margin
+            for value, margin in zip(coming, self.margins, strict=True)
+            if not math.isnan(value)
+        ]
+        danger = max(dangers, default=-math.inf)
+        receded = danger < self.strictness - rules.recede_mg_dl
+        self.may = self.may or beyond or receded or t - self.last >= rules.recede_min
+        if beyond or not self.may or danger < self.strictness or t - self.last < rules.refractory_min:
+            return 0.0
+        if self.unproven:
+            self.strictness = min(self.strictness + rules.penalty_mg_dl, rules.strictness_mg_dl_max)
+        self.last, self.may, self.unproven = t, False, True
+        return 1.0
+
+
+def alerts(t, g, forecast, rules):
+    """`dsp.glucose.alerts` with all readings remembered."""
+    sides = _Side(rules, -1), _Side(rules, 1)
+    taken, rows = [], []
+    for now, value, ahead in zip(t, g, forecast, strict=True):
+        row = [
+            float(value < rules.low_mg_dl),
+            float(value < rules.very_low_mg_dl),
+            float(value > rules.high_mg_dl),
+        ]
+        fired = [0.0, 0.0]
+        if math.isfinite(value) and (not taken or now > taken[-1][0]):
+            recent = [(then, was) for then, was in taken[-8:] if 4 <= now - then <= 11]
+            on = value + (value - recent[-1][1]) * 5 / (now - recent[-1][0]) if recent else math.nan
+            dt = now - taken[-1][0] if taken else 0.0
+            fired = [side.judge(now, dt, value, (ahead, on)) for side in sides]
+            taken.append((now, value))
+        rows.append([*row, *fired, *(side.strictness for side in sides)])
+    return rows
+
+
+def _fallen_from(past, signs):
+    """The level before a fall out of calm; None if the newest of `past` is none. Readings 2.5 min or more apart."""
+    now, g = past[-1]
+    for back in range(len(past) - 2, max(-1, len(past) - 6), -1):
+        then, level = past[back]
+        if now - then > 11.5:
+            return None
+        in_5 = now - then < 7.5
+        least = max(
+            signs.fall_5min_mg_dl if in_5 else signs.fall_10min_mg_dl,
+            (signs.fall_5min_share if in_5 else signs.fall_10min_share) * level,
+        )
+        before = [one for one in past[-16:] if one[0] <= then and then - one[0] <= signs.calm_min + 2.5]
+        span = then - before[0][0]
+        if level - g < least or span < signs.calm_min - 2.5:
+            continue
+        rate = (level - before[0][1]) / span
+        off = [
+            abs(b - a - rate * (t1 - t0)) / max(1, (t1 - t0) / 5)
+            for (t0, a), (t1, b) in itertools.pairwise(before)
+        ]
+        calm = max(off) <= signs.calm_step_mg_dl and abs(rate) < signs.calm_rate_mg_dl_min
+        if calm and level + rate * (now - then) - g >= least:
+            return level
+    return None
+
+
+def compression(t, g, signs):
+    """`dsp.glucose.compression` for readings at least 2.5 min apart."""
+    past, labels, event = [], [], None
+    for now, value in zip(t, g, strict=True):
+        if not math.isfinite(value) or (past and now <= past[-1][0]):
+            labels.append(0.0)
+            continue
+        past.append((now, value))
+        if event:
+            event["lowest"] = min(event["lowest"], value)
+            depth = event["level"] - event["lowest"]
+            if value >= event["lowest"] + signs.rebound * depth or now - event["start"] > signs.longest_min:
+                event = None
+        else:
+            level = _fallen_from(past, signs)
+            if level is not None:
+                event = {"start": now, "level": level, "lowest": value}
+        labels.append(float(event is not None))
+    return labels
+
+
+def _averages(x, width):
+    """Trailing means of `width` points, NaN left out; the first full one stands for those before it."""
+    means = []
+    for k in range(width - 1, len(x)):
+        there = [v for v in x[k - width + 1 : k + 1] if not math.isnan(v)]
+        means.append(mean(there) if there else math.nan)
+    return [means[0]] * (width - 1) + means
+
+
+def _turning_points(x):
+    """Highs and lows between the crossings of a short and a long average, alternately."""
+    delta = [a - b for a, b in zip(_averages(x, 5), _averages(x, 32), strict=True)]
+    crossings, highs = [0], [delta[0] > 0]
+    for k in range(1, len(x)):
+        if any(math.isnan(v) for v in (x[k], x[k - 1], delta[k], delta[k - 1])):
+            continue
+        since = delta[k - 1] if delta[k] * delta[k - 1] < 0 else delta[crossings[-1]]
+        if delta[k] * since < 0:
+            crossings.append(k)
+            highs.append(delta[k] >= since)
+    points, left = [], 0
+    for end, high in zip([*crossings[1:], len(x) - 1], highs, strict=True):
+        there = [k for k in range(left, end + 1) if not math.isnan(x[k])]
+        left = (max if high else min)(there, key=lambda k: x[k])
+        points.append(x[left])
+    return points
+
+
+def _rises(points, sd, falls):
+    """Height, beginning and end of each rise of at least 1 SD."""
+    found, start, j = [], 0, 0
+    while j < len(points):
+        low = min(range(start, j + 1), key=lambda k: points[k])
+        if points[j] - points[low] < sd:
+            j += 1
+            continue
+        top = j
+        while j < len(points):
+            top = j if points[j] > points[top] else top
+            if points[top] - points[j] > sd or j == len(points) - 1:
+                break
+            j += 1
+        found.append((points[top] - points[low], low, top))
+        start = top if falls else j
+    return found
+
+
+def mage_iglu(x):
+    """plus, minus, avg, service as iglu has them, for values 5 min apart."""
+    there = [k for k, v in enumerate(x) if not math.isnan(v)]
+    cuts = [b for a, b in itertools.pairwise(there) if (b - a - 1) * 5 > 180]
+    sums = {name: [] for name in ("plus", "minus", "avg", "service")}
+    for first, after in itertools.pairwise([there[0], *cuts, len(x)] if there else []):
+        last = max(k for k in there if k < after)
+        segment = x[first : last + 1]
+        known = [v for v in segment if not math.isnan(v)]
+        sd = stdev(known) if len(known) > 1 else 0.0
+        if len(segment) < 32 or sd == 0:
+            continue
+        points = _turning_points(segment)
+        rises = _rises(points, sd, False)
+        falls = _rises([-p for p in points], sd, True)
+        hours = (len(segment) - 1) / 12
+        plus, minus = (mean(h for h, *_ in some) if some else math.nan for some in (rises, falls))
+        if not rises and not falls:
+            continue
+        rise_first = bool(rises) and (not falls or rises[0][2] <= falls[0][1])
+        sums["plus"].append((plus, hours))
+        sums["minus"].append((minus, hours))
+        sums["avg"] += [(v, hours) for v in (plus, minus) if not math.isnan(v)]
+        sums["service"].append((plus if rise_first else minus, hours))
+    return [
+        sum(v * w for v, w in some) / sum(w for _, w in some) if some else math.nan for some in sums.values()
+    ]

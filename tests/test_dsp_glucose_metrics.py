@@ -137,6 +137,17 @@ def test_kernels_equal_their_plain_twins() -> None:
     assert np.isnan(agp.agp(on_grid)[~seen]).all()
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_iglu_mage_equals_its_plain_twin(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    x = np.round(130 + 40 * np.sin(np.arange(700) / random.uniform(5, 60)) + random.normal(0, 12, 700))
+    for first in random.integers(0, 700, 6):
+        x[first : first + random.integers(1, 70)] = math.nan
+    ours = mage.mage_iglu(x)
+    assert ours == pytest.approx(naive.mage_iglu(x.tolist()), rel=1e-10, nan_ok=True)
+    assert ours.avg > 0
+
+
 NOTHING = {"readings": 0.0, "days": 0.0}
 
 

@@ -30,9 +30,9 @@ def person() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def bodies() -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Four simulated people for four days: minutes, interstitial truth, and the published noise of the G6."""
+    """Eight simulated people for four days: minutes, interstitial truth, and the published noise of the G6."""
     found = []
-    for seed in range(4):
+    for seed in range(8):
         body = GlucoseBody(seed)
         for _ in range(4 * 288):
             next(body)
@@ -63,6 +63,32 @@ def test_forecaster_equals_its_plain_twin() -> None:
     )
 
 
+def test_alerts_equal_their_plain_twin() -> None:
+    t, g = rough(8000, 3)
+    g = np.clip(g, 39, 401)
+    ahead = forecast.advance(
+        forecast.initial_state(realtime.POPULATION), t, g, realtime.POPULATION, realtime.PACE
+    )[:, 0].copy()
+    ours = alerts.advance(alerts.initial_state(), t, g, ahead, realtime.RULES)
+    np.testing.assert_allclose(ours, naive.alerts(t, g, ahead, alerts.Rules()), atol=1e-9)
+    assert ours[:, 3].sum() > 5
+    assert ours[:, 4].sum() > 5
+
+
+def test_compression_label_equals_its_plain_twin() -> None:
+    random = np.random.default_rng(4)
+    t = np.cumsum(
+        random.choice([5.0, 5.0, 5.0, 4.0, 6.0, 10.0, 0.0, 40.0, -20.0], 6000, p=[0.3] * 3 + [1 / 60] * 6)
+    )
+    g = 130 + 40 * np.sin(np.arange(6000) / 80) + np.cumsum(random.normal(0, 0.2, 6000))
+    for start in range(100, 5900, 70):
+        g[start : start + random.integers(1, 25)] *= random.uniform(0.4, 0.95)
+    g[random.random(6000) < 0.01] = math.nan
+    ours = compression.advance(compression.initial_state(), t, g, realtime.SIGNS)
+    np.testing.assert_array_equal(ours, naive.compression(t, g, compression.Signs()))
+    assert 30 < np.sum(np.diff(ours) > 0) < 90
+
+
 def test_rate_is_nearer_the_truth_than_slopes(bodies) -> None:
     ours, slopes = [], []
     for t, truth, reading in bodies:
@@ -71,9 +97,8 @@ def test_rate_is_nearer_the_truth_than_slopes(bodies) -> None:
         ours.append((rows[1:-1, 1] - rate)[20:])
         slopes.append(((reading[3:] - reading[:-3]) / 15)[18:-1] - rate[20:])
     rmse, rmse_slope = (float(np.sqrt(np.mean(np.concatenate(e) ** 2))) for e in (ours, slopes))
-    # These bodies start to eat all at once. On smoother ones (UVA/Padova, 15 adults and children) it is 0.26.
-    assert rmse <= 0.31
-    assert rmse <= 0.9 * rmse_slope
+    assert rmse <= 0.27
+    assert rmse <= 0.85 * rmse_slope
 
 
 @pytest.mark.parametrize(
@@ -162,7 +187,8 @@ def assert_sane(t: np.ndarray, g: np.ndarray, rows: np.ndarray) -> None:
     assert forecasts.min() >= 39.0
     assert forecasts.max() <= 401.0
     assert (np.diff(forecasts.reshape(-1, 3)[:, [1, 0, 2]], axis=1) >= 0).all()
-    assert np.abs(rows[counts, 1]).max() < 360.0  # the scale within a minute
+    assert np.abs(rows[counts, 1]).max() <= 30.0
+    assert np.abs(rows[counts, 0] - g[counts].clip(39, 401)).max() <= 60.0
 
 
 def test_rough_data_do_no_harm() -> None:
@@ -201,15 +227,22 @@ def test_covariance_stays_within_the_population() -> None:
 GLUCOSE = st.one_of(st.floats(40, 400), st.sampled_from([math.nan, math.inf, -math.inf, 69.9, 70.0, 54.0]))
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.floats(-30, 40), GLUCOSE), min_size=1, max_size=40))
-def test_no_reading_beyond_a_limit_goes_without_alarm(steps: list[tuple[float, float]]) -> None:
+STEP = st.one_of(st.floats(-30, 40), st.sampled_from([0.0, 5.0, 5.0, 61.0, 20_000.0, math.nan]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from([0, 3, 12]), st.lists(st.tuples(STEP, GLUCOSE), min_size=1, max_size=40))
+def test_no_reading_beyond_a_limit_goes_without_alarm(calm: int, steps: list[tuple[float, float]]) -> None:
+    """In the warm-up as later, after gaps, at repeated or earlier times, LO or HI, labelled as compression or not."""
+    t, g = 5.0 * np.arange(calm), np.full(calm, 110.0)
+    t = np.append(t, (t[-1] if calm else 0.0) + np.cumsum(np.nan_to_num([step for step, _ in steps])))
+    t[calm:][np.isnan([step for step, _ in steps])] = math.nan
+    g = np.append(g, [value for _, value in steps])
     wearer = realtime.new_wearer()
-    t = 0.0
-    for step, g in steps:
-        t += step
-        live = realtime.update(wearer, t, g)
-        assert (live.low, live.very_low, live.high) == (float(g < 70), float(g < 54), float(g > 250))
+    one_by_one = np.array([realtime.update(wearer, *reading) for reading in zip(t, g, strict=True)])
+    for rows in (one_by_one, realtime.follow(realtime.new_wearer(), t, g)):
+        alarms = rows[:, LIVE.index("low") : LIVE.index("high") + 1]
+        np.testing.assert_array_equal(alarms, np.transpose((g < 70, g < 54, g > 250)))
 
 
 def test_low_is_announced_once_until_the_danger_recedes() -> None:

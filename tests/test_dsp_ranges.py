@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsp.arrays import as_f64
+from dsp.glucose import metrics
 from dsp.glucose.ranges import glucose_stats
 
 
@@ -27,21 +28,24 @@ def test_published_gmi() -> None:
     assert round(glucose_stats(as_f64([200.0, 200.0])).gmi_pct, 1) == 8.1
 
 
-def test_readings_off_the_scale_count_in_the_ranges_only() -> None:
-    found = glucose_stats(as_f64([math.inf, -math.inf, 100.0, 110.0, math.nan]))
-    assert found.mean_mg_dl == 105.0
+def test_readings_off_the_scale_count_as_just_off_it_as_in_the_metrics() -> None:
+    values = [math.inf, -math.inf, 100.0, 110.0, math.nan]
+    found = glucose_stats(as_f64(values))
+    assert found.mean_mg_dl == (401 + 39 + 100 + 110) / 4
     assert (found.very_low_pct, found.in_range_pct, found.very_high_pct) == (25.0, 50.0, 25.0)
+    whole = metrics.metrics(5.0 * np.arange(5), values)
+    for one, other in (
+        ("mean_mg_dl",) * 2,
+        ("sd_mg_dl",) * 2,
+        ("gmi_pct",) * 2,
+        ("in_range_pct", "in_70_180_pct"),
+    ):
+        assert getattr(found, one) == pytest.approx(whole[other], rel=1e-12)
 
 
 @pytest.mark.parametrize("values", [[], [math.nan], [math.nan, math.nan]])
 def test_nothing_measured_is_nan(values: list[float]) -> None:
     assert all(math.isnan(value) for value in glucose_stats(as_f64(values)))
-
-
-def test_only_off_scale_readings_have_ranges_and_no_mean() -> None:
-    found = glucose_stats(as_f64([math.inf]))
-    assert math.isnan(found.mean_mg_dl)
-    assert found.very_high_pct == 100.0
 
 
 special = st.sampled_from([math.nan, math.inf, -math.inf])

@@ -204,13 +204,13 @@ def test_a_day_is_closed_at_its_end_and_not_before(tmp_path: Path) -> None:
     assert (summary.rev, summary.status, summary.body["readings"]) == (1, "final", 288)
 
 
-def test_readings_off_the_scale_count_in_ranges_and_not_in_the_mean(tmp_path: Path) -> None:
+def test_readings_off_the_scale_count_as_just_off_it(tmp_path: Path) -> None:
     box = Box(tmp_path)
     values = {0: -math.inf, 5: 60.0, 10: 100.0, 15: 200.0, 20: math.inf, 25: None}
     box.readings(box.session(MIDNIGHT_UTC_S), values)
     [summary] = box.at(MIDNIGHT_UTC_S + 86_400 + GRACE_S)
     body = summary.body
-    assert (body["readings"], body["mean_mg_dl"]) == (5, 120.0)
+    assert (body["readings"], body["mean_mg_dl"]) == (5, (39 + 60 + 100 + 200 + 401) / 5)
     shares = [body[f"{name}_pct"] for name in ("very_low", "low", "in_range", "high", "very_high")]
     assert shares == [20.0] * 5
     assert body["coverage_pct"] == pytest.approx(100 * 5 / 288)
@@ -223,13 +223,13 @@ def test_a_day_without_a_measurement_is_no_summary(tmp_path: Path, values: dict[
     assert box.at(MIDNIGHT_UTC_S + 86_400 + GRACE_S) == []
 
 
-def test_one_reading_alone_has_no_coverage_and_nothing_but_off_scale_no_mean(tmp_path: Path) -> None:
+def test_one_reading_alone_has_no_coverage_and_off_scale_counts_as_just_off_it(tmp_path: Path) -> None:
     box = Box(tmp_path)
     session = box.session(MIDNIGHT_UTC_S)
     box.readings(session, {0: 100.0, 1440: math.inf, 1445: math.inf})
     one, off_scale = box.at(MIDNIGHT_UTC_S + 2 * 86_400 + GRACE_S)
     assert (one.body["coverage_pct"], one.body["sd_mg_dl"], one.body["mean_mg_dl"]) == (None, None, 100.0)
-    assert (off_scale.body["mean_mg_dl"], off_scale.body["gmi_pct"]) == (None, None)
+    assert off_scale.body["mean_mg_dl"] == 401.0
     assert off_scale.body["very_high_pct"] == 100.0
 
 

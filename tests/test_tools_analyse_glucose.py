@@ -86,6 +86,13 @@ def test_plots_are_what_their_names_say(tmp_path: Path) -> None:
         ("time,glucose_mg_dl\n", "no rows"),
         ("time,glucose_mg_dl\nyesterday,100\n", "line 2"),
         ("time,glucose_mg_dl\n2026-01-01 08:00,1OO\n", "line 2"),
+        ("time,glucose_mg_dl\n2026-01-01 08:00,5.6\n2026-01-01 08:05,6.1\n", "unit"),
+        ("time,glucose_mmol_l\n2026-01-01 08:00,101\n2026-01-01 08:05,109\n", "unit"),
+        ("time,glucose_mg_dl\n0001-01-01T00:00+14:00,100\n9999-12-31T23:59-12:00,100\n", None),
+        ("time,glucose_mg_dl\n9999-12-31T23:59:60,100\n", "line 2"),
+        ("time,glucose_mg_dl,time\n2026-01-01 08:00,100\n", "line 2"),
+        ("time,glucose_mg_dl\n2026-01-01 08:00,100,7,8\n", None),
+        ("time,glucose_mg_dl\n\n\n2026-01-01 08:00,-3\n2026-01-01 08:00,1e400\n", None),
         ("time,glucose_mg_dl\n2026-01-01 08:00\n", None),
         ("time,glucose_mg_dl\n2026-01-01 08:00,100\n", None),
     ],
@@ -100,6 +107,47 @@ def test_mistakes_are_one_line(text: str, said: str | None, tmp_path: Path) -> N
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
     assert said in line
+
+
+def test_a_date_in_local_time_before_all_time_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("time,glucose_mg_dl\n0001-01-01 00:00,100\n")
+    done = analyse(tmp_path / "x.csv", "--timezone", "Europe/Berlin")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("time,glucose_mg_dl\n{0},90\n{1},99\n{2},108\n", "utf-8-sig"),
+        ("time;glucose_mmol_l\r\n{0};5,0\r\n{1};5,5\r\n{2};6\r\n", "utf-8-sig"),
+        ("glucose_mmol_l, time ,note\n5.0,{0},\n5.5,{1},x\n6,{2},\n", "utf-8"),
+        ("time,glucose_mg_dl,glucose_mmol_l\n{0},90,\n{1},,5.5\n{2},NaN,6\n", "utf-8"),
+        ("time,glucose_mg_dl\n{2},108\n{0},90\n{1},1\n{1},99\n", "utf-8"),
+    ],
+    ids=["bom", "spreadsheet", "order of columns", "both units", "order of rows"],
+)
+def test_files_as_they_come_say_the_same(text: str, encoding: str, tmp_path: Path) -> None:
+    times = (f"2026-01-01 08:{minute:02d}" for minute in (0, 5, 10))
+    (tmp_path / "x.csv").write_text(text.format(*times), encoding=encoding, newline="")
+    done = analyse(tmp_path / "x.csv", "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)["people"][0]["metrics"]
+    assert (found["readings"], found["min_mg_dl"], found["mean_mg_dl"], found["max_mg_dl"]) == (
+        3,
+        90,
+        99,
+        108,
+    )
+
+
+def test_newest_first_is_followed_from_its_end(tmp_path: Path) -> None:
+    rows = [f"2026-01-01 {k // 12:02d}:{k % 12 * 5:02d},{100 + k}" for k in range(60)]
+    said = []
+    for order in (rows, rows[::-1]):
+        (tmp_path / "x.csv").write_text("\n".join(["time,glucose_mg_dl", *order]))
+        assert analyse(tmp_path / "x.csv", "--per-reading", tmp_path / "out.csv").exit_code == 0
+        said.append((tmp_path / "out.csv").read_text().splitlines()[1:])
+    assert said[0] == said[1][::-1]
 
 
 @pytest.mark.parametrize(

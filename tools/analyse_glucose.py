@@ -7,13 +7,14 @@ import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.console import Console
 from rich.table import Table
 
-from dsp.arrays import as_f64
+from dsp.arrays import F64, as_f64
 from dsp.glucose import agp, arrows, metrics, realtime, smoothing
 from dsp.glucose.grid import Grid, grid, step_min
 from dsp.glucose.readings import MG_DL_PER_MMOL_L, Trace, trace
@@ -24,6 +25,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OFF_SCALE = {"lo": -math.inf, "low": -math.inf, "hi": math.inf, "high": math.inf}
 MISSING = ("", "na", "nan", "null", "none")
 IDS = ("id", "subject", "patient")
+UNITS = {"glucose_mg_dl": 1.0, "glucose_mmol_l": MG_DL_PER_MMOL_L}
 
 
 class Person(NamedTuple):
@@ -48,33 +50,59 @@ def load(path: Path, timezone: str | None = None) -> list[Person]:
     zone = _zone(timezone)
     people: dict[str, Person] = {}
     for line, row in _rows(path):
-        column = "glucose_mg_dl" if "glucose_mg_dl" in row else "glucose_mmol_l"
+        where = f"{path}, line {line}"
         name = next((row[key] for key in IDS if key in row), "")
         person = people.setdefault(name, Person(name, [], [], [], []))
-        value = _number(row[column], f"{path}, line {line}")
         before = person.utc_min[-1] if person.utc_min else -math.inf
-        stamp = _stamp(row["time"], f"{path}, line {line}", zone, before)
+        stamp = _stamp(row["time"], where, zone, before)
         offset = stamp.utcoffset() or timedelta()
         person.times.append(row["time"])
         person.utc_min.append((stamp - EPOCH).total_seconds() / 60.0)
         person.offset_min.append(offset.total_seconds() / 60.0)
-        person.glucose_mg_dl.append(value * (1.0 if column == "glucose_mg_dl" else MG_DL_PER_MMOL_L))
+        person.glucose_mg_dl.append(_glucose_mg_dl(row, where))
     if not people:
         raise ConfigError(str(path), "it has no rows", "one row for each reading")
+    for person in people.values():
+        _check_unit(path, person)
     return list(people.values())
+
+
+def _glucose_mg_dl(row: dict[str, str], where: str) -> float:
+    """A row's value, from whichever column has one."""
+    for column, factor in UNITS.items():
+        value = _number(row.get(column, ""), where)
+        if not math.isnan(value):
+            return value * factor
+    return math.nan
+
+
+def _check_unit(path: Path, person: Person) -> None:
+    """Nobody lives for long below 25 or above 700 mg/dL: the values are under the wrong unit then."""
+    measured = [value for value in person.glucose_mg_dl if math.isfinite(value) and value > 0.0]
+    usual = median(measured) if measured else 100.0
+    if not 25.0 < usual < 700.0:
+        what = f"its usual value {person.id} is {usual:.4g} mg/dL".replace("  ", " ")
+        raise ConfigError(str(path), what, "name the column after its unit, glucose_mg_dl or glucose_mmol_l")
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     try:
-        with gzip.open(path, "rt", newline="") if path.suffix == ".gz" else path.open(newline="") as file:
-            reader = csv.DictReader(file)
-            columns = [name.strip().lstrip("\ufeff") for name in reader.fieldnames or ()]
-            reader.fieldnames = columns
-            if "time" not in columns or not {"glucose_mg_dl", "glucose_mmol_l"} & set(columns):
+        with (gzip.open if path.suffix == ".gz" else open)(
+            path, "rt", encoding="utf-8-sig", newline=""
+        ) as file:
+            header = file.readline()
+            # As spreadsheets write it where a comma stands before the decimals.
+            separator = ";" if ";" in header else ","
+            columns = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
+            reader = csv.DictReader(file, columns, delimiter=separator)
+            if "time" not in columns or not UNITS.keys() & set(columns):
                 what = f"its columns are {', '.join(columns) or 'none'}"
                 raise ConfigError(str(path), what, "name them time and glucose_mg_dl or glucose_mmol_l")
             for row in reader:
-                yield reader.line_num, {k: (v or "").strip() for k, v in row.items() if isinstance(k, str)}
+                cells = {k: (v or "").strip() for k, v in row.items() if isinstance(k, str)}
+                if separator == ";":
+                    cells |= {unit: cells[unit].replace(",", ".") for unit in UNITS.keys() & cells.keys()}
+                yield reader.line_num + 1, cells
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(str(path), str(error), "give a CSV or CSV.gz file in UTF-8") from error
 
@@ -101,16 +129,16 @@ def _stamp(text: str, where: str, zone: ZoneInfo | None, before_utc_min: float) 
     """A time with its offset. Of an hour that the clock shows twice it is the second if the rows say so."""
     try:
         stamp = datetime.fromisoformat(text)
-    except ValueError as error:
+        if stamp.tzinfo is not None:
+            return stamp
+        if zone is None:
+            return stamp.replace(tzinfo=UTC)
+        first, second = (stamp.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+        late = (first.astimezone(UTC) - EPOCH).total_seconds() / 60.0 <= before_utc_min
+        chosen = second if late and first.utcoffset() != second.utcoffset() else first
+        return chosen.astimezone(UTC).astimezone(zone)
+    except (ValueError, OverflowError) as error:
         raise ConfigError(where, f"{text!r} is not a time", "write it like 2026-01-31 08:05:00") from error
-    if stamp.tzinfo is not None:
-        return stamp
-    if zone is None:
-        return stamp.replace(tzinfo=UTC)
-    first, second = (stamp.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-    late = (first.astimezone(UTC) - EPOCH).total_seconds() / 60.0 <= before_utc_min
-    chosen = second if late and first.utcoffset() != second.utcoffset() else first
-    return chosen.astimezone(UTC).astimezone(zone)
 
 
 def _plain(values: dict[str, float]) -> dict[str, float | None]:
@@ -146,6 +174,15 @@ def profile(on_grid: Grid) -> list[dict[str, Any]]:
     return rows
 
 
+def _follow(person: Person) -> F64:
+    """What was said of each row when it came; of a file with the newest row first, from its end."""
+    order = (
+        -1 if person.utc_min[0] > person.utc_min[-1] and person.utc_min == sorted(person.utc_min)[::-1] else 1
+    )
+    t, glucose = person.utc_min[::order], person.glucose_mg_dl[::order]
+    return realtime.follow(realtime.new_wearer(), t, glucose)[::order]
+
+
 def write_readings(people: Iterable[Person], out: Path) -> None:
     """What was said of each row when it came, in the order of the file. Each person begins anew."""
     flags = ("low", "very_low", "high", "low_ahead", "high_ahead", "compression")
@@ -162,9 +199,8 @@ def write_readings(people: Iterable[Person], out: Path) -> None:
             writer = csv.writer(file)
             writer.writerow(header)
             for person in people:
-                wearer = realtime.new_wearer()
-                rows = realtime.follow(wearer, person.utc_min, person.glucose_mg_dl)
-                triples = zip(person.times, person.glucose_mg_dl, rows.tolist(), strict=True)
+                said_of = _follow(person)
+                triples = zip(person.times, person.glucose_mg_dl, said_of.tolist(), strict=True)
                 for time, glucose, row in triples:
                     live = realtime.Live._make(row)
                     said = live._asdict()

@@ -49,9 +49,10 @@ make_venv() { # PYTHON
     "$1" -m venv --clear "$venv" || fail "could not make $venv; is the disk full or the directory read-only?"
 }
 
+# Compiled to bytecode, as pip does by itself: else, where Python may write none, every start compiles numba anew.
 pip_install() {
     if have uv; then
-        uv pip install --quiet --python "$venv/bin/python" "$@"
+        uv pip install --quiet --compile-bytecode --python "$venv/bin/python" "$@"
         return
     fi
     # An environment that uv made has no pip.

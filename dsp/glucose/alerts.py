@@ -107,6 +107,35 @@ def _five_minutes_on(state: F64, t: float, g: float) -> float:
 
 
 @njit(cache=True)
+def step(
+    state: F64, t: float, g: float, forecast_mg_dl: float, rules: F64
+) -> tuple[float, float, float, float, float, float, float]:
+    """Take in one reading, see `advance`: the fields of `Alerts`."""
+    low_ahead = high_ahead = 0.0
+    if np.isfinite(t) and np.isfinite(g) and not t <= state[0]:
+        dt = t - state[0] if state[0] == state[0] else 0.0
+        on = _five_minutes_on(state, t, g)
+        low = high = -np.inf
+        if forecast_mg_dl == forecast_mg_dl:
+            low = rules[0] + rules[3] - forecast_mg_dl
+            high = forecast_mg_dl - rules[2] + rules[5]
+        if on == on:
+            low = max(low, rules[0] + rules[4] - on)
+            high = max(high, on - rules[2] + rules[6])
+        low_ahead = _side(state[1:6], t, dt, low, g < rules[0], rules)
+        high_ahead = _side(state[6:11], t, dt, high, g > rules[2], rules)
+        state[0] = t
+        slot = int(state[27])
+        state[11 + slot] = t
+        state[19 + slot] = g
+        state[27] = (slot + 1) % 8
+    is_low = 1.0 if g < rules[0] else 0.0
+    is_very_low = 1.0 if g < rules[1] else 0.0
+    is_high = 1.0 if g > rules[2] else 0.0
+    return is_low, is_very_low, is_high, low_ahead, high_ahead, state[3], state[8]
+
+
+@njit(cache=True)
 def advance(state: F64, t_min: F64, glucose_mg_dl: F64, forecast_mg_dl: F64, rules: F64) -> F64:
     """Take in readings, oldest first.
 
@@ -121,30 +150,7 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, forecast_mg_dl: F64, rul
         float64[n, 7]: the fields of `Alerts`. Low, very low and high follow from the value alone, whatever its
         time; a NaN alerts to nothing; a reading not newer than the one before changes nothing else.
     """
-    out = np.zeros((t_min.size, 7))
+    out = np.empty((t_min.size, 7))
     for k in range(t_min.size):
-        t = t_min[k]
-        g = glucose_mg_dl[k]
-        out[k, 0] = 1.0 if g < rules[0] else 0.0
-        out[k, 1] = 1.0 if g < rules[1] else 0.0
-        out[k, 2] = 1.0 if g > rules[2] else 0.0
-        if np.isfinite(t) and np.isfinite(g) and not t <= state[0]:
-            dt = t - state[0] if state[0] == state[0] else 0.0
-            on = _five_minutes_on(state, t, g)
-            low = high = -np.inf
-            if forecast_mg_dl[k] == forecast_mg_dl[k]:
-                low = rules[0] + rules[3] - forecast_mg_dl[k]
-                high = forecast_mg_dl[k] - rules[2] + rules[5]
-            if on == on:
-                low = max(low, rules[0] + rules[4] - on)
-                high = max(high, on - rules[2] + rules[6])
-            out[k, 3] = _side(state[1:6], t, dt, low, g < rules[0], rules)
-            out[k, 4] = _side(state[6:11], t, dt, high, g > rules[2], rules)
-            state[0] = t
-            slot = int(state[27])
-            state[11 + slot] = t
-            state[19 + slot] = g
-            state[27] = (slot + 1) % 8
-        out[k, 5] = state[3]
-        out[k, 6] = state[8]
+        out[k] = step(state, t_min[k], glucose_mg_dl[k], forecast_mg_dl[k], rules)
     return out

@@ -23,13 +23,13 @@ class Signs(NamedTuple):
     `calm_step_mg_dl` per five minutes, and no steeper than `calm_rate_mg_dl_min`.
     """
 
-    fall_5min_mg_dl: float = 18.0
-    fall_10min_mg_dl: float = 28.0
-    fall_5min_share: float = 0.15
-    fall_10min_share: float = 0.24
-    calm_min: float = 25.0
-    calm_rate_mg_dl_min: float = 3.0
-    calm_step_mg_dl: float = 16.0
+    fall_5min_mg_dl: float = 12.0
+    fall_10min_mg_dl: float = 23.0
+    fall_5min_share: float = 0.17
+    fall_10min_share: float = 0.235
+    calm_min: float = 20.0
+    calm_rate_mg_dl_min: float = 3.5
+    calm_step_mg_dl: float = 20.0
     rebound: float = 0.65
     longest_min: float = 90.0
 
@@ -78,6 +78,50 @@ def _calm_rate(state: F64, back: int, signs: F64) -> float:
 
 
 @njit(cache=True)
+def _fallen_from(state: F64, t: float, g: float, signs: F64) -> float:
+    """The level from which glucose has just fallen out of calm; NaN if it has not."""
+    for back in range(1, 5):
+        then, level = _at(state, back)
+        if not t - then <= 11.5:
+            break
+        soon = t - then < 7.5
+        least = max(signs[0], signs[2] * level) if soon else max(signs[1], signs[3] * level)
+        if level - g >= least and level + _calm_rate(state, back, signs) * (t - then) - g >= least:
+            return level
+    return np.nan
+
+
+@njit(cache=True)
+def step(state: F64, t: float, g: float, signs: F64) -> float:
+    """Take in one reading, see `advance`: 1.0 or 0.0."""
+    if not np.isfinite(t) or not np.isfinite(g) or t <= state[0]:
+        return 0.0
+    state[0] = t
+    newest, _ = _at(state, 0)
+    before, _ = _at(state, 1)
+    # The ring holds readings about 2.5 min apart, so that it spans the calm time of any sensor.
+    if newest - before < 2.5:
+        state[4] -= 1.0
+        state[5] -= 1.0
+    slot = int(state[4]) % 16
+    state[8 + slot] = t
+    state[24 + slot] = g
+    state[4] += 1.0
+    state[5] = min(16.0, state[5] + 1.0)
+    if state[1] == state[1]:
+        state[3] = min(state[3], g)
+        if g >= state[3] + signs[7] * (state[2] - state[3]) or t - state[1] > signs[8]:
+            state[1] = np.nan
+    else:
+        level = _fallen_from(state, t, g, signs)
+        if level == level:
+            state[1] = t
+            state[2] = level
+            state[3] = g
+    return 1.0 if state[1] == state[1] else 0.0
+
+
+@njit(cache=True)
 def advance(state: F64, t_min: F64, glucose_mg_dl: F64, signs: F64) -> F64:
     """Take in readings, oldest first.
 
@@ -89,45 +133,10 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, signs: F64) -> F64:
 
     Returns:
         float64[n]: 1.0 while the sensor is possibly compressed. It begins with a fall within five or ten
-        minutes after 25 calm minutes, see `Signs`, and ends when 65 % of it are made up, or after 90 min.
+        minutes after 20 calm minutes, see `Signs`, and ends when 65 % of it are made up, or after 90 min.
         0.0 for a reading that is no number or not newer than the one before.
     """
-    out = np.zeros(t_min.size)
+    out = np.empty(t_min.size)
     for k in range(t_min.size):
-        t = t_min[k]
-        g = glucose_mg_dl[k]
-        if not np.isfinite(t) or not np.isfinite(g) or t <= state[0]:
-            continue
-        state[0] = t
-        newest, _ = _at(state, 0)
-        before, _ = _at(state, 1)
-        # The ring holds readings about 2.5 min apart, so that it spans the calm time of any sensor.
-        if newest - before < 2.5:
-            state[4] -= 1.0
-            state[5] -= 1.0
-        slot = int(state[4]) % 16
-        state[8 + slot] = t
-        state[24 + slot] = g
-        state[4] += 1.0
-        state[5] = min(16.0, state[5] + 1.0)
-        if state[1] == state[1]:
-            state[3] = min(state[3], g)
-            over = g >= state[3] + signs[7] * (state[2] - state[3]) or t - state[1] > signs[8]
-            if over:
-                state[1] = np.nan
-        elif state[5] > 3.0:
-            for back in range(1, 5):
-                then, level = _at(state, back)
-                if not t - then <= 11.5:
-                    break
-                soon = t - then < 7.5
-                least = max(signs[0], signs[2] * level) if soon else max(signs[1], signs[3] * level)
-                if level - g < least:
-                    continue
-                if level + _calm_rate(state, back, signs) * (t - then) - g >= least:
-                    state[1] = t
-                    state[2] = level
-                    state[3] = g
-                    break
-        out[k] = 1.0 if state[1] == state[1] else 0.0
+        out[k] = step(state, t_min[k], glucose_mg_dl[k], signs)
     return out

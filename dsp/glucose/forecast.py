@@ -243,62 +243,6 @@ def _judge(state: F64, t: float, g: float, pace: F64) -> None:
 
 
 @njit(cache=True)
-def advance(state: F64, t_min: F64, glucose_mg_dl: F64, population: F64, pace: F64) -> F64:
-    """Take in readings, oldest first, and forecast at each.
-
-    Args:
-        state: float64[STATE_SIZE] of `initial_state`, changed in place.
-        t_min: float64[n], min.
-        glucose_mg_dl: float64[n], mg/dL.
-        population: float64[484], `Population.packed`.
-        pace: float64[3], `PACE`.
-
-    Returns:
-        float64[n, 13]: forecast, lower and upper end of the 90 % interval for 15, 30 and 60 min in mg/dL, the
-        three expected absolute errors, and how many minutes before the reading are known (0 to 55). NaN where a
-        reading is no number or not newer than the one before: it is passed over. After a gap, or at the
-        beginning, the trend counts as level as far as it is unknown.
-    """
-    out = np.full((t_min.size, 13), np.nan)
-    at_w = 4 + 64 + 32 * 31
-    for k in range(t_min.size):
-        t = t_min[k]
-        g = glucose_mg_dl[k]
-        if not np.isfinite(t) or not np.isfinite(g) or t <= state[0]:
-            continue
-        state[0] = t
-        _judge(state, t, g, pace)
-        newest, count = _remember(state[4:36], state[36:68], int(state[1]) - 1, int(state[2]), t, g)
-        state[1] = newest + 1
-        state[2] = count
-        lags, known = _lags(state[4:36], state[36:68], newest, count)
-        x = _features(lags)
-        spread = _spread(x, known)
-        z = np.zeros(20)
-        for i in range(20):
-            row = population[20 * i : 20 * i + i + 1]
-            for j in range(i + 1):
-                z[i] += row[j] * x[j]
-        for h in range(3):
-            change = 0.0
-            for i in range(20):
-                change += state[at_w + 20 * h + i] * z[i]
-            expected = 0.0
-            for i in range(6):
-                expected += population[460 + 6 * h + i] * spread[i]
-            expected = max(expected, 2.0)
-            forecast = min(401.0, max(39.0, g + 10.0 * change))
-            q = state.size - 6 + 2 * h
-            out[k, 3 * h] = forecast
-            out[k, 3 * h + 1] = max(39.0, forecast - state[q] * expected)
-            out[k, 3 * h + 2] = min(401.0, forecast + state[q + 1] * expected)
-            out[k, 9 + h] = expected
-        out[k, 12] = 5.0 * (known - 1)
-        _keep(state, t, g, z, out[k], known)
-    return out
-
-
-@njit(cache=True)
 def _keep(state: F64, t: float, g: float, z: F64, row: F64, known: int) -> None:
     """Note the forecast, to be judged later; one in 2.5 min, and only where at least half an hour is known."""
     if known < 7:
@@ -316,3 +260,86 @@ def _keep(state: F64, t: float, g: float, z: F64, row: F64, known: int) -> None:
     state[e + 10] = g
     state[e + 11 : e + 31] = z
     state[3] += 1.0
+
+
+@njit(cache=True)
+def _forecast(state: F64, t: float, g: float, population: F64, row: F64) -> None:
+    """Fill in what `advance` says at this reading, and note it, to be judged later."""
+    at_w = 4 + 64 + 32 * 31
+    newest, count = _remember(state[4:36], state[36:68], int(state[1]) - 1, int(state[2]), t, g)
+    state[1] = newest + 1
+    state[2] = count
+    lags, known = _lags(state[4:36], state[36:68], newest, count)
+    x = _features(lags)
+    spread = _spread(x, known)
+    z = np.zeros(20)
+    for i in range(20):
+        whitening = population[20 * i : 20 * i + i + 1]
+        for j in range(i + 1):
+            z[i] += whitening[j] * x[j]
+    for h in range(3):
+        change = 0.0
+        for i in range(20):
+            change += state[at_w + 20 * h + i] * z[i]
+        expected = 0.0
+        for i in range(6):
+            expected += population[460 + 6 * h + i] * spread[i]
+        expected = max(expected, 2.0)
+        forecast = min(401.0, max(39.0, g + 10.0 * change))
+        q = state.size - 6 + 2 * h
+        row[3 * h] = forecast
+        row[3 * h + 1] = max(39.0, forecast - state[q] * expected)
+        row[3 * h + 2] = min(401.0, forecast + state[q + 1] * expected)
+        row[9 + h] = expected
+    row[12] = 5.0 * (known - 1)
+    _keep(state, t, g, z, row, known)
+
+
+@njit(cache=True)
+def step(
+    state: F64, t: float, g: float, population: F64, pace: F64
+) -> tuple[float, float, float, float, float, float, float, float, float, float, float, float, float]:
+    """Take in one reading and forecast: a row of `advance`."""
+    row = np.full(13, np.nan)
+    if np.isfinite(t) and np.isfinite(g) and not t <= state[0]:
+        state[0] = t
+        _judge(state, t, g, pace)
+        _forecast(state, t, g, population, row)
+    return (
+        row[0],
+        row[1],
+        row[2],
+        row[3],
+        row[4],
+        row[5],
+        row[6],
+        row[7],
+        row[8],
+        row[9],
+        row[10],
+        row[11],
+        row[12],
+    )
+
+
+@njit(cache=True)
+def advance(state: F64, t_min: F64, glucose_mg_dl: F64, population: F64, pace: F64) -> F64:
+    """Take in readings, oldest first, and forecast at each.
+
+    Args:
+        state: float64[STATE_SIZE] of `initial_state`, changed in place.
+        t_min: float64[n], min.
+        glucose_mg_dl: float64[n], mg/dL.
+        population: float64[484], `Population.packed`.
+        pace: float64[3], `PACE`.
+
+    Returns:
+        float64[n, 13]: forecast, lower and upper end of the 90 % interval for 15, 30 and 60 min in mg/dL, the
+        three expected absolute errors, and how many minutes before the reading are known (0 to 55). NaN where a
+        reading is no number or not newer than the one before: it is passed over. After a gap, or at the
+        beginning, the trend counts as level as far as it is unknown.
+    """
+    out = np.empty((t_min.size, 13))
+    for k in range(t_min.size):
+        out[k] = step(state, t_min[k], glucose_mg_dl[k], population, pace)
+    return out

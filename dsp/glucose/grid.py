@@ -13,6 +13,7 @@ from dsp.arrays import F64
 from dsp.glucose.readings import DAY_MIN, Trace
 
 GAP_MIN = 45.0
+DAYS_MAX = 36_525.0  # a century: only a wrong clock makes a trace longer
 
 
 class Grid(NamedTuple):
@@ -56,10 +57,10 @@ def step_min(t_min: F64) -> float:
 def grid(trace: Trace, step: float) -> Grid:
     """The trace on the grid of iglu's `CGMS2DayByDay` with steps of `step` min.
 
-    A trace of fewer than two readings gives an empty grid.
+    A trace of fewer than two readings, or of more than a century, gives an empty grid.
     """
     slots = round(DAY_MIN / step) if step > 0.0 else 0
-    if trace.t_min.size < 2 or slots == 0:
+    if trace.t_min.size < 2 or slots == 0 or trace.t_min[-1] - trace.t_min[0] > DAYS_MAX * DAY_MIN:
         empty = np.zeros(0)
         return Grid(step, empty, empty, slots)
     days = int(np.ceil((trace.t_min[-1] - trace.t_min[0]) / DAY_MIN + 1.0))

@@ -41,10 +41,14 @@ def pgs(gvp_pct: float, mean_mg_dl: float, tir_pct: float, n54_week: float, n70_
     """
     if math.isnan(gvp_pct + n54_week):
         return math.nan
-    variability = 1.0 + 9.0 / (1.0 + math.exp(-0.049 * (gvp_pct - 65.47)))
-    low = 1.0 / (1.0 + math.exp(0.1139 * (mean_mg_dl - 72.08)))
-    high = 1.0 / (1.0 + math.exp(-0.09195 * (mean_mg_dl - 157.57)))
-    in_range = 1.0 + 9.0 / (1.0 + math.exp(0.0833 * (tir_pct - 55.04)))
+
+    def falling(exponent: float) -> float:
+        return 1.0 / (1.0 + math.exp(min(exponent, 700.0)))
+
+    variability = 1.0 + 9.0 * falling(-0.049 * (gvp_pct - 65.47))
+    low = falling(0.1139 * (mean_mg_dl - 72.08))
+    high = falling(-0.09195 * (mean_mg_dl - 157.57))
+    in_range = 1.0 + 9.0 * falling(0.0833 * (tir_pct - 55.04))
     n54 = 0.5 + 4.5 * (1.0 - math.exp(-0.81093 * n54_week))
     n70 = 0.5714 * n70_week + 0.625 if n70_week <= 7.65 else 5.0
     return variability + 1.0 + 9.0 * (low + high) + in_range + n54 + n70

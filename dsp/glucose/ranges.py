@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from dsp.arrays import F64
+from dsp.glucose.readings import HI_MG_DL, LO_MG_DL
 
 
 class GlucoseStats(NamedTuple):
@@ -28,28 +29,25 @@ def glucose_stats(glucose_mg_dl: F64) -> GlucoseStats:
 
     Args:
         glucose_mg_dl: float64[n], mg/dL; NaN = no valid measurement, +inf and -inf = above and below what the
-            sensor can measure.
+            sensor can measure: they count as 401 and 39, as everywhere in `dsp.glucose`.
 
     Returns:
-        Mean and SD (n - 1 in the denominator) in mg/dL, CV and GMI in %, over the measured values; the shares
-        of very low (< 54), low (54 to < 70), in range (70 to 180 inclusive), high (> 180 to 250) and very
-        high (> 250) in % of the measured, off-scale readings included. NaN: all without a measured value;
-        SD and CV for fewer than two.
+        Mean and SD (n - 1 in the denominator) in mg/dL, CV and GMI in %; the shares of very low (< 54), low
+        (54 to < 70), in range (70 to 180 inclusive), high (> 180 to 250) and very high (> 250) in %. NaN: all
+        without a reading; SD and CV for fewer than two.
 
     Source: ranges: Battelino et al. 2019, doi 10.2337/dci19-0028; GMI = 3.31 + 0.02392 mean: Bergenstal et
     al. 2018, doi 10.2337/dc18-1581.
     """
-    total = 0.0
-    measured = 0
+    values = np.empty(glucose_mg_dl.size)
     readings = 0
     counts = np.zeros(5)
-    for g in glucose_mg_dl:
-        if np.isnan(g):
+    for reading in glucose_mg_dl:
+        if np.isnan(reading):
             continue
+        g = min(HI_MG_DL, max(LO_MG_DL, reading)) if np.isinf(reading) else reading
+        values[readings] = g
         readings += 1
-        if not np.isinf(g):
-            measured += 1
-            total += g
         if g < 54.0:
             counts[0] += 1.0
         elif g < 70.0:
@@ -60,12 +58,9 @@ def glucose_stats(glucose_mg_dl: F64) -> GlucoseStats:
             counts[3] += 1.0
         else:
             counts[4] += 1.0
-    mean = total / measured if measured > 0 else np.nan
-    deviations = 0.0
-    for g in glucose_mg_dl:
-        if not np.isnan(g) and not np.isinf(g):
-            deviations += (g - mean) ** 2
-    sd = np.sqrt(deviations / (measured - 1)) if measured > 1 else np.nan
+    mean = np.sum(values[:readings]) / readings if readings > 0 else np.nan
+    deviations = np.sum((values[:readings] - mean) ** 2)
+    sd = np.sqrt(deviations / (readings - 1)) if readings > 1 else np.nan
     shares = 100.0 * counts / readings if readings > 0 else np.full(5, np.nan)
     return GlucoseStats(
         mean,

@@ -15,6 +15,7 @@ DAY_MIN = 1440.0
 MG_DL_PER_MMOL_L = 18.0  # as sensors and the sources of the metrics convert; the molar mass would say 18.016
 # Readings below and above what a sensor can tell count as just outside the scale common to today's sensors.
 LO_MG_DL, HI_MG_DL = 39.0, 401.0
+T_MAX_MIN = 1e12
 
 
 class Trace(NamedTuple):
@@ -32,6 +33,17 @@ class Trace(NamedTuple):
     clock_min: F64
 
 
+def in_time(t_min: F64) -> F64:
+    """NaN for a time so far from the origin (two million years) that it cannot be told from the next."""
+    return np.where(np.abs(t_min) <= T_MAX_MIN, t_min, np.nan)
+
+
+def on_scale(glucose_mg_dl: F64) -> F64:
+    """LO and HI (-inf and +inf) as 39 and 401; NaN for what is not above 0: no sensor measures that."""
+    g = np.where(np.isinf(glucose_mg_dl), np.where(glucose_mg_dl > 0.0, HI_MG_DL, LO_MG_DL), glucose_mg_dl)
+    return np.where(g > 0.0, g, np.nan)
+
+
 def trace(utc_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, utc_offset_min: npt.ArrayLike = 0.0) -> Trace:
     """Readings as they come, put in order.
 
@@ -44,19 +56,20 @@ def trace(utc_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, utc_offset_min: 
         glucose_mg_dl: n values in mg/dL; NaN no measurement, -inf LO, +inf HI.
         utc_offset_min: what the wearer's clock showed beyond `utc_min` at each reading, one or n values.
     """
-    t = as_f64(utc_min)
+    t = in_time(as_f64(utc_min))
     g = as_f64(glucose_mg_dl)
     offset = np.broadcast_to(np.asarray(utc_offset_min, dtype=np.float64), t.shape)
-    g = np.where(np.isinf(g), np.where(g > 0.0, HI_MG_DL, LO_MG_DL), g)
-    valid = np.isfinite(t) & (g > 0.0)
+    g = on_scale(g)
+    valid = ~np.isnan(t) & ~np.isnan(g)
     t, g, offset = t[valid], g[valid], offset[valid]
     if t.size == 0:
         return Trace(as_f64([]), as_f64([]), as_f64([]))
-    if not np.all(t[1:] > t[:-1]):
-        order = np.argsort(t, kind="stable")
-        last = np.append(np.diff(t[order]) > 0.0, True)
-        kept = order[last]
-        t, g, offset = t[kept], g[kept], offset[kept]
-    midnight = np.floor((t[0] + offset[0]) / DAY_MIN) * DAY_MIN
+    first = t.size - 1 - np.argmin(t[::-1])
+    midnight = np.floor((t[first] + offset[first]) / DAY_MIN) * DAY_MIN
+    passed = t - (midnight - offset[first])
     clock = t + (offset - midnight)
-    return Trace(as_f64(t - (midnight - offset[0])), as_f64(g), as_f64(clock))
+    if not np.all(passed[1:] > passed[:-1]):
+        order = np.argsort(passed, kind="stable")
+        kept = order[np.append(np.diff(passed[order]) > 0.0, True)]
+        passed, g, clock = passed[kept], g[kept], clock[kept]
+    return Trace(as_f64(passed), as_f64(g), as_f64(clock))

@@ -4,6 +4,7 @@ One `Wearer` per person. It is a few thousand numbers, changed in place by every
 to a store and read back, so that what was learnt about its wearer survives a restart.
 """
 
+import math
 import struct
 import zlib
 from typing import NamedTuple
@@ -15,14 +16,15 @@ from dsp.arrays import F64, as_f64
 from dsp.glucose import alerts, compression, forecast, smoothing
 from dsp.glucose.arrows import DEXCOM, TREND_MIN, arrow
 from dsp.glucose.population import POPULATION
-from dsp.glucose.readings import HI_MG_DL, LO_MG_DL
+from dsp.glucose.readings import HI_MG_DL, LO_MG_DL, T_MAX_MIN, in_time, on_scale
 
 DYNAMICS = smoothing.Dynamics().packed()
 RULES = alerts.Rules().packed()
 SIGNS = compression.Signs().packed()
 PACE = np.array(forecast.PACE)
+MOST_MG_DL = 1000.0  # what is above counts as this: a slip of the comma must not spoil what was learnt
 
-_MAGIC = b"vgw1"
+_MAGIC = b"vgw2"
 _SIZES = (smoothing.STATE_SIZE, forecast.STATE_SIZE, alerts.STATE_SIZE, compression.STATE_SIZE)
 
 
@@ -92,20 +94,18 @@ def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, r
         wearer: changed in place.
         t_min: n times in minutes on an axis without jumps. A reading not newer than the one before is
             passed over, except that a value beyond a limit alerts.
-        glucose_mg_dl: n values in mg/dL; NaN no measurement, -inf LO (39), +inf HI (401).
+        glucose_mg_dl: n values in mg/dL; NaN or not above 0 no measurement, -inf LO (39), +inf HI (401).
         rules: `alerts.Rules.packed`.
 
     Returns:
         float64[n, 21].
     """
-    t = as_f64(t_min)
-    g = as_f64(glucose_mg_dl)
-    if np.isinf(g).any():
-        g = np.clip(g, LO_MG_DL, HI_MG_DL)
+    t = in_time(as_f64(t_min))
+    g = np.minimum(on_scale(as_f64(glucose_mg_dl)), MOST_MG_DL)
     out = np.empty((t.size, len(Live._fields)))
     smooth = smoothing.advance(wearer.smoothing, t, g, DYNAMICS)
     ahead = forecast.advance(wearer.forecast, t, g, POPULATION, PACE)
-    out[:, :5] = smooth[:, :5]
+    out[:, :5] = smooth
     out[:, 5] = ahead[:, 12]
     out[:, 6:15] = ahead[:, :9]
     out[:, 15:20] = alerts.advance(wearer.alerts, t, g, ahead[:, 0].copy(), rules)[:, :5]
@@ -115,15 +115,16 @@ def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, r
 
 def update(wearer: Wearer, t_min: float, glucose_mg_dl: float, rules: F64 = RULES) -> Live:
     """Take in one reading, as `follow` does, without its overhead for arrays."""
-    t = np.array((t_min,))
-    if glucose_mg_dl in (np.inf, -np.inf):
-        glucose_mg_dl = HI_MG_DL if glucose_mg_dl > 0.0 else LO_MG_DL
-    g = np.array((glucose_mg_dl,))
-    smooth = smoothing.advance(wearer.smoothing, t, g, DYNAMICS).tolist()[0]
-    ahead = forecast.advance(wearer.forecast, t, g, POPULATION, PACE).tolist()[0]
-    alarm = alerts.advance(wearer.alerts, t, g, np.array((ahead[0],)), rules).tolist()[0]
-    label = compression.advance(wearer.compression, t, g, SIGNS).tolist()
-    return Live._make(smooth[:5] + ahead[12:] + ahead[:9] + alarm[:5] + label)
+    t = float(t_min) if abs(t_min) <= T_MAX_MIN else math.nan
+    g = float(glucose_mg_dl)
+    if math.isinf(g):
+        g = HI_MG_DL if g > 0.0 else LO_MG_DL
+    g = min(g, MOST_MG_DL) if g > 0.0 else math.nan
+    smooth = smoothing.step(wearer.smoothing, t, g, DYNAMICS)
+    ahead = forecast.step(wearer.forecast, t, g, POPULATION, PACE)
+    alarm = alerts.step(wearer.alerts, t, g, ahead[0], rules)
+    label = compression.step(wearer.compression, t, g, SIGNS)
+    return Live._make((*smooth, ahead[12], *ahead[:9], *alarm[:5], label))
 
 
 def trend(live: Live, system: tuple[tuple[float, str], ...] = DEXCOM) -> str | None:

@@ -26,7 +26,7 @@ _KA = np.array([0.006, 0.06, 0.03])
 _KB = _KA * np.array([51.2e-4, 8.2e-4, 520e-4])  # the sensitivities of transport, disposal and production
 _EGP0, _F01 = 0.0161 * _WEIGHT_KG, 0.0097 * _WEIGHT_KG
 _AG, _T_MAX_G, _T_MAX_I = 0.8, 40.0, 55.0
-_LAG_MIN = 8.0
+LAG_MIN = 8.0  # of interstitial behind blood glucose
 _START_MMOL_L = 7.5
 _EATING_MIN = 15
 _G_PER_UNIT, _MMOL_L_PER_UNIT = 24.0, 7.0  # what one unit of insulin is believed to cover
@@ -54,7 +54,7 @@ def _slope(
             *x_slopes.tolist(),
             _AG * eaten - d1 / _T_MAX_G,
             (d1 - d2) / _T_MAX_G,
-            (g - ig) / _LAG_MIN,
+            (g - ig) / LAG_MIN,
         )
     )
 
