@@ -100,8 +100,8 @@ def runs(flag: Flags) -> list[tuple[int, int]]:
 
 
 def premature(file: Path) -> None:
-    """Premature beats among beats in sinus rhythm: labelled so, and early against the median of 11."""
-    hit = late = total = others = 0
+    """Premature beats among beats in sinus rhythm, by how many of the 61 beats around are premature."""
+    found = []
     with gzip.open(file, "rt") as lines:
         rows = list(csv.reader(lines))[1:]
     for _, group in groupby(rows, key=lambda row: row[0]):
@@ -112,15 +112,19 @@ def premature(file: Path) -> None:
             np.array(columns[3]),
         )
         local = np.array([np.median(rr_ms[max(k - 5, 0) : k + 6]) for k in range(rr_ms.size)])
+        in_sinus, labelled = np.isin(name, SINUS), np.isin(symbol, PREMATURE)
         flagged = judge_all(rr_ms, np.ones(rr_ms.size)).beat == Beat.PREMATURE
-        in_sinus = np.isin(name, SINUS)
-        early = in_sinus & np.isin(symbol, PREMATURE) & (rr_ms < 0.85 * local)
-        other = in_sinus & np.isin(symbol, SINUS_BEATS)
-        hit, total = hit + int((flagged & early).sum()), total + int(early.sum())
-        late, others = late + int((flagged & other).sum()), others + int(other.sum())
-    print(
-        f"premature beats: Se {100 * hit / total:.2f} of {total}, Sp {100 - 100 * late / others:.2f} of {others}"
-    )
+        burden = np.convolve(labelled, np.full(61, 1.0 / 61.0), "same")
+        early, other = in_sinus & labelled & (rr_ms < 0.85 * local), in_sinus & np.isin(symbol, SINUS_BEATS)
+        found.append(np.stack([flagged, early, other, burden]))
+    flagged, early, other, burden = np.concatenate(found, axis=1)
+    for low, high in ((0.0, 0.05), (0.05, 0.15), (0.15, 0.3), (0.3, 1.01), (0.0, 1.01)):
+        within = (burden >= low) & (burden < high)
+        hits, passed = flagged[within & (early > 0)], 1.0 - flagged[within & (other > 0)]
+        print(
+            f"premature beats, {100 * low:.0f}-{100 * min(high, 1.0):.0f} % premature around: "
+            f"Se {100 * hits.mean():.2f} of {hits.size}, Sp {100 * passed.mean():.2f} of {passed.size}"
+        )
 
 
 def cleaning(records: list[Record]) -> None:
