@@ -141,7 +141,10 @@ def _verdict(window: F64, linked: F64, usual_shift: float, order: F64) -> tuple[
         return 5.0, 0.5 * both, 5.0, 0.5 * both
     if has_next and _is_split(window, ref, tolerance):
         return 4.0, np.nan, 4.0, both
-    if abs(x - ref) <= tolerance and not is_premature:
+    # Amid a swing of the heart rate an interval is far from the median, but close to one of its neighbours.
+    nearer = min(abs(x - window[c - 1]), abs(x - window[c + 1]))
+    is_gradual = nearer <= 0.7 * tolerance and abs(x - ref) <= 0.25 * ref
+    if (abs(x - ref) <= tolerance or is_gradual) and not is_premature:
         return 0.0, x, -1.0, np.nan
     if x < ref or is_premature:
         if is_premature:
