@@ -19,6 +19,8 @@ CREEP = 0.02
 # A notification is missing where the step from one arrival to the next is this many usual ones. Radio delays
 # are far below half a step.
 MISSING_STEPS = 1.5
+# The usual step is about a second; what the first notifications of a link say may be far from it.
+STEP_S_MIN, STEP_S_MAX = 0.25, 4.0
 # A loss that the first packet behind it leaves open shows in one of the next.
 SUSPECT_PACKETS = 4
 
@@ -96,4 +98,5 @@ def _arrived(timeline: Timeline, arrival_s: float) -> Timeline:
             suspect = SUSPECT_PACKETS
         # A running median: one lost notification moves it no more than a late one.
         step_s *= 1.02 if newest_s > step_s else 1.0 / 1.02
+        step_s = min(max(step_s, STEP_S_MIN), STEP_S_MAX)
     return timeline._replace(arrival_s=arrival_s, step_s=step_s, suspect=suspect)
