@@ -60,12 +60,10 @@ class HeartSensor:
         self.packets += 1
         self.live = LiveHeart(notification.boot_ns, reading.heart_rate_bpm, reading.contact)
         beat_boot_ns = NO_BEAT
-        rr_ms = intervals_ms(reading)
-        if rr_ms:
-            self._timeline, beat_s = place(
-                self._timeline, notification.boot_ns / NS_PER_S, sum(rr_ms) / 1000.0
-            )
-            beat_boot_ns = round(beat_s * NS_PER_S)
+        arrival_s = notification.boot_ns / NS_PER_S
+        self._timeline, placed = place(self._timeline, arrival_s, intervals_ms(reading))
+        if placed.t_s:
+            beat_boot_ns = round(placed.t_s[-1] * NS_PER_S)
         self._open.append((notification.boot_ns, beat_boot_ns, notification.payload))
 
     def flush(self) -> None:

@@ -11,8 +11,9 @@ from edge.heart_sensor import NO_BEAT, intervals_ms
 from edge.store import HeartChunk
 from protocols import heart_rate
 
-# An interval that begins this much after the last beat did not follow it: beats in between were lost.
-GAP_NS = 1_000_000_000
+# An interval that begins this much after the last beat did not follow it: beats in between were lost. Where none
+# were, the chain of beats moves forward by 2 % of a packet's intervals at most.
+GAP_NS = 150_000_000
 
 
 def rr_window(chunks: Iterable[HeartChunk], from_boot_ns: int, to_boot_ns: int) -> tuple[F64, F64]:

@@ -67,7 +67,10 @@ def test_clean_intervals_stay() -> None:
         ([2550.0], [Beat.MISSED]),
         ([400.0, 450.0], [Beat.EXTRA, Beat.EXTRA]),
         ([500.0, 1200.0], [Beat.PREMATURE, Beat.PAUSE]),
-        ([550.0], [Beat.PREMATURE]),
+        ([550.0, 850.0], [Beat.PREMATURE, Beat.PAUSE]),  # an NN interval begins with a normal beat
+        ([60.0, 790.0], [Beat.EXTRA, Beat.EXTRA]),
+        ([790.0, 60.0], [Beat.EXTRA, Beat.EXTRA]),
+        ([500.0, 390.0, 850.0], [Beat.PREMATURE, Beat.PREMATURE, Beat.PAUSE]),
         ([1050.0, 650.0], [Beat.MISPLACED, Beat.MISPLACED]),
         ([1250.0], [Beat.PAUSE]),
     ],
@@ -114,7 +117,7 @@ def test_differences_do_not_cross_gaps_or_corrected_beats() -> None:
     rr[20] = 480.0
     found = judge_all(rr, follows)
     _, nn_ms, linked = normal(found, as_f64(np.cumsum(rr) / 1000))
-    assert nn_ms.size == 29
+    assert nn_ms.size == 28  # without the premature beat's interval and the one that begins with it
     assert np.flatnonzero(linked == 0.0).tolist() == [0, 15, 20]
 
 

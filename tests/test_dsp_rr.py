@@ -1,6 +1,6 @@
 import math
 import random
-from itertools import accumulate, groupby
+from itertools import accumulate
 
 import pytest
 
@@ -10,13 +10,14 @@ from dsp.cardiac.rr import LATENESS_S_MAX, Timeline, place
 def packets(
     rr_s: list[float], phase_s: float, jitter: random.Random
 ) -> list[tuple[float, list[float], float]]:
-    """Once a second the beats since the last packet: (arrival, their intervals, true time of the last one)."""
-    beats = zip(accumulate(rr_s), rr_s, strict=True)
-    by_second = groupby(beats, key=lambda beat: math.ceil(beat[0] - phase_s))
-    sent = []
-    for second, group in by_second:
-        due = list(group)
-        sent.append((phase_s + second + jitter.uniform(0.0, 0.03), [rr for _, rr in due], due[-1][0]))
+    """Once a second the beats since the last packet, perhaps none: (arrival, their intervals, true time of the
+    last one)."""
+    beats = list(zip(accumulate(rr_s), rr_s, strict=True))
+    sent, at = [], 0
+    for second in range(math.ceil(beats[-1][0]) + 1):
+        due = [beat for beat in beats[at : at + 5] if beat[0] <= phase_s + second]
+        at += len(due)
+        sent.append((phase_s + second + jitter.uniform(0.0, 0.03), [rr for _, rr in due], beats[at - 1][0]))
     return sent
 
 
@@ -24,9 +25,10 @@ def walk(sent: list[tuple[float, list[float], float]]) -> list[float]:
     """How late each packet's last beat is placed, s."""
     timeline, errors = Timeline(), []
     for arrival_s, rr_s, true_s in sent:
-        timeline, beat_s = place(timeline, arrival_s, sum(rr_s))
-        assert beat_s <= arrival_s
-        errors.append(beat_s - true_s)
+        timeline, placed = place(timeline, arrival_s, [1000.0 * rr for rr in rr_s])
+        if rr_s:
+            assert placed.t_s[-1] <= arrival_s
+            errors.append(placed.t_s[-1] - true_s)
     return errors
 
 

@@ -70,7 +70,7 @@ def test_windows_share_all_beats_out_whatever_their_size() -> None:
         assert [follows for _, follows in parts] == [follows for _, follows in whole]
 
 
-@pytest.mark.parametrize(("pause_s", "follows"), [(0.0, 1.0), (0.9, 1.0), (1.1, 0.0), (600.0, 0.0)])
+@pytest.mark.parametrize(("pause_s", "follows"), [(0.0, 1.0), (0.1, 1.0), (0.2, 0.0), (600.0, 0.0)])
 def test_an_interval_follows_the_one_before_unless_time_is_missing(pause_s: float, follows: float) -> None:
     later_s = 11.0 + pause_s
     chunks = [chunk(beats(10, 10.0, 1024)), chunk(beats(later_s, later_s, 1024))]

@@ -97,3 +97,41 @@ def test_mistakes_are_one_line(words: list[str]) -> None:
     result = CliRunner().invoke(app, ["analyse", *words])
     assert result.exit_code == 2
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "it has: nothing"),
+        (b"rr_ms\n", "no intervals"),
+        (b"hello\nworld\n", "it has: hello"),
+        (b"rr_ms\n800\nabc\n", "line 3"),
+        (b"rr_ms\n-1\nnan\n", "no intervals"),
+        (b"rr_ms\n800\n1e300\n", "1e+300 ms"),
+        (b"rr_ms\n800\ninf\n", "inf ms"),
+        (b"rr_ms\n0.8\n0.81\n", "seconds?"),
+        (b"\x00\xff\xfe\x80", "cannot read"),
+    ],
+)
+def test_files_that_hold_no_intervals_are_one_line(tmp_path: Path, content: bytes, says: str) -> None:
+    (tmp_path / "bad.csv").write_bytes(content)
+    result = CliRunner().invoke(app, ["analyse", "rr", str(tmp_path / "bad.csv")])
+    assert result.exit_code == 2
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_broken_archive_and_an_impossible_output_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "cut.csv.gz").write_bytes(Path(NSR).read_bytes()[:200])
+    nowhere = str(tmp_path / "nowhere" / "x.csv")
+    for words in ([str(tmp_path / "cut.csv.gz")], [NSR, "--per-beat", nowhere]):
+        result = CliRunner().invoke(app, ["analyse", "rr", *words])
+        assert result.exit_code == 2
+        assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_what_is_no_interval_is_a_gap(tmp_path: Path) -> None:
+    """A spreadsheet's byte order mark, blank lines, and values that cannot be intervals."""
+    (tmp_path / "odd.csv").write_bytes(b"\xef\xbb\xbfrr_ms \n800\n\n810\nnan\n820\n-5\n790\n60000\n800\n")
+    beats = ran("rr", str(tmp_path / "odd.csv"))["beats"]
+    assert (beats["total"], beats["gaps"]) == (5, 3)

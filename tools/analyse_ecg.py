@@ -13,6 +13,7 @@ from tools import analyse_rr, wfdb_record
 
 QUALITY_WINDOW_S = 10.0
 GOOD = 0.8
+RATE_HZ_MIN, RATE_HZ_MAX = 60.0, 1000.0
 
 
 class Ecg(NamedTuple):
@@ -36,6 +37,7 @@ def command(
     json: bool,
 ) -> None:
     window_s, start_h = analyse_rr.duration_s("--window", window), analyse_rr.clock_h("--start", start)
+    analyse_rr.check_outputs(per_beat, plot)
     values, rate_hz = samples(file, column, rate)
     ecg = detected(values, rate_hz)
     if ecg.complexes.apex.size < 2:
@@ -48,6 +50,9 @@ def command(
 def samples(file: Path, column: str, rate: float | None) -> tuple[F64, float]:
     if file.suffix == ".hea":
         signal = wfdb_record.read(file, column)
+        if not RATE_HZ_MIN <= signal.rate_hz <= RATE_HZ_MAX:
+            what = f"{file.name} has {signal.rate_hz:g} samples a second"
+            raise ConfigError("FILE", what, f"{RATE_HZ_MIN:.0f} to {RATE_HZ_MAX:.0f} are needed")
         return signal.values, signal.rate_hz
     if rate is None:
         raise ConfigError("--rate", "a CSV does not say its sampling rate", "give it, like --rate 130")

@@ -4,8 +4,11 @@ import csv
 import gzip
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
@@ -16,6 +19,8 @@ from edge.errors import ConfigError
 
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 LONGEST_RR_MS = 10_000.0  # what is longer, or not positive, is no interval: the stream was interrupted
+LONGEST_GAP_MS = 7 * 86_400_000.0  # what is longer was never measured
+SECONDS_MEDIAN_MAX = 10.0  # no heart beats every 10 ms
 
 
 class Beats(NamedTuple):
@@ -46,6 +51,7 @@ def command(
     json: bool,
 ) -> None:
     window_s, start_h = duration_s("--window", window), clock_h("--start", start)
+    check_outputs(per_beat, plot)
     analysis = analyse(placed(column_of(file, column)))
     report(document(analysis, window_s, start_h), analysis, per_beat, plot, json=json)
 
@@ -65,27 +71,64 @@ def report(
         analyse_view.show(found)
 
 
+def check_outputs(per_beat: Path | None, plot: Path | None) -> None:
+    """What cannot be written is said before the work, not after it."""
+    for option, file in (("--per-beat", per_beat), ("--plot", plot)):
+        if file and not file.parent.is_dir():
+            raise ConfigError(option, f"there is no directory {file.parent}", "make it, or name another")
+        if file and file.is_dir():
+            raise ConfigError(option, f"{file} is a directory", "name a file")
+    if plot and plot.suffix not in (".png", ".svg"):
+        raise ConfigError("--plot", f"{plot.name} is neither .png nor .svg", "choose one of them")
+
+
+@contextmanager
+def text_of(file: Path) -> Iterator[TextIO]:
+    """A file's text, unpacked if compressed; how much of it has been read shows on a terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with (
+        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
+        progress.open(file, "rb", description=f"Reading {file.name}") as packed,
+        gzip.open(packed) if file.suffix == ".gz" else packed as raw,
+        TextIOWrapper(raw, "utf-8-sig", newline="") as text,
+    ):
+        yield text
+
+
 def column_of(file: Path, name: str) -> F64:
     """One column of a CSV file as numbers; empty cells are left out."""
     try:
-        with gzip.open(file, "rt") if file.suffix == ".gz" else file.open(newline="") as lines:
-            rows = csv.DictReader(lines)
-            if name not in (rows.fieldnames or []):
-                found = ", ".join(rows.fieldnames or []) or "nothing"
+        with text_of(file) as text:
+            rows = csv.reader(text)
+            header = [cell.strip() for cell in next(rows, [])]
+            if name not in header:
+                found = ", ".join(header) or "nothing"
                 raise ConfigError("--column", f"{file.name} has no column {name}", f"it has: {found}")
-            return as_f64([float(row[name]) for row in rows if row[name]])
-    except (OSError, UnicodeDecodeError) as error:
+            k = header.index(name)
+            return as_f64([float(row[k]) for row in rows if len(row) > k and row[k].strip()])
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError("FILE", f"cannot read {file}", str(error)) from error
     except ValueError as error:
-        raise ConfigError("FILE", f"{file.name}: column {name} is not all numbers", str(error)) from error
+        what = f"{file.name}, line {rows.line_num}: column {name} is not a number"
+        raise ConfigError("FILE", what, str(error)) from error
 
 
 def placed(rr_ms: F64) -> Beats:
     """Intervals on their own time axis; what cannot be one is a gap of its length (none if not positive)."""
-    if rr_ms.size == 0:
-        raise ConfigError("FILE", "no intervals", "a column of RR intervals in ms is needed")
     length_ms = np.where(rr_ms > 0.0, rr_ms, 0.0)
     is_interval = (rr_ms > 0.0) & (rr_ms <= LONGEST_RR_MS)
+    if not is_interval.any():
+        raise ConfigError("FILE", "no intervals", f"RR intervals of up to {LONGEST_RR_MS:.0f} ms are needed")
+    if length_ms.max() > LONGEST_GAP_MS:
+        raise ConfigError("FILE", f"an interval of {length_ms.max():g} ms", "is this the right column?")
+    median = float(np.median(rr_ms[is_interval]))
+    if median < SECONDS_MEDIAN_MAX:
+        raise ConfigError(
+            "FILE", f"half of the intervals are {median:g} ms or less", "seconds? ms are needed"
+        )
     follows = np.concatenate([[False], is_interval[:-1]])
     t_s = np.cumsum(length_ms) / 1000.0
     return Beats(as_f64(t_s[is_interval]), as_f64(rr_ms[is_interval]), as_f64(follows[is_interval]))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edge.errors import ConfigError
 from tools.analyse_rr import Analysis
 
 WIDTH, HEIGHT, MARGIN = 1200, 420, 40
@@ -61,7 +60,7 @@ def cell(value: float | None) -> str:
 
 
 def draw(analysis: Analysis, file: Path) -> None:
-    """Intervals over time (what is not normal in red), and the AF probability below them."""
+    """Intervals over time (what is not normal in red), and the AF probability below them: .svg, else PNG."""
     t_s, rr_ms = analysis.beats.t_s, analysis.beats.rr_ms
     x = MARGIN + (t_s - t_s[0]) / max(t_s[-1] - t_s[0], 1e-9) * (WIDTH - 2 * MARGIN)
     rr_y = 20 + (RR_TOP_MS - np.clip(rr_ms, RR_BOTTOM_MS, RR_TOP_MS)) / (RR_TOP_MS - RR_BOTTOM_MS) * 280
@@ -70,10 +69,8 @@ def draw(analysis: Analysis, file: Path) -> None:
     intervals, odd, line = (np.stack(pair, 1) for pair in ((x, rr_y), (x[other], rr_y[other]), (x, af_y)))
     if file.suffix == ".svg":
         file.write_text(svg(intervals, odd, line, float(t_s[-1])))
-    elif file.suffix == ".png":
-        file.write_bytes(png(intervals, odd, line))
     else:
-        raise ConfigError("--plot", f"{file.name} is neither .png nor .svg", "choose one of them")
+        file.write_bytes(png(intervals, odd, line))
 
 
 def svg(intervals: Points, odd: Points, line: Points, end_s: float) -> str:

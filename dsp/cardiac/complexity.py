@@ -10,6 +10,7 @@ Where tools differ, this is what is meant here:
 """
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 from dsp.arrays import F64
@@ -30,44 +31,59 @@ def sample_entropy(x: F64, follows: F64, m: float, r: float) -> float:
 
     Source: Richman and Moorman, Am. J. Physiol. 2000;278:H2039-H2049; agrees with PhysioNet's sampen 1.0.
     """
-    n = x.size
     length = int(m)
-    whole = np.zeros(max(n, 1), np.int64)  # 1 where a template and the value after it exist
-    holes = 0
-    for i in range(n - length):
-        ok = 1
+    count = x.size - length
+    if count < 2 or not r > 0.0:
+        return np.nan
+    low = x.min()
+    span = x.max() - low
+    if not span < np.inf:
+        return np.nan
+    # Templates in bins no narrower than r: one that is alike starts in the same bin or in the next.
+    width = max(r, span / count)
+    bins = int(span / width) + 2
+    starts = np.zeros(bins + 1, np.int64)
+    bin_of = np.full(count, -1)
+    for i in range(count):
+        whole = True
         for k in range(1, length + 1):
-            if follows[i + k] != 1.0:
-                ok = 0
-        whole[i] = ok
-        holes += 1 - ok
-    near = np.empty(max(n, 1), np.int64)
-    alike = np.empty(max(n, 1), np.int64)
-    matches = 0
-    longer = 0
-    # By lag: one row of comparisons each, then shifted rows are combined; both are vector code.
-    for lag in range(1, n - length):
-        for i in range(n - lag):
-            near[i] = abs(x[i] - x[i + lag]) < r
-        rows = n - length - lag
-        for i in range(rows):
-            alike[i] = near[i]
-        for k in range(1, length):
-            for i in range(rows):
-                alike[i] &= near[i + k]
-        if holes > 0:
-            for i in range(rows):
-                alike[i] &= whole[i] & whole[i + lag]
-        found = 0
-        kept = 0
-        for i in range(rows):
-            found += alike[i]
-            kept += alike[i] & near[i + length]
-        matches += found
-        longer += kept
+            whole &= follows[i + k] == 1.0
+        if whole:
+            bin_of[i] = int((x[i] - low) / width)
+            starts[bin_of[i] + 1] += 1
+    for b in range(bins):
+        starts[b + 1] += starts[b]
+    templates = np.empty(count, np.int64)
+    ends = starts.copy()
+    for i in range(count):
+        if bin_of[i] >= 0:
+            templates[ends[bin_of[i]]] = i
+            ends[bin_of[i]] += 1
+    matches, longer = _alike(x, templates, starts, length, r)
     if matches == 0 or longer == 0:
         return np.nan
     return float(-np.log(longer / matches))
+
+
+@njit(cache=True)
+def _alike(
+    x: F64, templates: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], length: int, r: float
+) -> tuple[int, int]:
+    """Pairs of alike templates, and of those that stay alike one value longer; sorted by bin of their first."""
+    matches = 0
+    longer = 0
+    for b in range(starts.size - 2):
+        for p in range(starts[b], starts[b + 1]):
+            i = templates[p]
+            for q in range(p + 1, starts[b + 2]):
+                j = templates[q]
+                same = abs(x[i] - x[j]) < r
+                for k in range(1, length):
+                    same &= abs(x[i + k] - x[j + k]) < r
+                if same:
+                    matches += 1
+                    longer += abs(x[i + length] - x[j + length]) < r
+    return matches, longer
 
 
 @njit(cache=True)
@@ -142,10 +158,16 @@ def _fluctuation(profile: F64, box: int) -> float:
         total = 0.0
         tilt = 0.0
         squares = 0.0
-        for i in range(box):
+        # From both ends at once: the sums do not wait for each other.
+        for i in range(box // 2):
             y = profile[start + i] - base
+            z = profile[start + box - 1 - i] - base
+            total += y + z
+            tilt += (middle - i) * (z - y)
+            squares += y * y + z * z
+        if box % 2:
+            y = profile[start + box // 2] - base
             total += y
-            tilt += (i - middle) * y
             squares += y * y
         residual += max(squares - total * total / box - tilt * tilt / spread, 0.0)
     return float(np.sqrt(residual / (boxes * box)))

@@ -24,7 +24,7 @@ class Beat(IntEnum):
 
     NORMAL = 0
     PREMATURE = 1  # the beat that ends it came early
-    PAUSE = 2  # long: after a premature beat, or by itself
+    PAUSE = 2  # begins with a premature beat, or is long by itself
     MISSED = 3  # holds 2 to 6 beats of which some were not detected
     EXTRA = 4  # part of one interval, split by a beat that was none
     MISPLACED = 5  # one of two neighbours whose common beat was detected too early or too late
@@ -40,8 +40,11 @@ class Judged(NamedTuple):
 
 
 def new_state() -> F64:
-    """State before the first beat: class and value due for the next interval, then the last 2 LAG + 1 beats."""
-    state = np.full(2 + 2 * (2 * LAG + 1), np.nan)
+    """State before the first beat.
+
+    Class and value due for the next interval, class of the last, usual shift, then the last 2 LAG + 1 beats.
+    """
+    state = np.full(4 + 2 * (2 * LAG + 1), np.nan)
     state[0] = -1.0
     return state
 
@@ -88,10 +91,10 @@ def normal(judged: Judged, t_s: F64) -> tuple[F64, F64, F64]:
 @njit(cache=True)
 def judge_beats(state: F64, rr_ms: F64, follows: F64) -> tuple[F64, F64, F64, F64]:
     """Kernel of `judge`; a NaN interval stands for the end of the record."""
-    size = (state.size - 2) // 2
+    size = (state.size - 4) // 2
     middle = size // 2
-    window = state[2 : 2 + size]
-    linked = state[2 + size :]
+    window = state[4 : 4 + size]
+    linked = state[4 + size :]
     beat = np.empty(rr_ms.size)
     corrected = np.empty(rr_ms.size)
     judged_rr = np.empty(rr_ms.size)
@@ -106,12 +109,16 @@ def judge_beats(state: F64, rr_ms: F64, follows: F64) -> tuple[F64, F64, F64, F6
         linked[size - 1] = follows[n]
         if np.isnan(window[middle]):
             continue
+        state[3] = _usual_shift(state[3], window, order)
         if state[0] >= 0.0:
             beat[done] = state[0]
             corrected[done] = state[1]
             state[0] = -1.0
         else:
-            beat[done], corrected[done], state[0], state[1] = _verdict(window, linked, order)
+            beat[done], corrected[done], state[0], state[1] = _verdict(window, linked, state[3], order)
+            if beat[done] == 0.0 and state[2] == 1.0 and linked[middle] == 1.0:
+                beat[done] = 2.0
+        state[2] = beat[done]
         judged_rr[done] = window[middle]
         judged_follows[done] = linked[middle]
         done += 1
@@ -119,7 +126,7 @@ def judge_beats(state: F64, rr_ms: F64, follows: F64) -> tuple[F64, F64, F64, F6
 
 
 @njit(cache=True)
-def _verdict(window: F64, linked: F64, order: F64) -> tuple[float, float, float, float]:
+def _verdict(window: F64, linked: F64, usual_shift: float, order: F64) -> tuple[float, float, float, float]:
     """Class and value of the middle interval, and of the next if that is settled with it (else -1)."""
     c = window.size // 2
     x = window[c]
@@ -130,15 +137,16 @@ def _verdict(window: F64, linked: F64, order: F64) -> tuple[float, float, float,
     after = window[c + 1] if has_next else np.nan
     both = x + after
     is_premature = _is_premature(window, ref, order)
-    if not is_premature and has_next and _is_misplaced(window, ref, step):
+    if not is_premature and has_next and _is_misplaced(window, ref, usual_shift):
         return 5.0, 0.5 * both, 5.0, 0.5 * both
-    if abs(x - ref) <= tolerance and not is_premature:
+    if has_next and _is_split(window, ref, tolerance):
+        return 4.0, np.nan, 4.0, both
+    # Amid a swing of the heart rate an interval is far from the median, but close to one of its neighbours.
+    nearer = min(abs(x - window[c - 1]), abs(x - window[c + 1]))
+    is_gradual = nearer <= 0.7 * tolerance and abs(x - ref) <= 0.25 * ref
+    if (abs(x - ref) <= tolerance or is_gradual) and not is_premature:
         return 0.0, x, -1.0, np.nan
     if x < ref or is_premature:
-        is_one = has_next and max(x, after) < 0.85 * ref and abs(both - ref) <= min(tolerance, 0.1 * ref)
-        # A couplet of premature beats ends in a pause; a split interval does not.
-        if is_one and not window[c + 2] > ref + tolerance:
-            return 4.0, np.nan, 4.0, both
         if is_premature:
             if has_next and after > ref + tolerance and after < 1.75 * ref:
                 return 1.0, ref, 2.0, ref
@@ -153,19 +161,68 @@ def _verdict(window: F64, linked: F64, order: F64) -> tuple[float, float, float,
 
 
 @njit(cache=True)
-def _is_misplaced(window: F64, ref: float, step: float) -> bool:
-    """Whether the middle interval and the next deviate to opposite sides by the same, amid calm neighbours."""
+def _is_split(window: F64, ref: float, tolerance: float) -> bool:
+    """Whether the middle interval and the next are one, with something in it taken for a beat.
+
+    No two beats come within a quarter of the usual interval. A couplet of premature beats ends in a pause, or
+    its second comes sooner than its first; a split interval does not: what is taken for a beat in it is mostly
+    the T wave, in its first half.
+    """
     c = window.size // 2
     x, after = window[c], window[c + 1]
-    half = 0.5 * abs(x - after)
-    if half < max(3.0 * step, 0.03 * ref) or (x - ref) * (after - ref) >= 0.0:
+    if abs(x + after - ref) > min(tolerance, 0.1 * ref):
         return False
-    if abs(x + after - 2.0 * ref) > half or min(abs(x - ref), abs(after - ref)) < 0.4 * half:
+    if min(x, after) < 0.25 * ref:
+        return True
+    is_couplet = window[c + 2] > ref + tolerance or 0.38 * ref < after < x
+    return bool(max(x, after) < 0.85 * ref and not is_couplet)
+
+
+@njit(cache=True)
+def _is_misplaced(window: F64, ref: float, usual_shift: float) -> bool:
+    """Whether moving the beat between the middle interval and the next would make the steps around it usual.
+
+    A beat moved by s lengthens one interval and shortens the other: the three steps change by s, -2 s and s.
+    That pattern must explain nearly all of them (of a single odd interval it explains 3/4), the shift that fits
+    must be the largest around and far more than breathing gives, and the two must take the time of two.
+    """
+    c = window.size // 2
+    shift = abs(_shift(window, c))
+    if not shift >= max(0.02 * ref, 5.5 * usual_shift):
         return False
-    if after < 0.85 * ref and window[c + 2] > 1.08 * ref:
-        return False  # a premature beat, with its pause
-    calm = max(0.7 * half, 0.05 * ref)
-    return not abs(window[c - 1] - ref) > calm or not abs(window[c + 2] - ref) > calm
+    if abs(window[c] + window[c + 1] - 2.0 * ref) > shift + 0.1 * ref:
+        return False
+    is_late = 1.1 * ref <= window[c] <= 1.45 * ref
+    if window[c + 1] < 0.85 * ref and (not is_late or window[c + 2] > 1.08 * ref):
+        return False  # a premature beat: after a usual interval or a pause, or with one behind it
+    if shift < abs(_shift(window, c - 1)) or shift < abs(_shift(window, c + 1)):
+        return False
+    steps = 0.0
+    for k in range(c, c + 3):
+        steps += (window[k] - window[k - 1]) ** 2
+    return bool(6.0 * shift * shift >= 0.8 * steps)
+
+
+@njit(cache=True)
+def _shift(window: F64, k: int) -> float:
+    """Least-squares shift of the beat between intervals k and k + 1; NaN where a neighbour lacks."""
+    return float(window[k - 1] - 3.0 * window[k] + 3.0 * window[k + 1] - window[k + 2]) / 6.0
+
+
+@njit(cache=True)
+def _usual_shift(usual: float, window: F64, order: F64) -> float:
+    """Running median of the shifts that fit, followed by small steps so that outliers have no weight."""
+    if np.isnan(usual):
+        count = 0
+        for k in range(1, window.size - 2):
+            shift = abs(_shift(window, k))
+            if not np.isnan(shift):
+                count = _insert(order, count, shift)
+        return float(order[count // 2]) if count > 4 else np.nan
+    newest = abs(_shift(window, window.size - 3))
+    if np.isnan(newest):
+        return usual
+    return max(usual * (1.025 if newest > usual else 0.975), 0.1)
 
 
 @njit(cache=True)
@@ -185,6 +242,15 @@ def _is_premature(window: F64, ref: float, order: F64) -> bool:
             if k < 3:
                 last_2 = last_3
     if last_3 > 0.0 and x >= 0.92 * last_3:
+        return False
+    if x < 0.75 * ref:
+        return True
+    # Breathing shortens intervals as much, but gradually: an early beat stands out against both sides.
+    after = 0.0
+    for k in range(1, 3):
+        if not np.isnan(window[c + k]):
+            after = max(after, window[c + k])
+    if 1.4 * x * x > window[c - 1] * after:
         return False
     if x < 0.85 * ref or x < 0.85 * _median(window, c - 4, c + 4, order):
         return True

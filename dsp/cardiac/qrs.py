@@ -74,7 +74,7 @@ def detect(state: F64, ecg: F64) -> Complexes:
 
     Args:
         state: of `new_state`, changed in place; copy it to save it.
-        ecg: float64[n], any unit, either polarity; NaN repeats the sample before it.
+        ecg: float64[n], any unit, either polarity; NaN and infinity repeat the sample before.
     """
     return Complexes(*detect_qrs(state, ecg))
 
@@ -107,6 +107,7 @@ def detect_qrs(state: F64, ecg: F64) -> tuple[F64, F64, F64]:
     rate = state[RATE]
     width = int(0.08 * rate + 0.5)
     blank = 0.2 * rate
+    onset = 0.15 * rate
     found = np.empty((3, PEAKS_MAX + 8 + int(ecg.size / blank)))
     count = 0
     n = int(state[COUNT])
@@ -117,7 +118,7 @@ def detect_qrs(state: F64, ecg: F64) -> tuple[F64, F64, F64]:
     peak_at, peak = state[PEAK_AT], state[PEAK]
     at = n % width
     for k in range(ecg.size):
-        if not np.isnan(ecg[k]):
+        if np.isfinite(ecg[k]):
             x = ecg[k]
         if n == 0:
             hz1, hz2 = -h0 * x, -h2 * x  # as if the first sample had always been there
@@ -139,7 +140,9 @@ def detect_qrs(state: F64, ecg: F64) -> tuple[F64, F64, F64]:
         elif total > peak:
             peak_at, peak = n * 1.0, total
         elif n - peak_at >= blank:
-            if n < state[LEARN_END]:
+            if peak_at < onset:
+                pass  # A recording may begin within a complex or on its T wave: what led up to it is unknown.
+            elif n < state[LEARN_END]:
                 _store_peak(state, peak_at, peak)
             else:
                 count = _judge(state, peak_at, peak, found, count)

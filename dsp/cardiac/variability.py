@@ -15,6 +15,7 @@ from dsp.cardiac.spectrum import lomb_bands
 from dsp.cardiac.time_domain import time_domain
 
 SAMPLE_ENTROPY_BEATS_MIN = 100
+SAMPLE_ENTROPY_BEATS_MAX = 20_000  # its time grows with the square; a day is neither short nor stationary
 
 
 class Measure(NamedTuple):
@@ -45,7 +46,7 @@ MEASURES = {
     "lf_nu": Measure("%", "LF / (LF + HF)", "110 s"),
     "lf_peak_hz": Measure("Hz", "highest line of LF", "110 s"),
     "hf_peak_hz": Measure("Hz", "highest line of HF", "55 s"),
-    "sample_entropy": Measure("1", "m = 2, r = 0.2 SD, <", "100 beats that vary"),
+    "sample_entropy": Measure("1", "m = 2, r = 0.2 SD, <", "100 to 20000 beats that vary"),
     "dfa_a1": Measure("1", "boxes 4-16, not overlapping", "64 beats that vary"),
     "dfa_a2": Measure("1", "boxes 16-64, not overlapping", "256 beats that vary"),
     "deceleration_capacity_ms": Measure("ms", "PRSA, T = 1, <= 5 %", "a deceleration within 5 successive beats"),
@@ -98,7 +99,7 @@ def variability(t_s: F64, nn_ms: F64, follows: F64, window_s: float | None = Non
     """
     in_time = time_domain(nn_ms, follows)
     entropy = np.nan
-    if nn_ms.size >= SAMPLE_ENTROPY_BEATS_MIN:
+    if SAMPLE_ENTROPY_BEATS_MIN <= nn_ms.size <= SAMPLE_ENTROPY_BEATS_MAX:
         entropy = sample_entropy(nn_ms, follows, 2.0, 0.2 * in_time.sdnn_ms)
     slowing = capacity(nn_ms, follows)
     if window_s is None:

@@ -68,6 +68,12 @@ def systole_window(rr: Any, _: float) -> Any:
     return tuple(f(rr, input_type="rr_ms") for f in (time_domain, frequency_domain, nonlinear_domain))
 
 
+def biosppy_window(rr: Any, _: float) -> Any:
+    from biosppy.signals import hrv
+
+    return hrv.hrv(rri=rr, parameters="all", outliers=None, detrend_rri=False, show=False)
+
+
 def neurokit2_ecg(ecg: Any, rate_hz: float) -> Any:
     import neurokit2 as nk
 
@@ -98,6 +104,7 @@ TASKS: dict[tuple[str, str], tuple[Task, str]] = {
     ("window", "pyhrv"): (pyhrv_window, "SDNN, RMSSD, NN50, Welch, SampEn"),
     ("window", "heartpy"): (heartpy_window, "time, Welch"),
     ("window", "systole"): (systole_window, "time, Welch, Poincaré"),
+    ("window", "biosppy"): (biosppy_window, "all"),
     ("ecg", "neurokit2"): (neurokit2_ecg, "clean, peaks"),
     ("ecg", "biosppy"): (biosppy_ecg, "Hamilton"),
     ("ecg", "wfdb"): (wfdb_ecg, "gqrs"),

@@ -2,9 +2,9 @@
 
     python -P -m tools.bench.cardiac_truth DATA
 
-DATA holds afdb_rr.csv.gz, mitdb_rr.csv.gz, nsr2db_rr.csv.gz and mitdb_ecg/*.hea. Of records in the weights' training
-(the card in dsp/cardiac/rhythm_weights.py) the rhythm figures are in-sample; `tools.train_rhythm --folds` says what
-to expect of others.
+DATA holds afdb_rr.csv.gz, mitdb_rr.csv.gz, nsr2db_rr.csv.gz, polar_h10.csv.gz and mitdb_ecg/*.hea. Of
+records in the weights' training (the card in dsp/cardiac/rhythm_weights.py) the rhythm figures are in-sample;
+`tools.train_rhythm --folds` says what to expect of others.
 """
 
 import csv
@@ -16,15 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from dsp.arrays import F64, as_f64
-from dsp.cardiac import qrs, rhythm
+from dsp.cardiac import rhythm
 from dsp.cardiac.intervals import Beat, judge_all, normal
 from dsp.cardiac.rhythm_weights import FAST_THRESHOLD, ONSET_THRESHOLD, SURE_THRESHOLD
-from dsp.cardiac.signal_quality import nearest_s
 from dsp.cardiac.time_domain import time_domain
+from tools.bench import ecg_truth
 from tools.rhythm_truth import Record, Thresholds, figures, merged_split_lost
 from tools.rhythm_truth import read as read_rhythms
-from tools.wfdb_record import beat_samples
-from tools.wfdb_record import read as read_signal
 
 SINUS, PREMATURE, SINUS_BEATS = ("N", "B", "T"), ("A", "a", "J", "S", "V"), ("N", "L", "R")
 
@@ -35,8 +33,7 @@ def main() -> None:
     rhythms(records)
     premature(data / "mitdb_rr.csv.gz")
     cleaning([r for r in records if r.database == "nsr2db"])
-    for rate_hz in (360.0, 130.0):
-        complexes(sorted((data / "mitdb_ecg").glob("*.hea")), rate_hz)
+    ecg_truth.measure(data)
 
 
 def rhythms(records: list[Record]) -> None:
@@ -52,8 +49,8 @@ def rhythms(records: list[Record]) -> None:
 
 
 def premature(file: Path) -> None:
-    """Premature beats among beats in sinus rhythm: labelled so, and early against the median of 11."""
-    hit = late = total = others = 0
+    """Premature beats among beats in sinus rhythm, by how many of the 61 beats around are premature."""
+    found = []
     with gzip.open(file, "rt") as lines:
         rows = list(csv.reader(lines))[1:]
     for _, group in groupby(rows, key=lambda row: row[0]):
@@ -64,15 +61,19 @@ def premature(file: Path) -> None:
             np.array(columns[3]),
         )
         local = np.array([np.median(rr_ms[max(k - 5, 0) : k + 6]) for k in range(rr_ms.size)])
+        in_sinus, labelled = np.isin(name, SINUS), np.isin(symbol, PREMATURE)
         flagged = judge_all(rr_ms, np.ones(rr_ms.size)).beat == Beat.PREMATURE
-        in_sinus = np.isin(name, SINUS)
-        early = in_sinus & np.isin(symbol, PREMATURE) & (rr_ms < 0.85 * local)
-        other = in_sinus & np.isin(symbol, SINUS_BEATS)
-        hit, total = hit + int((flagged & early).sum()), total + int(early.sum())
-        late, others = late + int((flagged & other).sum()), others + int(other.sum())
-    print(
-        f"premature beats: Se {100 * hit / total:.2f} of {total}, Sp {100 - 100 * late / others:.2f} of {others}"
-    )
+        burden = np.convolve(labelled, np.full(61, 1.0 / 61.0), "same")
+        early, other = in_sinus & labelled & (rr_ms < 0.85 * local), in_sinus & np.isin(symbol, SINUS_BEATS)
+        found.append(np.stack([flagged, early, other, burden]))
+    flagged, early, other, burden = np.concatenate(found, axis=1)
+    for low, high in ((0.0, 0.05), (0.05, 0.15), (0.15, 0.3), (0.3, 1.01), (0.0, 1.01)):
+        within = (burden >= low) & (burden < high)
+        hits, passed = flagged[within & (early > 0)], 1.0 - flagged[within & (other > 0)]
+        print(
+            f"premature beats, {100 * low:.0f}-{100 * min(high, 1.0):.0f} % premature around: "
+            f"Se {100 * hits.mean():.2f} of {hits.size}, Sp {100 * passed.mean():.2f} of {passed.size}"
+        )
 
 
 def cleaning(records: list[Record]) -> None:
@@ -80,17 +81,23 @@ def cleaning(records: list[Record]) -> None:
     rng = np.random.default_rng(3)
     clean = [w for r in records for w in clean_windows(r.rr_ms)]
     clean = [clean[k] for k in rng.permutation(len(clean))[:78]]
-    for kind in ("missed", "extra", "misplaced"):
+    for kind, low, high in (
+        ("missed", 0.0, 0.0),
+        ("extra", 0.2, 0.8),
+        ("extra", 0.05, 0.95),
+        ("misplaced", 0.1, 0.4),
+        ("misplaced", 0.05, 0.3),
+        ("misplaced", 0.3, 0.6),
+    ):
         errors = []
         for window in clean:
-            rr_ms = broken(window, kind, 0.05, rng)
+            rr_ms = broken(window, kind, 0.05, (low, high), rng)
             found = judge_all(rr_ms, np.ones(rr_ms.size))
             _, nn_ms, follows = normal(found, as_f64(np.cumsum(rr_ms) / 1000.0))
             truth = np.sqrt(np.mean(np.diff(window) ** 2))
             errors.append(abs(time_domain(nn_ms, follows).rmssd_ms / truth - 1.0))
-        print(
-            f"5 % {kind}: RMSSD error median {100 * np.median(errors):.2f} %, mean {100 * np.mean(errors):.2f} %"
-        )
+        median, mean = 100 * np.median(errors), 100 * np.mean(errors)
+        print(f"5 % {kind} by {low}-{high} RR: RMSSD error median {median:.2f} %, mean {mean:.2f} %")
 
 
 def clean_windows(rr_ms: F64) -> list[F64]:
@@ -104,8 +111,8 @@ def clean_windows(rr_ms: F64) -> list[F64]:
     return found
 
 
-def broken(clean: F64, kind: str, share: float, rng: np.random.Generator) -> F64:
-    """Beats missed, added at 20-80 % of an interval, or moved by 10-40 % of the shorter neighbour."""
+def broken(clean: F64, kind: str, share: float, by: tuple[float, float], rng: np.random.Generator) -> F64:
+    """Beats missed, added within an interval, or moved, by parts of an interval (of the shorter neighbour)."""
     rr = clean.copy()
     at = np.sort(rng.choice(np.arange(2, rr.size - 2), round(share * rr.size), replace=False))
     if kind == "missed":
@@ -113,35 +120,14 @@ def broken(clean: F64, kind: str, share: float, rng: np.random.Generator) -> F64
             rr[k + 1] += rr[k]
         return as_f64(np.delete(rr, at))
     if kind == "extra":
-        part = rng.uniform(0.2, 0.8, at.size) * rr[at]
+        part = rng.uniform(*by, at.size) * rr[at]
         rr[at] -= part
         return as_f64(np.insert(rr, at, part))
     for k in at:
-        shift = rng.uniform(0.1, 0.4) * min(rr[k], rr[k + 1]) * rng.choice([-1, 1])
+        shift = rng.uniform(*by) * min(rr[k], rr[k + 1]) * rng.choice([-1, 1])
         rr[k] += shift
         rr[k + 1] -= shift
     return rr
-
-
-def complexes(headers: list[Path], rate_hz: float) -> None:
-    """QRS complexes against annotated beats, within 150 ms."""
-    matched = found = truth = 0
-    for header in headers:
-        signal = read_signal(header, None)
-        beats_s = as_f64(beat_samples(header.with_suffix(".atr")) / signal.rate_hz)
-        ecg = resampled(signal.values, rate_hz / signal.rate_hz)
-        apex_s = as_f64(qrs.detect_all(ecg, rate_hz).apex / rate_hz)
-        matched += int((nearest_s(beats_s, apex_s) <= 0.15).sum())
-        found, truth = found + apex_s.size, truth + beats_s.size
-    print(f"QRS at {rate_hz:.0f} Hz: F1 {200 * matched / (found + truth):.3f} % of {truth} beats")
-
-
-def resampled(values: F64, factor: float) -> F64:
-    if factor == 1.0:
-        return values
-    size = round(values.size * factor)
-    spectrum = np.fft.rfft(values)[: size // 2 + 1]
-    return as_f64(np.fft.irfft(spectrum, size) * factor)
 
 
 if __name__ == "__main__":
