@@ -9,11 +9,17 @@ Where tools differ, this is what is meant here:
 | DFA a2 | boxes of 16 to 64 beats | to n / 10, or n / 4 |
 """
 
+from typing import TypeAlias
+
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from dsp.arrays import F64
+
+I64: TypeAlias = npt.NDArray[np.int64]
+
+BINS_PER_TOLERANCE = 8  # by which sample entropy sorts its templates
 
 
 @njit(cache=True)
@@ -39,8 +45,9 @@ def sample_entropy(x: F64, follows: F64, m: float, r: float) -> float:
     span = x.max() - low
     if not span < np.inf:
         return np.nan
-    # Templates in bins no narrower than r: one that is alike starts in the same bin or in the next.
-    width = max(r, span / count)
+    # Templates in bins: one that is alike starts in the same bin or in one of the next few (and one more, for
+    # rounding).
+    width = max(r / BINS_PER_TOLERANCE, span / count)
     bins = int(span / width) + 2
     starts = np.zeros(bins + 1, np.int64)
     bin_of = np.full(count, -1)
@@ -59,23 +66,25 @@ def sample_entropy(x: F64, follows: F64, m: float, r: float) -> float:
         if bin_of[i] >= 0:
             templates[ends[bin_of[i]]] = i
             ends[bin_of[i]] += 1
-    matches, longer = _alike(x, templates, starts, length, r)
+    matches, longer = _alike(x, templates, starts, int(r / width) + 2, length, r)
     if matches == 0 or longer == 0:
         return np.nan
     return float(-np.log(longer / matches))
 
 
 @njit(cache=True)
-def _alike(
-    x: F64, templates: npt.NDArray[np.int64], starts: npt.NDArray[np.int64], length: int, r: float
-) -> tuple[int, int]:
-    """Pairs of alike templates, and of those that stay alike one value longer; sorted by bin of their first."""
+def _alike(x: F64, templates: I64, starts: I64, reach: int, length: int, r: float) -> tuple[int, int]:
+    """Pairs of alike templates, and of those that stay alike one value longer.
+
+    `templates` begin in bins, `starts` says where each bin begins, and alike ones lie within `reach` bins.
+    """
     matches = 0
     longer = 0
-    for b in range(starts.size - 2):
+    for b in range(starts.size - 1):
+        end = starts[min(b + reach, starts.size - 1)]
         for p in range(starts[b], starts[b + 1]):
             i = templates[p]
-            for q in range(p + 1, starts[b + 2]):
+            for q in range(p + 1, end):
                 j = templates[q]
                 same = abs(x[i] - x[j]) < r
                 for k in range(1, length):
@@ -149,25 +158,22 @@ def _fluctuation(profile: F64, box: int) -> float:
     boxes = profile.size // box
     if boxes == 0:
         return np.nan
-    middle = 0.5 * (box - 1)
-    spread = box * (box * box - 1.0) / 12.0
     residual = 0.0
     for b in range(boxes):
-        start = b * box
-        base = profile[start]
-        total = 0.0
-        tilt = 0.0
-        squares = 0.0
-        # From both ends at once: the sums do not wait for each other.
-        for i in range(box // 2):
-            y = profile[start + i] - base
-            z = profile[start + box - 1 - i] - base
-            total += y + z
-            tilt += (middle - i) * (z - y)
-            squares += y * y + z * z
-        if box % 2:
-            y = profile[start + box // 2] - base
-            total += y
-            squares += y * y
-        residual += max(squares - total * total / box - tilt * tilt / spread, 0.0)
+        residual += _residual(profile[b * box : (b + 1) * box])
     return float(np.sqrt(residual / (boxes * box)))
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})  # lets the sums be vector code
+def _residual(y: F64) -> float:
+    """Sum of squares about the line that fits best."""
+    box = y.size
+    middle = 0.5 * (box - 1)
+    base = y[0]
+    total = tilt = squares = 0.0
+    for i in range(box):
+        d = y[i] - base
+        total += d
+        tilt += (i - middle) * d
+        squares += d * d
+    return max(squares - total * total / box - 12.0 * tilt * tilt / (box * (box * box - 1.0)), 0.0)

@@ -53,61 +53,52 @@ def lomb_psd(t_s: F64, nn_ms: F64, top_hz: float) -> F64:
     if n < 3 or t_s[n - 1] <= t_s[0]:
         return np.zeros(0)
     step_hz = (n - 1) / (n * (t_s[n - 1] - t_s[0]))
-    lines = int(top_hz / step_hz)
-    # Phases advance by rotation, in blocks of lines that the compiler turns into vector code: no sine or cosine
-    # is evaluated per line.
-    block = 16
-    blocks = (lines + block - 1) // block
-    yc = np.zeros((blocks, block))
-    ys = np.zeros((blocks, block))
-    cc = np.zeros((blocks, block))
-    cs = np.zeros((blocks, block))
-    first_c = np.empty(block)
-    first_s = np.empty(block)
-    mean_ms = nn_ms.mean()
-    for j in range(n):
-        y = nn_ms[j] - mean_ms
-        angle = 2.0 * np.pi * step_hz * (t_s[j] - t_s[0])
-        turn_c, turn_s = np.cos(angle), np.sin(angle)
-        c, s = turn_c, turn_s
-        for a in range(block):
-            first_c[a] = c
-            first_s[a] = s
-            c, s = c * turn_c - s * turn_s, s * turn_c + c * turn_s
-        jump_c, jump_s = first_c[block - 1], first_s[block - 1]
-        base_c, base_s = 1.0, 0.0
-        for b in range(blocks):
-            for a in range(block):
-                c = base_c * first_c[a] - base_s * first_s[a]
-                s = base_s * first_c[a] + base_c * first_s[a]
-                yc[b, a] += y * c
-                ys[b, a] += y * s
-                cc[b, a] += c * c
-                cs[b, a] += c * s
-            base_c, base_s = base_c * jump_c - base_s * jump_s, base_s * jump_c + base_c * jump_s
-    return _density(
-        yc.ravel()[:lines], ys.ravel()[:lines], cc.ravel()[:lines], cs.ravel()[:lines], n, step_hz
-    )
+    # Line by line every beat's phase advances by rotation: no sine or cosine is evaluated per line.
+    angle = 2.0 * np.pi * step_hz * (t_s - t_s[0])
+    turn_c, turn_s = np.cos(angle), np.sin(angle)
+    phase_c, phase_s = np.ones(n), np.zeros(n)
+    deviation_ms = nn_ms - nn_ms.mean()
+    sums = np.empty((4, int(top_hz / step_hz)))
+    for k in range(sums.shape[1]):
+        sums[:, k] = _rotate(phase_c, phase_s, turn_c, turn_s, deviation_ms)
+    return _density(sums[0], sums[1], sums[2], sums[3], n, step_hz)
+
+
+@njit(cache=True, fastmath={"reassoc", "contract"})  # lets the sums be vector code
+def _rotate(
+    phase_c: F64, phase_s: F64, turn_c: F64, turn_s: F64, y: F64
+) -> tuple[float, float, float, float]:
+    """Advance every beat's phase by its turn, in place; sums over the beats of y cos, y sin, cos cos, cos sin."""
+    yc = ys = cc = cs = 0.0
+    for j in range(y.size):
+        c = phase_c[j] * turn_c[j] - phase_s[j] * turn_s[j]
+        s = phase_s[j] * turn_c[j] + phase_c[j] * turn_s[j]
+        phase_c[j] = c
+        phase_s[j] = s
+        yc += y[j] * c
+        ys += y[j] * s
+        cc += c * c
+        cs += c * s
+    return yc, ys, cc, cs
 
 
 @njit(cache=True)
 def _density(yc: F64, ys: F64, cc: F64, cs: F64, n: int, step_hz: float) -> F64:
-    """Sums over the beats -> power, with the phase shift that makes sine and cosine orthogonal."""
+    """Sums over the beats -> power: that of the sinusoid of each frequency that fits best.
+
+    The same as with Lomb's phase shift, which makes sine and cosine orthogonal; here their matrix is inverted.
+    """
     psd = np.empty(yc.size)
     for k in range(yc.size):
-        theta = 0.5 * np.arctan2(2.0 * cs[k], 2.0 * cc[k] - n)
-        c, s = np.cos(theta), np.sin(theta)
         ss = n - cc[k]
-        cosine = yc[k] * c + ys[k] * s
-        sine = ys[k] * c - yc[k] * s
-        cosines = cc[k] * c * c + 2.0 * cs[k] * c * s + ss * s * s
-        sines = n - cosines
-        power = 0.0
-        if cosines > 1e-9:
-            power += 0.5 * cosine * cosine / cosines
-        if sines > 1e-9:
-            power += 0.5 * sine * sine / sines
-        psd[k] = 2.0 * power / (n * step_hz)
+        determinant = cc[k] * ss - cs[k] * cs[k]
+        if determinant > 1e-9 * n:
+            power = (ss * yc[k] - 2.0 * cs[k] * ys[k]) * yc[k] + cc[k] * ys[k] * ys[k]
+            power /= determinant
+        else:
+            # Beats at one phase of it, or opposite ones, see one combination of the two.
+            power = (yc[k] * yc[k] + ys[k] * ys[k]) / n
+        psd[k] = power / (n * step_hz)
     return psd
 
 

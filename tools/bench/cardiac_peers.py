@@ -25,6 +25,7 @@ def neurokit2_window(rr: Any, _: float) -> Any:
         nk.hrv_frequency(peaks, sampling_rate=1000),
         nk.entropy_sample(rr, dimension=2, tolerance=0.2 * sd),
         nk.fractal_dfa(rr, scale=np.arange(4, 17), overlap=False),
+        nk.fractal_dfa(rr, scale=np.arange(16, 65), overlap=False),
     )
 
 
@@ -99,7 +100,7 @@ def heartpy_ecg(ecg: Any, rate_hz: float) -> Any:
 
 
 TASKS: dict[tuple[str, str], tuple[Task, str]] = {
-    ("window", "neurokit2"): (neurokit2_window, "time, frequency, SampEn, DFA 4-16"),
+    ("window", "neurokit2"): (neurokit2_window, "time, Welch, SampEn, DFA a1, a2"),
     ("window", "hrvanalysis"): (hrvanalysis_window, "time, Welch, Poincaré, SampEn"),
     ("window", "pyhrv"): (pyhrv_window, "SDNN, RMSSD, NN50, Welch, SampEn"),
     ("window", "heartpy"): (heartpy_window, "time, Welch"),
