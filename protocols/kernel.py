@@ -37,6 +37,10 @@ from protocols.schema import ATT_VALUE_OCTETS_MAX
 
 Array: TypeAlias = npt.NDArray[Any]
 
+OFFSETS_WRONG: Final = -1
+ROWS_EXCEEDED: Final = -2
+"""What a kernel returns instead of the number of rows."""
+
 _STEP = "    "
 
 
@@ -114,8 +118,9 @@ class _Printer:
         ]
         self.line("s = offsets[k]")
         self.line("e = offsets[k + 1]")
-        # So that no octet is read twice, and the last offset bounds them all.
-        self.line("if e < s: return -1")
+        # So that no octet is read twice, and the last offset bounds them all. That no place is negative saves
+        # the compiled kernel from asking at every octet.
+        self.line(f"if s < 0 or e < s: return {OFFSETS_WRONG}")
         self.line(f"if e - s > {ATT_VALUE_OCTETS_MAX}:")
         self.line(f"{_STEP}status[k] = {Status.TOO_LONG:d}")
         self.line(f"{_STEP}continue")
@@ -136,6 +141,7 @@ class _Printer:
         self.line(f"if size < {octets_min} or size > last - s:")
         self.line(f"{_STEP}if status[k] == 0: status[k] = {Status.SIZE:d}")
         self.line(f"{_STEP}break")
+        self.line(f"if row == len(packet): return {ROWS_EXCEEDED}")
         self.line("e = s + size")
         self.record()
         self.line("s = start + size")
