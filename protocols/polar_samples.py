@@ -108,14 +108,15 @@ def raw_samples(content: bytes, stride: int, fields: I64) -> I32:
         offset, octets, mask = fields[channel, 0], fields[channel, 1], fields[channel, 2]
         sign = np.int64(1) << (8 * octets - 1)
         for i in range(count):
-            p = i * stride + offset
+            # Unsigned, because numba looks at the sign of every other index.
+            p = np.uint64(i * stride + offset)
             value = np.int64(content[p])
             if octets > 1:
-                value |= np.int64(content[p + 1]) << 8
+                value |= np.int64(content[p + np.uint64(1)]) << 8
             if octets > 2:
-                value |= np.int64(content[p + 2]) << 16
+                value |= np.int64(content[p + np.uint64(2)]) << 16
             if octets > 3:
-                value |= np.int64(content[p + 3]) << 24
+                value |= np.int64(content[p + np.uint64(3)]) << 24
             out[i, channel] = value & mask if mask else (value ^ sign) - sign
     return out
 

@@ -2,7 +2,7 @@
 
 Contract: RACP carries no E2E-CRC, ever. The client's procedures are in `racp_procedure`.
 
-Source: Continuous Glucose Monitoring Service 1.0.2; GATT Specification Supplement.
+Source: Continuous Glucose Monitoring Service 1.0.2; Glucose Service 1.0.1; GATT Specification Supplement.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ from typing import Final
 
 from construct import GreedyBytes, Int8ul, Int16ul, Int32ul
 
+from protocols import date_time
 from protocols.codec import Codec
+from protocols.date_time import DateTime
 from protocols.envelopes import Tagged
 from protocols.errors import DecodeError
 from protocols.mappings import Coded
@@ -49,9 +51,11 @@ _OPERATORS_WITH_OPERAND = (Operator.LESS_OR_EQUAL, Operator.GREATER_OR_EQUAL, Op
 
 
 class Filter(IntEnum):
-    """What an operand compares; a CGM knows only this one."""
+    """What an operand compares; a CGM knows only the first, which for others is the record's own number."""
 
     TIME_OFFSET = 1
+    SEQUENCE_NUMBER = 1
+    USER_FACING_TIME = 2
 
 
 class Code(IntEnum):
@@ -116,8 +120,33 @@ class Bounds:
     values: tuple[int, ...]
 
 
-OPERAND: Final = Codec[Bounds](
-    CHARACTERISTIC, Record(Bounds, "filter_type" / Coded(Int8ul, Filter), "values" / Tail(Int16ul))
+@dataclass(frozen=True, slots=True)
+class TimeBound:
+    """An operand that compares the time a glucose meter shows its user."""
+
+    filter_type: int
+    time: DateTime
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """An operand with a first and a last such time, both included."""
+
+    filter_type: int
+    first: DateTime
+    last: DateTime
+
+
+_FILTER_TYPE: Final = "filter_type" / Coded(Int8ul, Filter)
+OPERAND: Final = Codec[Bounds](CHARACTERISTIC, Record(Bounds, _FILTER_TYPE, "values" / Tail(Int16ul)))
+WIDE_OPERAND: Final = Codec[Bounds](CHARACTERISTIC, Record(Bounds, _FILTER_TYPE, "values" / Tail(Int32ul)))
+"""As Generic Health Sensors number their records."""
+TIME_OPERAND: Final = Codec[TimeBound](
+    CHARACTERISTIC, Record(TimeBound, _FILTER_TYPE, "time" / date_time.RECORD)
+)
+TIME_RANGE_OPERAND: Final = Codec[TimeRange](
+    CHARACTERISTIC,
+    Record(TimeRange, _FILTER_TYPE, "first" / date_time.RECORD, "last" / date_time.RECORD),
 )
 
 #   05 00  01 00            one record; some servers count in four octets
@@ -168,6 +197,35 @@ def decode_response(payload: bytes) -> Response:
 def encode_response(response: Response) -> bytes:
     """What a server indicates for a response."""
     return RESPONSE.encode(response)
+
+
+def operand(request: Request) -> Bounds | TimeBound | TimeRange | None:
+    """What the operand of a request compares; None if its operator takes none.
+
+    Numbers are of four octets where a Generic Health Sensor's request has just so many.
+
+    Raises:
+        DecodeError: not an operand of that operator.
+    """
+    if request.operator not in _OPERATORS_WITH_OPERAND:
+        if request.operand:
+            raise DecodeError(CHARACTERISTIC, request.operand, "the operator takes no operand")
+        return None
+    wanted = 2 if request.operator == Operator.WITHIN_RANGE else 1
+    if request.operand[:1] == bytes([Filter.USER_FACING_TIME]):
+        return (TIME_OPERAND if wanted == 1 else TIME_RANGE_OPERAND).decode(request.operand)
+    is_wide = len(request.operand) == 1 + 4 * wanted
+    bounds = (WIDE_OPERAND if is_wide else OPERAND).decode(request.operand)
+    if len(bounds.values) != wanted:
+        raise DecodeError(CHARACTERISTIC, request.operand, f"{len(bounds.values)} values instead of {wanted}")
+    return bounds
+
+
+def user_facing_time_operand(*bounds: DateTime) -> bytes:
+    """The operand that compares the time a glucose meter shows with one bound, or with a first and a last."""
+    if len(bounds) == 1:
+        return TIME_OPERAND.encode(TimeBound(Filter.USER_FACING_TIME, *bounds))
+    return TIME_RANGE_OPERAND.encode(TimeRange(Filter.USER_FACING_TIME, *bounds))
 
 
 def time_offset_operand(*bounds: int) -> bytes:

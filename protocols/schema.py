@@ -135,7 +135,7 @@ class Optional(BitOwner):
 
     def __init__(self, flag: IntFlag, subcon: Construct, word: str = "flags") -> None:
         super().__init__()
-        self.flag = flag
+        self.flag = int(flag)  # a flag's own operators are slow
         self.subcon = subcon
         self.word = word
 
@@ -155,7 +155,7 @@ class Widened(BitOwner):
 
     def __init__(self, flag: IntFlag, narrow: Construct, wide: Construct, word: str = "flags") -> None:
         super().__init__()
-        self.flag = flag
+        self.flag = int(flag)
         self.narrow = narrow
         self.wide = wide
         self.word = word
@@ -179,8 +179,8 @@ class TriState(BitOwner):
 
     def __init__(self, supported: IntFlag, asserted: IntFlag, word: str = "flags") -> None:
         super().__init__()
-        self.supported = supported
-        self.asserted = asserted
+        self.supported = int(supported)
+        self.asserted = int(asserted)
         self.word = word
 
     def bits(self, value: bool | None) -> int:
@@ -202,7 +202,7 @@ class Flagged(BitOwner):
 
     def __init__(self, flag: IntFlag, word: str = "flags") -> None:
         super().__init__()
-        self.flag = flag
+        self.flag = int(flag)
         self.word = word
 
     def bits(self, value: bool) -> int:
@@ -248,7 +248,7 @@ class OptionalOctets(BitOwner):
     def __init__(self, enum: type[IntFlag], *octets: tuple[IntFlag, int], word: str = "flags") -> None:
         super().__init__()
         self.enum = enum
-        self.octets = octets
+        self.octets = tuple((int(flag), shift) for flag, shift in octets)
         self.word = word
 
     def bits(self, value: int) -> int:
