@@ -16,7 +16,7 @@ from construct import Int8ul, Int16ul
 
 from protocols.codec import Codec
 from protocols.mappings import Bounded, Coded
-from protocols.schema import Optional, Record, Tail, TriState, Widened, Word
+from protocols.schema import Oddity, Optional, Record, Tail, TriState, Widened, Word
 
 RR_TICKS_PER_S = 1024
 PACKETS_TO_TELL: Final = 60
@@ -105,7 +105,7 @@ def decode(payload: bytes) -> HeartRateMeasurement:
     return MEASUREMENT.decode(payload)
 
 
-def decode_lenient(payload: bytes) -> tuple[HeartRateMeasurement, tuple[str, ...]]:
+def decode_lenient(payload: bytes) -> tuple[HeartRateMeasurement, tuple[Oddity, ...]]:
     """As `decode`, but keeps what comes before octets that are left over, such as half an RR interval.
 
     Returns:

@@ -5,6 +5,7 @@ Contract: RACP carries no E2E-CRC, ever. The client's procedures are in `racp_pr
 Source: Continuous Glucose Monitoring Service 1.0.2; Glucose Service 1.0.1; GATT Specification Supplement.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -33,6 +34,8 @@ class OpCode(IntEnum):
     REPORT_NUMBER = 4
     NUMBER_RESPONSE = 5
     RESPONSE_CODE = 6
+    COMBINED_REPORT = 7
+    COMBINED_REPORT_RESPONSE = 8
 
 
 class Operator(IntEnum):
@@ -93,6 +96,13 @@ class NumberResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class CombinedReportResponse:
+    """How many records a combined report has had."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseCode:
     """How a request ended; `request_op` and `code` are plain integers where they are unknown."""
 
@@ -100,7 +110,7 @@ class ResponseCode:
     code: int
 
 
-Response = NumberResponse | ResponseCode
+Response = NumberResponse | CombinedReportResponse | ResponseCode
 
 #   OP OR [FT operand]
 #   01 03  01 02 00         report all records with time offset >= 2
@@ -152,23 +162,20 @@ TIME_RANGE_OPERAND: Final = Codec[TimeRange](
 #   05 00  01 00            one record; some servers count in four octets
 #   06 00  01 06            request 01 found no records
 # The operator says nothing here: sent as Null, ignored on receipt.
-RESPONSE: Final = Codec[Response](
-    CHARACTERISTIC,
-    Tagged(
-        Int8ul,
-        {
-            OpCode.NUMBER_RESPONSE: Record(
-                NumberResponse, "operator" / Word(Int8ul), "count" / WidthByLength(Int16ul, Int32ul)
-            ),
-            OpCode.RESPONSE_CODE: Record(
-                ResponseCode,
-                "operator" / Word(Int8ul),
-                "request_op" / Coded(Int8ul, OpCode),
-                "code" / Coded(Int8ul, Code),
-            ),
-        },
+_COUNT: Final = ("operator" / Word(Int8ul), "count" / WidthByLength(Int16ul, Int32ul))
+_RESPONSES: Final[Mapping[IntEnum, Record]] = {
+    OpCode.NUMBER_RESPONSE: Record(NumberResponse, *_COUNT),
+    OpCode.RESPONSE_CODE: Record(
+        ResponseCode,
+        "operator" / Word(Int8ul),
+        "request_op" / Coded(Int8ul, OpCode),
+        "code" / Coded(Int8ul, Code),
     ),
-)
+    OpCode.COMBINED_REPORT_RESPONSE: Record(CombinedReportResponse, *_COUNT),
+}
+RESPONSE: Final = Codec[Response](CHARACTERISTIC, Tagged(Int8ul, _RESPONSES))
+RESPONSE_OPS: Final = frozenset(map(int, _RESPONSES))
+"""Operations that only a server sends."""
 
 
 def decode_request(payload: bytes) -> Request:

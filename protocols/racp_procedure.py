@@ -15,6 +15,7 @@ from protocols.errors import DecodeError
 from protocols.racp import (
     CHARACTERISTIC,
     Code,
+    CombinedReportResponse,
     NumberResponse,
     OpCode,
     Operator,
@@ -113,7 +114,7 @@ _COUNT: Table = {
 
 def _event_of(response: Response) -> Event:
     match response:
-        case NumberResponse():
+        case NumberResponse() | CombinedReportResponse():
             return Event.NUMBER
         case ResponseCode(OpCode.ABORT, code):
             return Event.ABORT_SUCCESS if code == Code.SUCCESS else Event.ABORT_REFUSAL
