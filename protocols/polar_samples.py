@@ -48,24 +48,38 @@ def _signed(channels: int, octets: int, *, float32: bool = False) -> Raw:
     )
 
 
+def _octets(plain: int, gains: int = 0) -> Raw:
+    """So many plain octets, and then so many gains of three bits each."""
+    masks = [0xFF] * plain + [0x07] * gains
+    return Raw(len(masks), np.array([(i, 1, mask) for i, mask in enumerate(masks)], np.int64))
+
+
 RAW: Final[Mapping[tuple[int, int], Raw]] = {
     (MeasurementType.ECG, 0): _signed(1, 3),
     (MeasurementType.ECG, 1): Raw(3, np.array([(0, 2, 0x3FFF), (2, 1, 0xFF)], np.int64)),
     (MeasurementType.ECG, 2): Raw(3, np.array([(0, 3, 0x3FFFF), (2, 1, 0xFC)], np.int64)),
     (MeasurementType.ECG, 3): Raw(7, np.array([(0, 3, 0), (3, 3, 0), (6, 1, 0xFF)], np.int64)),
     (MeasurementType.PPG, 0): _signed(4, 3),
+    (MeasurementType.PPG, 4): _octets(12, 24),
+    (MeasurementType.PPG, 5): _signed(1, 4),
+    (MeasurementType.PPG, 9): _octets(12, 24),
+    (MeasurementType.PPG, 14): _octets(1, 2),
     (MeasurementType.ACCELERATION, 0): _signed(3, 1),
     (MeasurementType.ACCELERATION, 1): _signed(3, 2),
     (MeasurementType.ACCELERATION, 2): _signed(3, 3),
     (MeasurementType.PULSE_INTERVAL, 0): Raw(
         6, np.array([(0, 1, 0xFF), (1, 2, 0xFFFF), (3, 2, 0xFFFF), (5, 1, 0xFF)], np.int64)
     ),
+    (MeasurementType.OFFLINE_HEART_RATE, 0): _octets(1),
+    (MeasurementType.OFFLINE_HEART_RATE, 1): _octets(3),
     (MeasurementType.PRESSURE, 0): _signed(1, 4, float32=True),
     (MeasurementType.TEMPERATURE, 0): _signed(1, 4, float32=True),
     (MeasurementType.SKIN_TEMPERATURE, 0): _signed(1, 4, float32=True),
 }
 """By measurement and frame type. ECG in microvolts, acceleration in milli-g; pulse intervals are rate in bpm,
-interval in ms, error estimate in ms, and flags (1 blocker, 2 contact, 4 contact supported)."""
+interval in ms, error estimate in ms, and flags (1 blocker, 2 contact, 4 contact supported). Types 4, 9 and 14 of
+PPG are integration counts, then the gains of two channels by turns; 5 is the operation mode. Offline heart rate
+1 has rate, signal quality and corrected rate. The sport of a session (PPG 6) and places (location) are left out."""
 
 DELTA: Final[Mapping[tuple[int, int], Delta]] = {
     (MeasurementType.PPG, 0): Delta(4, 3),

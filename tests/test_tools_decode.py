@@ -1,4 +1,5 @@
 import json
+import random
 
 import pytest
 from protocol_vectors import all_rows, name
@@ -7,6 +8,7 @@ from typer.testing import CliRunner
 from protocols import polar
 from tools import decode
 from tools.cli import app
+from tools.decode_packets import DECODERS
 
 
 def cli(*args, stdin=None):
@@ -270,3 +272,31 @@ def test_what_is_odd_is_said():
     assert decode.answer("2AA7", "060078001e00 0600")["oddities"] == ["0600: size octet 6 with 2 octets left"]
     assert decode.answer("2A37", "1048b303c2")["oddities"] == ["3 octets are not one or more whole items"]
     assert "rr_unit" in decode.answer("2A37", "0048", {"rr_unit": "hours"})["error"]
+
+
+def test_whatever_is_asked_is_answered_in_json():
+    rng = random.Random(11)
+    seeds = [bytes.fromhex(row["hex"]) for row in ROWS]
+    args = [
+        {},
+        {"crc": True},
+        {"strict": True},
+        {"factor": 1e300},
+        {"factor": "x"},
+        {"channels": 2, "resolution": 9},
+    ]
+    args += [{"channels": 1e400, "resolution": 1}, {"crc": []}, {"rr_unit": "ms", "octet_order": "wcs"}]
+    numbers = [*DECODERS, "2B99"]
+    for _ in range(20_000):
+        packet = bytearray(rng.choice(seeds) if rng.random() < 0.8 else rng.randbytes(rng.randrange(60)))
+        if packet and rng.random() < 0.7:
+            packet[rng.randrange(len(packet))] = rng.randrange(256)
+        document = decode.answer(rng.choice(numbers), packet.hex(), rng.choice(args))
+        json.dumps(document, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 100_000, '{"characteristic": 1, "hex": 2}', '{"characteristic": "2A37", "hex": "é"}']
+)
+def test_lines_that_make_no_sense_are_answered(line):
+    assert "error" in decode.answer_line(line)

@@ -10,14 +10,12 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from protocols import uuids
 from protocols.errors import DecodeError
 from tools.decode_packets import DECODERS, Args, Document
 
 _BASE_TAIL: Final = "-0000-1000-8000-00805f9b34fb"
-_POLAR: Final = {
-    "fb005c81-02e7-f387-1cad-8acd2d8df0c8": "PMD-CP",
-    "fb005c82-02e7-f387-1cad-8acd2d8df0c8": "PMD-DATA",
-}
+_POLAR: Final = {uuids.PMD_CONTROL_POINT: "PMD-CP", uuids.PMD_DATA: "PMD-DATA"}
 
 
 def answer(characteristic: str, hexadecimal: str, args: Args | None = None) -> Document:
@@ -34,7 +32,7 @@ def answer(characteristic: str, hexadecimal: str, args: Args | None = None) -> D
         return {"characteristic": name, **decoder(payload, args or {})}
     except DecodeError as error:
         return {"characteristic": name, "error": error.reason}
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         return {"characteristic": name, "error": f"the arguments {args} make no sense here: {error}"}
 
 
@@ -44,7 +42,7 @@ def answer_line(line: str) -> Document:
         request = json.loads(line)
         characteristic, hexadecimal = str(request["characteristic"]), str(request["hex"])
         args = request.get("args") or {}
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return {"error": 'not an object like {"characteristic": "2A37", "hex": "0048", "args": {}}'}
     if not isinstance(args, dict):
         return {"error": "args is not an object"}

@@ -9,6 +9,7 @@ null.
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum, IntEnum, IntFlag
+from math import isfinite, isnan
 from typing import Any, Final
 
 from protocols import (
@@ -127,6 +128,8 @@ def plain(value: Any) -> Any:
         return _SPECIAL_NAMES[value]
     if isinstance(value, IntFlag | IntEnum):
         return int(value)
+    if isinstance(value, float) and not isfinite(value):
+        return "NaN" if isnan(value) else "+INF" if value > 0 else "-INF"
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, DateTime):

@@ -26,6 +26,7 @@ from protocols import (
     health_sensor,
     heart_rate,
     medfloat,
+    observation,
     polar,
     pulse_oximeter,
     racp,
@@ -291,10 +292,10 @@ def _pmd_data(payload: bytes, args: Args) -> Document:
     from protocols import polar_samples
 
     frame = polar.FRAME.decode(payload)
-    samples = polar_samples.samples(frame).tolist()
+    samples = plain(polar_samples.samples(frame).tolist())
     document = document_of(frame) | {"sample_count": len(samples), "samples": samples}
     if "factor" in args:
-        document["scaled"] = polar_samples.scaled(frame, float(args["factor"])).tolist()
+        document["scaled"] = plain(polar_samples.scaled(frame, float(args["factor"])).tolist())
     return document
 
 
@@ -310,8 +311,19 @@ def _pmd_delta(payload: bytes, args: Args) -> Document:
     document: Document = {"sample_count": len(samples), "samples": samples}
     if "factor" in args:
         factor = float(args["factor"])
-        document["scaled"] = [[count * factor for count in sample] for sample in samples]
+        document["scaled"] = plain([[count * factor for count in sample] for sample in samples])
     return document
+
+
+def _observations(decode: Callable[[bytes], Any]) -> Decoder:
+    """A segment; and what it says, if it is a whole observation."""
+
+    def segment(payload: bytes, _args: Args) -> Document:
+        segment = health_sensor.SEGMENT.decode(payload)
+        whole = segment.is_first and segment.is_last
+        return document_of(segment) | (document_of(decode(segment.octets)) if whole else {})
+
+    return segment
 
 
 DECODERS: Final[Mapping[str, Decoder]] = {
@@ -344,6 +356,11 @@ DECODERS: Final[Mapping[str, Decoder]] = {
     "2AAA": _protected(cgm.SESSION_START_TIME, _session_start),
     "2AAB": _protected(cgm.SESSION_RUN_TIME, lambda hours: {"cgm_session_run_time_h": hours}),
     "2AAC": _cgm_control,
+    "2B8B": _observations(observation.decode),
+    "2BDD": _observations(observation.decode_stored),
+    "2BF1": _whole(health_sensor.SCHEDULE),
+    "2BF3": lambda payload, _args: document_of(health_sensor.decode_features(payload)),
+    "2BF4": _strictly(health_sensor.CONTROL_POINT, "ghs_control_point"),
     "2BF2": _whole(health_sensor.CURRENT_ELAPSED_TIME),
     "SFLOAT": _medfloat(2, medfloat.decode_sfloat),
     "FLOAT": _medfloat(4, medfloat.decode_float),
