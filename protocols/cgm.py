@@ -75,6 +75,8 @@ class SensorStatus(IntFlag):
 
 
 NO_ANNUNCIATION: Final = SensorStatus(0)
+RESERVED_ANNUNCIATION: Final = 0xFFFFFF & ~sum(SensorStatus)
+"""Bits that mean nothing; that they are set says that the octets are in another order."""
 
 
 class Feature(IntFlag):

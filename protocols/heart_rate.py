@@ -157,6 +157,12 @@ class RrUnit(IntEnum):
     MILLISECONDS = 1
 
 
+def intervals_ms(reading: HeartRateMeasurement, unit: RrUnit) -> list[float]:
+    """The RR intervals a packet tells of, in ms; between two beats some time must pass, so none is 0."""
+    intervals = [interval for interval in reading.rr_ticks or () if interval > 0]
+    return list(map(float, intervals)) if unit is RrUnit.MILLISECONDS else list(map(rr_ms, intervals))
+
+
 @dataclass(slots=True)
 class RrUnitDetector:
     """Tells which unit a strap sends, by holding RR intervals against the rate sent with them.

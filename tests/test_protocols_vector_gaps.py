@@ -35,6 +35,7 @@ CHARACTERISTICS = {
 }
 # Public tests have packets with a body mass index alone, which contradict the service, so they are no witnesses.
 WITHOUT_FOREIGN_PACKET = {
+    "2A52": {"combined_report_response"},
     "2A5E": {"clock_not_set"},
     "2A5F": {"fast", "measurement_status", "device_status", "pulse_amplitude_index_pct"},
     "2A60": {"measurement_status", "device_status"},
