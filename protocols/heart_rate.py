@@ -23,8 +23,6 @@ PACKETS_TO_TELL: Final = 60
 STANDARD_ERRORS_TO_TELL: Final = 4.0
 _LOG_TICK_MS: Final = log(RR_TICKS_PER_S / 1000)
 _RATIO_MAX: Final = 0.25
-ENERGY_KJ_SATURATED = 0xFFFF
-"""The accumulated energy stays at this value until it is reset."""
 
 
 class Flag(IntFlag):

@@ -293,7 +293,11 @@ def _pmd_data(payload: bytes, args: Args) -> Document:
 
     frame = polar.FRAME.decode(payload)
     samples = plain(polar_samples.samples(frame).tolist())
-    document = document_of(frame) | {"sample_count": len(samples), "samples": samples}
+    document = document_of(frame) | {
+        "timestamp_unix_ns": polar.POLAR_EPOCH_UTC_NS + frame.timestamp_ns,
+        "sample_count": len(samples),
+        "samples": samples,
+    }
     if "factor" in args:
         document["scaled"] = plain(polar_samples.scaled(frame, float(args["factor"])).tolist())
     return document
