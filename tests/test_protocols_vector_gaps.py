@@ -42,7 +42,6 @@ WITHOUT_FOREIGN_PACKET = {
     "2A9D": {"user_id", "bmi_and_height"},
     "2AAC": {"patient_high_response", "hyper_response", "rate_of_increase_response"},
     "PMD-CP": {"offline"},
-    "PMD-DATA": {"compressed"},  # compressed content is covered by PMD-DELTA
 }
 DEVICE_STRINGS = {"2A24", "2A25", "2A27", "2A28"}  # as 2A26 and 2A29
 

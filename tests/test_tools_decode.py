@@ -88,6 +88,8 @@ def said(document, characteristic, field):
     match characteristic, field:
         case _, "first":
             return document["samples"][:2]
+        case _, "sample0":
+            return document["samples"][0]
         case _, "last":
             return document["samples"][-1]
         case "2A5F", "slow":
@@ -114,7 +116,9 @@ def test_every_published_packet_is_answered_field_by_field(row):
     )
     for meant, answered in pairs:
         for field, value in meant.items():
-            assert said(answered, number, field) == value, field
+            answer = said(answered, number, field)
+            # An author may name the first channels of a sample only.
+            assert (answer[: len(value)] if field == "sample0" else answer) == value, field
 
 
 def test_fields_stand_under_their_names():
