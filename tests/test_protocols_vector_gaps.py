@@ -37,9 +37,9 @@ CHARACTERISTICS = {
 WITHOUT_FOREIGN_PACKET = {
     "2A52": {"combined_report_response"},
     "2A5E": {"clock_not_set"},
-    "2A5F": {"fast", "measurement_status", "device_status", "pulse_amplitude_index_pct"},
+    "2A5F": {"measurement_status", "device_status", "pulse_amplitude_index_pct"},
     "2A60": {"measurement_status", "device_status"},
-    "2A9D": {"user_id", "bmi_and_height"},
+    "2A9D": {"bmi_and_height"},
     "2AAC": {"patient_high_response", "hyper_response", "rate_of_increase_response"},
     "PMD-CP": {"offline"},
 }
@@ -84,7 +84,7 @@ def test_the_characteristics_without_any_foreign_packet():
     have = {row["characteristic"] for row in all_rows()}
     ours = {number for number in DECODERS if number not in DEVICE_STRINGS}
     assert ours - have == {
-        *("2A08", "2A1D", "2A1E", "2A23", "2A36", "2A39", "2A49"),
+        "2A1E",  # as 2A1C
         # Of health sensors nobody has published a packet.
         *("2B8B", "2BDD", "2BF1", "2BF3", "2BF4", "DATETIME"),
     }

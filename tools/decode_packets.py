@@ -247,10 +247,16 @@ def _racp(payload: bytes, _args: Args) -> Document:
     return document_of(request) | {"filter_type": int(kind), "filter_values": plain(bounds)}
 
 
-def _plx_features(payload: bytes, _args: Args) -> Document:
-    features = pulse_oximeter.FEATURES.decode(payload)
+def _plx_features(payload: bytes, args: Args) -> Document:
     supported = pulse_oximeter.Feature(_word(payload[:2]))
-    return document_of(features) | named("supported_features", supported)
+    try:
+        document = document_of(pulse_oximeter.FEATURES.decode(payload))
+    except DecodeError as error:
+        # There are sensors that announce what they support of each status, and do not send it.
+        if len(payload) != 2 or args.get("strict"):
+            raise
+        document = document_of(pulse_oximeter.Features(supported)) | {"oddities": [error.reason]}
+    return document | named("supported_features", supported)
 
 
 def _medfloat(octets: int, decode: Callable[[int], Any]) -> Decoder:
