@@ -107,6 +107,7 @@ _ELAPSED_TIME: Final = Record(
     "sync_source" / Coded(Int8ul, SyncSource),
     "zone_quarters" / Int8sl,
 )
+ELAPSED_TIME_OCTETS: Final = 9
 ELAPSED_TIME: Final = Codec[ElapsedTime]("Elapsed Time", _ELAPSED_TIME)
 
 #   FL CC CC CC CC CC CC SS ZZ ST CA

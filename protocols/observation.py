@@ -17,11 +17,10 @@ from enum import IntEnum, IntFlag
 from typing import Final, TypeAlias
 
 from protocols.errors import DecodeError
-from protocols.health_sensor import CHARACTERISTIC, ELAPSED_TIME, ElapsedTime
+from protocols.health_sensor import CHARACTERISTIC, ELAPSED_TIME, ELAPSED_TIME_OCTETS, ElapsedTime
 from protocols.medfloat import MedFloat, decode_float
 from protocols.schema import member_or_code
 
-_TIME_OCTETS: Final = 9
 BUNDLE_DEPTH_MAX: Final = 4
 
 
@@ -229,7 +228,7 @@ class _Reader:
         kind, length, flags = self.number(1), self.number(2), self.number(2)
         fields = (
             self.number(4) if flags & Flag.TYPE else None,
-            ELAPSED_TIME.decode(self.take(_TIME_OCTETS)) if flags & Flag.TIMESTAMP else None,
+            ELAPSED_TIME.decode(self.take(ELAPSED_TIME_OCTETS)) if flags & Flag.TIMESTAMP else None,
             self.float() if flags & Flag.DURATION else None,
             MeasurementStatus(self.number(2)) if flags & Flag.STATUS else None,
             self.number(4) if flags & Flag.OBJECT_ID else None,

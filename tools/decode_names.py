@@ -18,6 +18,7 @@ from protocols import (
     cgm_control,
     current_time,
     glucose_meter,
+    health_sensor,
     heart_rate,
     polar,
     pulse_oximeter,
@@ -46,6 +47,16 @@ _UNITS: Final[Mapping[type, Mapping[int, str]]] = {
 Names = Mapping[str, "str | Names"]
 
 _TYPE_AND_LOCATION: Final = {"fluid_type": "type", "sample_location": "sample_location"}
+_ELAPSED_TIME: Final = {
+    "is_tick_counter": "tick_counter",
+    "is_utc": "utc",
+    "resolution": "time_resolution",
+    "zone_used": "tz_dst_used",
+    "current_timeline": "current_timeline",
+    "count": "time_value",
+    "sync_source": "time_sync_source_type",
+    "zone_quarters": "tz_dst_offset",
+}
 STANDARD_NAMES: Final[Mapping[type, Names]] = {
     heart_rate.HeartRateMeasurement: {
         "heart_rate_bpm": "heart_rate_measurement_value_bpm",
@@ -108,6 +119,12 @@ STANDARD_NAMES: Final[Mapping[type, Names]] = {
         "supported": "supported_features",
         "measurement_status": "measurement_status_support",
         "device_status": "device_and_sensor_status_support",
+    },
+    health_sensor.ElapsedTime: _ELAPSED_TIME,
+    health_sensor.CurrentElapsedTime: {
+        "time": _ELAPSED_TIME,
+        "status": "clock_status",
+        "capabilities": "clock_capabilities",
     },
     thermometer.TemperatureMeasurement: {"temperature": "temperature_measurement_value"},
     blood_pressure.BloodPressureMeasurement: {"mean_arterial": "mean_arterial_pressure"},

@@ -325,6 +325,13 @@ def _pmd_delta(payload: bytes, args: Args) -> Document:
     return document
 
 
+def _elapsed_time(payload: bytes, _args: Args) -> Document:
+    # As it stands inside other values it is without the state of the clock.
+    alone = len(payload) == health_sensor.ELAPSED_TIME_OCTETS
+    codec: Codec[Any] = health_sensor.ELAPSED_TIME if alone else health_sensor.CURRENT_ELAPSED_TIME
+    return document_of(codec.decode(payload))
+
+
 def _observations(decode: Callable[[bytes], Any]) -> Decoder:
     """A segment; and what it says, if it is a whole observation."""
 
@@ -371,7 +378,7 @@ DECODERS: Final[Mapping[str, Decoder]] = {
     "2BF1": _whole(health_sensor.SCHEDULE),
     "2BF3": lambda payload, _args: document_of(health_sensor.decode_features(payload)),
     "2BF4": _strictly(health_sensor.CONTROL_POINT, "ghs_control_point"),
-    "2BF2": _whole(health_sensor.CURRENT_ELAPSED_TIME),
+    "2BF2": _elapsed_time,
     "SFLOAT": _medfloat(2, medfloat.decode_sfloat),
     "FLOAT": _medfloat(4, medfloat.decode_float),
     "DATETIME": _strictly(date_time.DATE_TIME_VALUE, "date_time"),
