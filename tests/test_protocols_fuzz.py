@@ -228,3 +228,13 @@ def test_on_a_million_packets(label, capsys):
 @pytest.mark.parametrize("label", CODECS)
 def test_every_truncation_of_every_foreign_packet(label, uncompiled):
     check(Three(CODECS[label]), truncations())
+
+
+@pytest.mark.parametrize("label", CODECS)
+def test_no_kernel_reads_past_the_end_of_a_packet(label, uncompiled):
+    # Each packet alone, so that numpy refuses whatever a compiled kernel would read behind it.
+    codec = CODECS[label]
+    rng = random.Random(f"{SEED} {label}")
+    with np.errstate(over="ignore"):
+        for packet in truncations() + [grown(rng, codec, PACKETS) for _ in range(300)]:
+            codec.columns(*flatten([packet]))
