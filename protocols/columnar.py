@@ -133,9 +133,19 @@ class Kernel:
         return Columns(status, packet[:count], cut["value"], cut["word"], cut["present"], ragged)
 
     def _run(self, flat: Octets, offsets: Offsets, rows: int) -> tuple[Array, Array, list[Array], int]:
-        status, packet = np.zeros(len(offsets) - 1, np.uint8), np.empty(rows, np.int32)
-        arrays = [column.allocate(rows, len(flat)) for column in self.columns]
+        lengths = [(column.dtype, column.length(rows, len(flat))) for column in self.columns]
+        status, packet, *arrays = _room([(np.uint8, len(offsets) - 1), (np.int32, rows), *lengths])
+        status.fill(0)
         return status, packet, arrays, self.compiled(flat, offsets, status, packet, *arrays)
+
+
+def _room(lengths: Sequence[tuple[type, int]]) -> list[Array]:
+    """Arrays in one piece of memory: the system hands out a large one in large pages, and many small slowly."""
+    octets = [np.dtype(dtype).itemsize * length for dtype, length in lengths]
+    starts = np.concatenate(([0], np.cumsum([-(-size // 64) * 64 for size in octets])))
+    whole = np.empty(starts[-1], np.uint8)
+    pieces = zip(starts, octets, lengths, strict=False)
+    return [whole[start : start + size].view(dtype) for start, size, (dtype, _) in pieces]
 
 
 @cache

@@ -66,11 +66,9 @@ class Column:
         """The kernel's name for it."""
         return f"{self.use}_of_{self.path.replace('.', '_')}"
 
-    def allocate(self, rows: int, octets: int) -> Array:
-        """Room for so many rows out of so many octets."""
-        if self.use == "many":
-            return np.empty(octets // self.item_octets, self.dtype)
-        return np.empty(rows + (self.use == "start"), self.dtype)
+    def length(self, rows: int, octets: int) -> int:
+        """How many items there may be in so many rows out of so many octets."""
+        return octets // self.item_octets if self.use == "many" else rows + (self.use == "start")
 
 
 _UNSIGNED: Final = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
