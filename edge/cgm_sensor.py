@@ -10,6 +10,7 @@ before it are in the store. Nothing here ever sends Start Session or Delete: the
 import asyncio
 import logging
 import math
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ from edge.inbox import Inbox, Notification
 from edge.session import Link
 from edge.store import CgmRecord, CgmSession, Store
 from edge.summary import Summaries
-from protocols import cgm, racp, racp_procedure, uuids
+from protocols import cgm, cgm_profile, racp, racp_procedure, uuids
 from protocols.medfloat import MedFloat, Special
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,8 @@ class CgmSensor:
         self._inbox = inbox
         self._clock = clock
         self._limits = limits
-        self._has_crc = True
+        self._profile = cgm_profile.DEFAULT
+        self._recent: deque[bytes] = deque(maxlen=cgm_profile.RECORDS_TO_TELL)
         self._session: CgmSession | None = None
         self._session_boot_ns = 0
         self._link_boot_ns = 0
@@ -102,7 +104,9 @@ class CgmSensor:
 
     async def converse(self, link: Link) -> None:
         self._link_boot_ns = self._clock.boot_ns()
-        self._has_crc = cgm.decode_feature(await link.read(uuids.CGM_FEATURE)).has_crc
+        feature, status = await link.read(uuids.CGM_FEATURE), await link.read(uuids.CGM_STATUS)
+        self._profile = cgm_profile.pinned(feature, status, self._profile)
+        self._recent.clear()
         await self._settle_session(link)
         self.battery_pct = await link.battery_pct()
         await link.subscribe(uuids.RACP)
@@ -120,7 +124,7 @@ class CgmSensor:
         """Find out which session the sensor is in; set its clock only if it has none."""
         current = self._store.current_session(self.config.id)
         newest = self._store.newest_offset(current) if current else None
-        status = cgm.decode_status(await link.read(uuids.CGM_STATUS), crc=self._has_crc)
+        status = cgm.decode_status(await link.read(uuids.CGM_STATUS), crc=self._profile.crc)
         session_boot_ns = self._clock.boot_ns() - status.time_offset_min * NS_PER_MIN
         start_utc_s = await self._session_start_utc_s(link, status)
         # While this process runs the time since boot tells more than two settings of the sensor's clock.
@@ -132,7 +136,7 @@ class CgmSensor:
             or (min(abs(start_utc_s - current.start_utc_s), drift_ns / NS_PER_S) > SAME_SESSION_S)
         ):
             run_time_h = cgm.decode_session_run_time(
-                await link.read(uuids.CGM_SESSION_RUN_TIME), crc=self._has_crc
+                await link.read(uuids.CGM_SESSION_RUN_TIME), crc=self._profile.crc
             )
             with self._store.transaction():
                 current = self._store.begin_session(self.config.id, start_utc_s, run_time_h)
@@ -149,14 +153,14 @@ class CgmSensor:
             now = cgm.SessionStartTime.from_utc_seconds(now_utc_s)
             with suppress(BleakError):  # some sensors take a time at the start of a session only
                 await link.write(
-                    uuids.CGM_SESSION_START_TIME, cgm.encode_session_start(now, crc=self._has_crc)
+                    uuids.CGM_SESSION_START_TIME, cgm.encode_session_start(now, crc=self._profile.crc)
                 )
             start = await self._read_session_start(link)
         start_utc_s = start.utc_seconds()
         return now_utc_s - 60 * status.time_offset_min if start_utc_s is None else start_utc_s
 
     async def _read_session_start(self, link: Link) -> cgm.SessionStartTime:
-        return cgm.decode_session_start(await link.read(uuids.CGM_SESSION_START_TIME), crc=self._has_crc)
+        return cgm.decode_session_start(await link.read(uuids.CGM_SESSION_START_TIME), crc=self._profile.crc)
 
     async def _fetch(self, link: Link) -> None:
         """Have the sensor report every record after the watermark, and wait for the end of it."""
@@ -166,7 +170,7 @@ class CgmSensor:
         if watermark >= racp.TIME_OFFSET_MAX:
             return  # nothing can come after it
         losses = self._losses()
-        procedure = racp_procedure.ReportRecords(now_s=self._now_s(), first_offset=watermark + 1)
+        procedure = racp_procedure.ReportRecords(now_s=self._now_s(), first=watermark + 1)
         self._answered.clear()
         self._procedure = procedure
         self.fetches += 1
@@ -211,11 +215,22 @@ class CgmSensor:
                 if self._procedure.outcome is not None:
                     self._answered.set()
             return
-        measurements, errors = cgm.decode_measurements(notification.payload, crc=self._has_crc)
+        self._recent.append(notification.payload)
+        self._suit_profile()
+        measurements, errors = self._profile.decode(notification.payload)
         self.bad_records += len(errors)
         self._keep(measurements, notification.boot_ns)
         if errors:
             raise errors[0]
+
+    def _suit_profile(self) -> None:
+        """Read the sensor as its newest notifications show it wants to be read."""
+        profile = cgm_profile.suited(self._recent, self._profile)
+        if profile != self._profile:
+            crc, order = profile.crc.name, profile.octet_order.name
+            log.warning("%s: is read with checksum %s, octets in order %s", self.config.id, crc, order)
+            self._profile = profile
+            self._fetch_due.set()  # what was misread before
 
     def _keep(self, measurements: list[cgm.CgmMeasurement], boot_ns: int) -> None:
         session = self._session
@@ -232,7 +247,7 @@ class CgmSensor:
                 time_offset_min=m.time_offset_min,
                 glucose_mg_dl=as_number(m.glucose_mg_dl),
                 trend_mg_dl_min=as_number(m.trend_mg_dl_min),
-                quality_pct=as_number(m.quality_pct),
+                quality_pct=as_number(self._profile.quality_pct(m)),
                 status=int(m.status),
                 received_boot_ns=boot_ns,
                 backfilled=backfilled,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from edge.clock import NS_PER_S
 from edge.database import Database
+from protocols.heart_rate import RrUnit
 
 
 class HeartChunk(NamedTuple):
@@ -48,6 +49,14 @@ class HeartLog(Database):
             end_boot_ns,
         )
         return [HeartChunk(*row) for row in rows]
+
+    def rr_unit(self, sensor_id: str) -> RrUnit:
+        """What the strap counts its RR intervals in, as far as it was told."""
+        rows = self.read("SELECT value FROM meta WHERE key = ?", f"rr_unit/{sensor_id}")
+        return RrUnit[rows[0][0]] if rows else RrUnit.TICKS
+
+    def keep_rr_unit(self, sensor_id: str, unit: RrUnit) -> None:
+        self.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", f"rr_unit/{sensor_id}", unit.name)
 
     def delete_chunks_before(self, utc_s: int) -> int:
         """Delete what is older; the number of chunks deleted.

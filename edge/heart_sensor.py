@@ -4,6 +4,7 @@ A strap stores nothing, so every packet counts: packets are kept whole, with the
 their last beat, and committed in chunks. A power cut costs at most the open chunk.
 """
 
+import logging
 from array import array
 from dataclasses import dataclass
 
@@ -14,13 +15,11 @@ from edge.inbox import Notification
 from edge.session import Link
 from edge.store import HeartChunk, Store
 from protocols import heart_rate, uuids
+from protocols.heart_rate import RrUnitDetector
+
+log = logging.getLogger(__name__)
 
 NO_BEAT = -1
-
-
-def intervals_ms(reading: heart_rate.HeartRateMeasurement) -> list[float]:
-    """The RR intervals a packet tells of, ms; between two beats some time must pass."""
-    return [heart_rate.rr_ms(ticks) for ticks in reading.rr_ticks or () if ticks > 0]
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,8 @@ class HeartSensor:
         self._store = store
         self._boot_id = boot_id
         self._timeline = Timeline()
+        self._rr_unit = store.rr_unit(config.id)
+        self._rr_units = RrUnitDetector()
         self._open: list[tuple[int, int, bytes]] = []
 
     async def converse(self, link: Link) -> None:
@@ -59,12 +60,24 @@ class HeartSensor:
         reading = heart_rate.decode(notification.payload)
         self.packets += 1
         self.live = LiveHeart(notification.boot_ns, reading.heart_rate_bpm, reading.contact)
+        self._learn_rr_unit(reading)
         beat_boot_ns = NO_BEAT
         arrival_s = notification.boot_ns / NS_PER_S
-        self._timeline, placed = place(self._timeline, arrival_s, intervals_ms(reading))
+        rr_ms = heart_rate.intervals_ms(reading, self._rr_unit)
+        self._timeline, placed = place(self._timeline, arrival_s, rr_ms)
         if placed.t_s:
             beat_boot_ns = round(placed.t_s[-1] * NS_PER_S)
         self._open.append((notification.boot_ns, beat_boot_ns, notification.payload))
+
+    def _learn_rr_unit(self, reading: heart_rate.HeartRateMeasurement) -> None:
+        """There are straps that send milliseconds; it takes minutes to tell, so it is kept."""
+        self._rr_units.add(reading)
+        unit = self._rr_units.unit
+        if unit is not None and unit is not self._rr_unit:
+            log.warning("%s: sends its RR intervals in %s", self.config.id, unit.name.lower())
+            self._rr_unit = unit
+            with self._store.transaction():
+                self._store.keep_rr_unit(self.config.id, unit)
 
     def flush(self) -> None:
         """Commit the open chunk."""

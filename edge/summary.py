@@ -114,7 +114,7 @@ class Summaries:
         for boot_id, zero_utc_ns in self._anchors.boots_since(start_utc_s):
             start_ns, end_ns = (utc_s * NS_PER_S - zero_utc_ns for utc_s in (start_utc_s, end_utc_s))
             chunks = self._store.chunks_between(sensor.id, boot_id, start_ns, end_ns + REPORTED_WITHIN_NS)
-            parts.append(rr_window(chunks, start_ns, end_ns))
+            parts.append(rr_window(chunks, start_ns, end_ns, self._store.rr_unit(sensor.id)))
             if parts[-1][0].size == 0:
                 rates |= rate_window(chunks, start_ns, end_ns)
         rr_ms = as_f64([rr for part, _ in parts for rr in part])

@@ -7,22 +7,26 @@ from collections.abc import Iterable
 
 from dsp.arrays import F64, as_f64
 from edge.clock import NS_PER_S
-from edge.heart_sensor import NO_BEAT, intervals_ms
+from edge.heart_sensor import NO_BEAT
 from edge.store import HeartChunk
 from protocols import heart_rate
+from protocols.heart_rate import RrUnit
 
 # An interval that begins this much after the last beat did not follow it: beats in between were lost. Where none
 # were, the chain of beats moves forward by 2 % of a packet's intervals at most.
 GAP_NS = 150_000_000
 
 
-def rr_window(chunks: Iterable[HeartChunk], from_boot_ns: int, to_boot_ns: int) -> tuple[F64, F64]:
+def rr_window(
+    chunks: Iterable[HeartChunk], from_boot_ns: int, to_boot_ns: int, unit: RrUnit
+) -> tuple[F64, F64]:
     """RR intervals of the beats in [from, to), and whether each follows the one before it without a gap.
 
     Args:
         chunks: one strap's chunks of one boot, oldest first.
         from_boot_ns: start of the window, ns since boot.
         to_boot_ns: its end, exclusive.
+        unit: what the strap counts its intervals in.
 
     Returns:
         rr_ms float64[n] and follows float64[n], as `dsp.cardiac.hrv.heart_stats` takes them.
@@ -34,7 +38,7 @@ def rr_window(chunks: Iterable[HeartChunk], from_boot_ns: int, to_boot_ns: int) 
         for payload, _, last_beat_ns in packets(chunk):
             if last_beat_ns == NO_BEAT:
                 continue
-            intervals = intervals_ms(heart_rate.decode(payload))
+            intervals = heart_rate.intervals_ms(heart_rate.decode(payload), unit)
             starts_ns = last_beat_ns - sum(intervals) * 1e6
             follows_previous = starts_ns - previous_ns <= GAP_NS
             beat_ns = starts_ns

@@ -75,6 +75,8 @@ class SensorStatus(IntFlag):
 
 
 NO_ANNUNCIATION: Final = SensorStatus(0)
+RESERVED_ANNUNCIATION: Final = 0xFFFFFF & ~sum(SensorStatus)
+"""Bits that mean nothing; that they are set says that the octets are in another order."""
 
 
 class Feature(IntFlag):
@@ -188,15 +190,16 @@ class SessionStartTime:
 #
 # The octets stand in the order of the specification. Sensors made from an old Nordic example send them the
 # other way round; a capture of an Accu-Chek SmartGuide (glucose "-INF", 08 0a 40) makes sense only this way.
-_OCTETS = (
+STATUS_OCTETS: Final = (
     (Flag.STATUS_OCTET, 0),
     (Flag.CALIBRATION_TEMPERATURE_OCTET, 8),
     (Flag.WARNING_OCTET, 16),
 )
+"""What announces each octet of `SensorStatus`, and where its lowest bit stands."""
 
 
 def _measurement(crc: Crc, order: OctetOrder) -> RecordsCodec[CgmMeasurement]:
-    octets = _OCTETS if order is OctetOrder.SPECIFICATION else _OCTETS[::-1]
+    octets = STATUS_OCTETS if order is OctetOrder.SPECIFICATION else STATUS_OCTETS[::-1]
     record = Record(
         CgmMeasurement,
         "flags" / Word(Int8ul),

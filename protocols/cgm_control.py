@@ -26,8 +26,6 @@ CHARACTERISTIC: Final = "CGM Specific Ops Control Point"
 
 INTERVAL_DISABLED: Final = 0x00
 INTERVAL_FASTEST: Final = 0xFF
-LAST_CALIBRATION: Final = 0xFFFF
-"""The record number that asks for the latest calibration."""
 
 
 class OpCode(IntEnum):
@@ -220,7 +218,7 @@ INTERVAL: Final = Codec[int](CHARACTERISTIC, Int8ul)
 """The operand that sets the communication interval, in minutes."""
 
 RECORD_NUMBER: Final = Codec[int](CHARACTERISTIC, Int16ul)
-"""The operand that asks for a calibration."""
+"""The operand that asks for a calibration; 65535 is the latest."""
 
 _LEVEL_RESPONSES: Final = {
     OpCode.PATIENT_HIGH_RESPONSE: PatientHighResponse,

@@ -2,13 +2,12 @@
 
 Contract: one procedure is in flight at a time, and a `ControlPoint` sees to that. Starting a session makes the
 sensor discard all records it has stored; it and stopping one are refused here unless the caller holds a
-`SessionPermit` that says in words why.
+`Permit` that says in words why.
 
 Source: Continuous Glucose Monitoring Service 1.0.2, Specific Ops Control Point procedures.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
@@ -16,6 +15,7 @@ from protocols import cgm_control
 from protocols.cgm_control import CHARACTERISTIC, Code, OpCode, Request, Response, ResponseCode
 from protocols.crc import Crc
 from protocols.errors import DecodeError
+from protocols.permit import Permit
 
 TIMEOUT_S: Final = 30.0
 """A procedure that was not answered by then has failed."""
@@ -43,17 +43,6 @@ class Outcome(Enum):
     TIMED_OUT = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class SessionPermit:
-    """Somebody has decided that a session may start or stop, and said why."""
-
-    reason: str
-
-    def __post_init__(self) -> None:
-        if not self.reason.strip():
-            raise ValueError("A permit needs a reason.")
-
-
 class BusyError(Exception):
     """A procedure is in flight; the sensor would refuse a second one."""
 
@@ -74,7 +63,7 @@ class ControlPoint:
         self.answer: Response | None = None
         self.deadline_s: float | None = None
 
-    def begin(self, request: Request, now_s: float, permit: SessionPermit | None = None) -> bytes:
+    def begin(self, request: Request, now_s: float, permit: Permit | None = None) -> bytes:
         """What to write for a request.
 
         Raises:

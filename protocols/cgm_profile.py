@@ -16,7 +16,7 @@ from protocols.errors import DecodeError
 from protocols.medfloat import MedFloat, Special
 
 RECORDS_TO_TELL: Final = 3
-"""After so many records under which one checksum is right every time, it is taken for granted."""
+"""After so many notifications that one reading of them fits every time, it is taken for granted."""
 CLOCK_ERROR_S_MAX: Final = 120
 """A sensor's clock that is off by more is set; less is not worth a write that some sensors refuse."""
 
@@ -29,13 +29,11 @@ class CgmProfile:
         crc: what its values end with.
         octet_order: of the status octets in a measurement.
         quality_full_scale: the quality that means 100 %; there are pumps that send 10 for it.
-        interval_octets: how wide the sensor's answer about its communication interval is, 1 or 2.
     """
 
     crc: Crc = Crc.NONE
     octet_order: OctetOrder = OctetOrder.SPECIFICATION
     quality_full_scale: float = 100.0
-    interval_octets: int = 1
 
     def decode(self, payload: bytes) -> tuple[list[CgmMeasurement], list[DecodeError]]:
         """All readings in a notification, and what was wrong with the rest of it."""
@@ -47,38 +45,67 @@ class CgmProfile:
             return reading.quality_pct
         return reading.quality_pct * 100.0 / self.quality_full_scale
 
+    def fits(self, payloads: Sequence[bytes]) -> bool:
+        """Whether notifications are intact when read so, and have no bits that no sensor sends."""
+        decoded = [self.decode(payload) for payload in payloads]
+        return all(readings and not errors for readings, errors in decoded) and not any(
+            reading.status & cgm.RESERVED_ANNUNCIATION for readings, _ in decoded for reading in readings
+        )
+
 
 DEFAULT: Final = CgmProfile()
+PUMP_QUALITY_FULL_SCALE: Final = 10.0
+"""Of the pumps that protect their values by the checksum the specification does not name."""
 
 
-def pinned(feature_payload: bytes, profile: CgmProfile = DEFAULT) -> CgmProfile:
+def pinned(
+    feature_payload: bytes, status_payload: bytes | None = None, profile: CgmProfile = DEFAULT
+) -> CgmProfile:
     """The profile with the checksum that the value of 2AA8 declares, and is itself protected by.
 
+    Args:
+        feature_payload: the value of 2AA8.
+        status_payload: the value of 2AA9. A sensor whose values end with something else than it declares is
+            read as it sends, because the length of this one leaves no doubt.
+        profile: what else is known about the sensor.
+
     Raises:
-        DecodeError: the value is malformed, or declares a checksum and has none of the known ones.
+        DecodeError: a value is malformed, or has none of the known checksums where it has one.
     """
-    if not cgm.decode_feature(feature_payload).has_crc:
-        return replace(profile, crc=Crc.NONE)
-    body, sent = feature_payload[:-2], int.from_bytes(feature_payload[-2:], "little")
-    return replace(profile, crc=next(kind for kind, checksum in FUNCTIONS.items() if checksum(body) == sent))
+    crc = Crc.NONE
+    if cgm.decode_feature(feature_payload).has_crc:
+        body, sent = feature_payload[:-2], int.from_bytes(feature_payload[-2:], "little")
+        crc = next(kind for kind, checksum in FUNCTIONS.items() if checksum(body) == sent)
+    if status_payload is not None:
+        kinds = sorted(Crc, key=lambda kind: kind is not crc)
+        crc = next((kind for kind in kinds if _is_status(status_payload, kind)), crc)
+    if crc is Crc.CCITT_FALSE:
+        return replace(profile, crc=crc, quality_full_scale=PUMP_QUALITY_FULL_SCALE)
+    return replace(profile, crc=crc)
 
 
-def detected(payloads: Sequence[bytes]) -> Crc | None:
-    """The checksum of a sensor whose Feature is unknown, from its first notifications.
+def _is_status(payload: bytes, crc: Crc) -> bool:
+    try:
+        cgm.decode_status(payload, crc=crc)
+    except DecodeError:
+        return False
+    return True
+
+
+def suited(payloads: Sequence[bytes], profile: CgmProfile = DEFAULT) -> CgmProfile:
+    """The profile with the checksum and the order of octets that a sensor's notifications really have.
 
     Returns:
-        The only kind under which the first RECORDS_TO_TELL records are all intact; None while there are fewer,
-        and for good when there is no such kind, which deserves a report.
+        The given one as long as it fits them, there are fewer than RECORDS_TO_TELL, or none fits or more than
+        one does; the last two for good deserve a report.
     """
-    intact = []
-    for kind in Crc:
-        records = errors = 0
-        for payload in payloads:
-            readings, wrong = cgm.decode_measurements(payload, crc=kind)
-            records, errors = records + len(readings), errors + len(wrong)
-        if records >= RECORDS_TO_TELL and not errors:
-            intact.append(kind)
-    return intact[0] if len(intact) == 1 else None
+    if len(payloads) < RECORDS_TO_TELL or profile.fits(payloads):
+        return profile
+    others = [replace(profile, crc=crc, octet_order=order) for crc in Crc for order in OctetOrder]
+    fitting = [other for other in others if other.fits(payloads)]
+    if len({other.crc for other in fitting}) != 1:
+        return profile
+    return next((other for other in fitting if other.octet_order is profile.octet_order), fitting[0])
 
 
 def start_time_to_write(

@@ -48,7 +48,7 @@ class Codec(Generic[Reading]):
         reading = self.interpret(payload)
         raise AssertionError(f"The generated decoder refuses {payload.hex()}, which is {reading!r}.")
 
-    def decode_lenient(self, payload: bytes) -> tuple[Reading, tuple[str, ...]]:
+    def decode_lenient(self, payload: bytes) -> tuple[Reading, tuple[schema.Oddity, ...]]:
         """The reading in a payload that is odd as devices are known to be, and what is odd about it.
 
         Raises:

@@ -114,10 +114,10 @@ class Kernel:
         packets = len(offsets) - 1
         if packets < 0 or offsets[0] < 0 or offsets[-1] > len(flat):
             raise ValueError("The offsets do not lie within the octets.")
-        rows = packets if self.record_octets_min is None else len(flat) // self.record_octets_min
-        status, packet = np.zeros(packets, np.uint8), np.empty(rows, np.int32)
-        arrays = [column.allocate(rows, len(flat)) for column in self.columns]
-        count = self.compiled(flat, offsets, status, packet, *arrays)
+        status, packet, arrays, count = self._run(flat, offsets, packets)
+        if count == kernel.ROWS_EXCEEDED and self.record_octets_min is not None:
+            # Most notifications hold one record; room for more is made only where it is needed.
+            status, packet, arrays, count = self._run(flat, offsets, len(flat) // self.record_octets_min)
         if count < 0:
             raise ValueError("The offsets do not rise.")
         by_kind: dict[str, dict[str, Any]] = {"value": {}, "word": {}, "present": {}, "many": {}, "start": {}}
@@ -131,6 +131,21 @@ class Kernel:
             use: {path: a[:count] for path, a in by_kind[use].items()} for use in ("value", "word", "present")
         }
         return Columns(status, packet[:count], cut["value"], cut["word"], cut["present"], ragged)
+
+    def _run(self, flat: Octets, offsets: Offsets, rows: int) -> tuple[Array, Array, list[Array], int]:
+        lengths = [(column.dtype, column.length(rows, len(flat))) for column in self.columns]
+        status, packet, *arrays = _room([(np.uint8, len(offsets) - 1), (np.int32, rows), *lengths])
+        status.fill(0)
+        return status, packet, arrays, self.compiled(flat, offsets, status, packet, *arrays)
+
+
+def _room(lengths: Sequence[tuple[type, int]]) -> list[Array]:
+    """Arrays in one piece of memory: the system hands out a large one in large pages, and many small slowly."""
+    octets = [np.dtype(dtype).itemsize * length for dtype, length in lengths]
+    starts = np.concatenate(([0], np.cumsum([-(-size // 64) * 64 for size in octets])))
+    whole = np.empty(starts[-1], np.uint8)
+    pieces = zip(starts, octets, lengths, strict=False)
+    return [whole[start : start + size].view(dtype) for start, size, (dtype, _) in pieces]
 
 
 @cache

@@ -26,10 +26,6 @@ class Crc(IntEnum):
 _REVERSED = bytes(int(f"{octet:08b}"[::-1], 2) for octet in range(256))
 
 
-def _reflected(word: int) -> int:
-    return _REVERSED[word & 0xFF] << 8 | _REVERSED[word >> 8]
-
-
 def ccitt_false(data: bytes) -> int:
     """CRC-16/CCITT-FALSE: polynomial 0x1021, initial value 0xFFFF, no final exclusive-or."""
     return crc_hqx(data, INITIAL)
@@ -43,7 +39,7 @@ def mcrf4xx(data: bytes) -> int:
     # The reflected checksum of data is the reflection of the plain checksum of reflected octets, and the
     # standard library computes the plain one in C.
     plain = crc_hqx(data.translate(_REVERSED), INITIAL)
-    return _reflected(plain)
+    return _REVERSED[plain & 0xFF] << 8 | _REVERSED[plain >> 8]
 
 
 FUNCTIONS: Final[Mapping[Crc, Callable[[bytes], int]]] = {

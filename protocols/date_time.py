@@ -1,4 +1,4 @@
-"""Date Time, as it stands inside other values: seven octets.
+"""Date Time (2A08), which also stands inside other values: seven octets.
 
 Contract: year, month and day 0 mean "not known", so this is six integers and never a calendar date; nothing
 says in which zone it is.
@@ -9,6 +9,7 @@ Source: GATT Specification Supplement, Date Time.
 from dataclasses import dataclass
 from typing import Final
 
+from protocols.codec import Codec
 from protocols.schema import DATE_TIME, Record
 
 
@@ -28,3 +29,4 @@ class DateTime:
 
 
 RECORD: Final = Record(DateTime, *DATE_TIME)
+DATE_TIME_VALUE: Final = Codec[DateTime]("Date Time", RECORD)

@@ -1,7 +1,8 @@
-"""Generic Health Sensor and Elapsed Time: Current Elapsed Time (2BF2), and observations put together again.
+"""Generic Health Sensor and Elapsed Time: Current Elapsed Time (2BF2), Health Sensor Features (2BF3), GHS Control
+Point (2BF4), Observation Schedule Changed (2BF1), and observations (2B8B, 2BDD) put together again.
 
-Contract: an observation comes in segments, and `Reassembler` gives back the whole ones. What is inside them
-(ACOM, IEEE 11073-10206) is left as octets: nobody has published one to hold a decoder against.
+Contract: an observation comes in segments, and `Reassembler` gives back the whole ones; what is inside them is
+in `observation`.
 
 Source: Elapsed Time Service; Generic Health Sensor Service, segmentation; public Philips GHS simulator.
 """
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final
 
-from construct import BytesInteger, Int8sl, Int8ul
+from construct import BytesInteger, GreedyBytes, Int8sl, Int8ul, Int32ul
 
 from protocols.codec import Codec
 from protocols.errors import DecodeError
 from protocols.mappings import Bits, Coded
+from protocols.medfloat import FLOAT, MedFloat
 from protocols.schema import Flagged, Packed, Record, Word
 
 CHARACTERISTIC: Final = "Live Health Observations"
@@ -105,6 +107,7 @@ _ELAPSED_TIME: Final = Record(
     "sync_source" / Coded(Int8ul, SyncSource),
     "zone_quarters" / Int8sl,
 )
+ELAPSED_TIME_OCTETS: Final = 9
 ELAPSED_TIME: Final = Codec[ElapsedTime]("Elapsed Time", _ELAPSED_TIME)
 
 #   FL CC CC CC CC CC CC SS ZZ ST CA
@@ -120,9 +123,91 @@ CURRENT_ELAPSED_TIME: Final = Codec[CurrentElapsedTime](
 )
 
 
+class Control(IntEnum):
+    """What a client writes to the control point, and what it indicates."""
+
+    START_LIVE_OBSERVATIONS = 0x01
+    STOP_LIVE_OBSERVATIONS = 0x02
+    SUCCESS = 0x80
+    SERVER_BUSY = 0x81
+    LIVE_OBSERVATIONS_ERROR = 0x82
+
+
+CONTROL_POINT: Final = Codec[Control]("GHS Control Point", Coded(Int8ul, Control))
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How often observations of a type are made and sent."""
+
+    type_code: int
+    measurement_period_s: MedFloat
+    update_interval_s: MedFloat
+
+
+SCHEDULE: Final = Codec[Schedule](
+    "Observation Schedule Changed",
+    Record(Schedule, "type_code" / Int32ul, "measurement_period_s" / FLOAT, "update_interval_s" / FLOAT),
+)
+
+
+_SPECIALIZATIONS: Final = 1 << 0
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Which types of observations there are, and which specializations with which version (None: not told)."""
+
+    observation_types: tuple[int, ...]
+    specializations: tuple[tuple[int, int], ...] | None = None
+
+
+def decode_features(payload: bytes) -> Features:
+    """The value of 2BF3. Later versions may append to it, so octets left over are not judged.
+
+    Raises:
+        DecodeError: fewer octets than it says.
+    """
+    try:
+        end = 2 + 4 * payload[1]
+        types = tuple(int.from_bytes(payload[i : i + 4], "little") for i in range(2, end, 4))
+        specializations = None
+        if payload[0] & _SPECIALIZATIONS:
+            places = range(end + 1, end + 1 + 3 * payload[end], 3)
+            specializations = tuple((payload[i] | payload[i + 1] << 8, payload[i + 2]) for i in places)
+    except IndexError:
+        end = len(payload) + 1
+    if end > len(payload):
+        raise DecodeError("Health Sensor Features", payload, "too few octets")
+    return Features(types, specializations)
+
+
 class _SegmentFlag(IntFlag):
     FIRST = 1 << 0
     LAST = 1 << 1
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One notification of observations."""
+
+    is_first: bool
+    is_last: bool
+    sequence_number: int
+    octets: bytes
+
+
+SEGMENT: Final = Codec[Segment](
+    CHARACTERISTIC,
+    Record(
+        Segment,
+        "flags" / Word(Int8ul),
+        "is_first" / Flagged(_SegmentFlag.FIRST),
+        "is_last" / Flagged(_SegmentFlag.LAST),
+        "sequence_number" / Packed("flags", 2, 6),
+        "octets" / GreedyBytes,
+    ),
+)
 
 
 class Reassembler:
@@ -132,26 +217,25 @@ class Reassembler:
         self._parts = bytearray()
         self._expected: int | None = None
 
-    def add(self, segment: bytes) -> bytes | None:
+    def add(self, payload: bytes) -> bytes | None:
         """One notification; the observation it completes, or None.
 
         Raises:
             DecodeError: no octets, a segment out of order, or an observation that does not end.
         """
-        if not segment:
-            raise DecodeError(CHARACTERISTIC, segment, "no octets")
-        sequence_number = segment[0] >> 2
-        if segment[0] & _SegmentFlag.FIRST:
+        segment = SEGMENT.decode(payload)
+        if segment.is_first:
             self._parts = bytearray()
-        elif sequence_number != self._expected:
+        elif segment.sequence_number != self._expected:
             expected, self._expected = self._expected, None
-            raise DecodeError(CHARACTERISTIC, segment, f"segment {sequence_number} instead of {expected}")
-        self._parts += segment[1:]
+            reason = f"segment {segment.sequence_number} instead of {expected}"
+            raise DecodeError(CHARACTERISTIC, payload, reason)
+        self._parts += segment.octets
         if len(self._parts) > OBSERVATION_OCTETS_MAX:
             self._expected, self._parts = None, bytearray()
-            raise DecodeError(CHARACTERISTIC, segment, "an observation without an end")
-        if segment[0] & _SegmentFlag.LAST:
+            raise DecodeError(CHARACTERISTIC, payload, "an observation without an end")
+        if segment.is_last:
             self._expected = None
             return bytes(self._parts)
-        self._expected = (sequence_number + 1) % _SEQUENCE_NUMBERS
+        self._expected = (segment.sequence_number + 1) % _SEQUENCE_NUMBERS
         return None

@@ -16,15 +16,13 @@ from construct import Int8ul, Int16ul
 
 from protocols.codec import Codec
 from protocols.mappings import Bounded, Coded
-from protocols.schema import Optional, Record, Tail, TriState, Widened, Word
+from protocols.schema import Oddity, Optional, Record, Tail, TriState, Widened, Word
 
 RR_TICKS_PER_S = 1024
 PACKETS_TO_TELL: Final = 60
 STANDARD_ERRORS_TO_TELL: Final = 4.0
 _LOG_TICK_MS: Final = log(RR_TICKS_PER_S / 1000)
 _RATIO_MAX: Final = 0.25
-ENERGY_KJ_SATURATED = 0xFFFF
-"""The accumulated energy stays at this value until it is reset."""
 
 
 class Flag(IntFlag):
@@ -105,7 +103,7 @@ def decode(payload: bytes) -> HeartRateMeasurement:
     return MEASUREMENT.decode(payload)
 
 
-def decode_lenient(payload: bytes) -> tuple[HeartRateMeasurement, tuple[str, ...]]:
+def decode_lenient(payload: bytes) -> tuple[HeartRateMeasurement, tuple[Oddity, ...]]:
     """As `decode`, but keeps what comes before octets that are left over, such as half an RR interval.
 
     Returns:
@@ -155,6 +153,12 @@ class RrUnit(IntEnum):
 
     TICKS = 0
     MILLISECONDS = 1
+
+
+def intervals_ms(reading: HeartRateMeasurement, unit: RrUnit) -> list[float]:
+    """The RR intervals a packet tells of, in ms; between two beats some time must pass, so none is 0."""
+    intervals = [interval for interval in reading.rr_ticks or () if interval > 0]
+    return list(map(float, intervals)) if unit is RrUnit.MILLISECONDS else list(map(rr_ms, intervals))
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 from construct import Construct, ConstructError, Container, StreamError
 
 from protocols.errors import DecodeError
-from protocols.schema import ATT_VALUE_OCTETS_MAX, build_whole, parse_whole
+from protocols.schema import ATT_VALUE_OCTETS_MAX, Oddity, build_whole, parse_whole
 
 
 def decode(characteristic: str, layout: Construct, payload: bytes) -> Any:
@@ -29,7 +29,7 @@ def decode(characteristic: str, layout: Construct, payload: bytes) -> Any:
         raise DecodeError(characteristic, payload, reason(error)) from error
 
 
-def decode_lenient(characteristic: str, layout: Construct, payload: bytes) -> tuple[Any, tuple[str, ...]]:
+def decode_lenient(characteristic: str, layout: Construct, payload: bytes) -> tuple[Any, tuple[Oddity, ...]]:
     """The value of a payload that may be odd where devices are known to be, and what was odd about it.
 
     Forgiven are octets left over, half an item after whole ones among them, and an octet of bits that was
@@ -38,13 +38,14 @@ def decode_lenient(characteristic: str, layout: Construct, payload: bytes) -> tu
     Raises:
         DecodeError: anything else is wrong.
     """
-    oddities: list[str] = []
+    oddities: list[Oddity] = []
     try:
         value = parse_whole(layout, payload[:ATT_VALUE_OCTETS_MAX], Container(oddities=oddities), "")
     except ConstructError as error:
         raise DecodeError(characteristic, payload, reason(error)) from error
     if len(payload) > ATT_VALUE_OCTETS_MAX:
-        oddities.append(f"{len(payload)} octets are more than an attribute can hold")
+        left = len(payload) - ATT_VALUE_OCTETS_MAX
+        oddities.append(Oddity(f"{len(payload)} octets are more than an attribute can hold", left))
     return value, tuple(oddities)
 
 

@@ -37,7 +37,19 @@ from protocols.schema import ATT_VALUE_OCTETS_MAX
 
 Array: TypeAlias = npt.NDArray[Any]
 
+OFFSETS_WRONG: Final = -1
+ROWS_EXCEEDED: Final = -2
+"""What a kernel returns instead of the number of rows."""
+
 _STEP = "    "
+
+
+def _at(place: str) -> str:
+    """An index. Unsigned, because numba looks at the sign of every other one."""
+    return f"[np.uint64({place})]"
+
+
+_ROW: Final = _at("row")
 
 
 @dataclass(frozen=True)
@@ -54,11 +66,9 @@ class Column:
         """The kernel's name for it."""
         return f"{self.use}_of_{self.path.replace('.', '_')}"
 
-    def allocate(self, rows: int, octets: int) -> Array:
-        """Room for so many rows out of so many octets."""
-        if self.use == "many":
-            return np.empty(octets // self.item_octets, self.dtype)
-        return np.empty(rows + (self.use == "start"), self.dtype)
+    def length(self, rows: int, octets: int) -> int:
+        """How many items there may be in so many rows out of so many octets."""
+        return octets // self.item_octets if self.use == "many" else rows + (self.use == "start")
 
 
 _UNSIGNED: Final = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
@@ -114,8 +124,9 @@ class _Printer:
         ]
         self.line("s = offsets[k]")
         self.line("e = offsets[k + 1]")
-        # So that no octet is read twice, and the last offset bounds them all.
-        self.line("if e < s: return -1")
+        # So that no octet is read twice, and the last offset bounds them all. That no place is negative saves
+        # the compiled kernel from asking at every octet.
+        self.line(f"if s < 0 or e < s: return {OFFSETS_WRONG}")
         self.line(f"if e - s > {ATT_VALUE_OCTETS_MAX}:")
         self.line(f"{_STEP}status[k] = {Status.TOO_LONG:d}")
         self.line(f"{_STEP}continue")
@@ -132,10 +143,11 @@ class _Printer:
         self.fail("e == s", Status.TOO_SHORT)
         self.line("while s < last:")
         self.depth += 1
-        self.line("size = np.int64(buf[s])")
+        self.line(f"size = np.int64(buf{_at('s')})")
         self.line(f"if size < {octets_min} or size > last - s:")
         self.line(f"{_STEP}if status[k] == 0: status[k] = {Status.SIZE:d}")
         self.line(f"{_STEP}break")
+        self.line(f"if row == len(packet): return {ROWS_EXCEEDED}")
         self.line("e = s + size")
         self.record()
         self.line("s = start + size")
@@ -151,7 +163,7 @@ class _Printer:
         self.block(self.program.block)
         for leaf in self.leaves:
             self.store(leaf)
-        self.line("packet[row] = k")
+        self.line(f"packet{_ROW} = k")
         self.line("row += 1")
 
     def line(self, text: str) -> None:
@@ -175,7 +187,8 @@ class _Printer:
 
     def read(self, read: Read) -> None:
         terms = (
-            f"np.int64(buf[p + {i}]) << {8 * i}" if i else "np.int64(buf[p])" for i in range(read.octets)
+            f"np.int64(buf{_at(f'p + {i}')}) << {8 * i}" if i else f"np.int64(buf{_at('p')})"
+            for i in range(read.octets)
         )
         text = " | ".join(terms)
         if read.signed:
@@ -201,7 +214,7 @@ class _Printer:
         self.fail(" and ".join(f"e - p != {width}" for width in by.widths), Status.VALUE)
         self.line(f"{by.var} = 0")
         self.line("for i in range(e - p):")
-        self.line(f"{_STEP}{by.var} |= np.int64(buf[p + i]) << 8 * i")
+        self.line(f"{_STEP}{by.var} |= np.int64(buf{_at('p + i')}) << 8 * i")
         self.line("p = e")
 
     def items(self, items: Items) -> None:
@@ -219,7 +232,7 @@ class _Printer:
         self.line("p = e")
 
     def check_crc(self, check: CheckCrc) -> None:
-        self.line("word = np.int64(buf[e]) | np.int64(buf[e + 1]) << 8")
+        self.line(f"word = np.int64(buf{_at('e')}) | np.int64(buf{_at('e + 1')}) << 8")
         self.line("wrong = True")
         if self.record_octets_min is not None:
             self.line("s = start + size")
@@ -232,28 +245,28 @@ class _Printer:
         if leaf.present:
             self.line(f"if {leaf.present}:")
             self.depth += 1
-            self.line(f"present_of_{name}[row] = True")
+            self.line(f"present_of_{name}{_ROW} = True")
         if leaf.many:
             self.store_many(leaf, name)
         elif leaf.kind in (Kind.SFLOAT, Kind.FLOAT):
             self.store_medfloat(leaf, name)
         else:
             shown = f"({leaf.expression}) != 0" if leaf.kind is Kind.BOOLEAN else leaf.expression
-            self.line(f"value_of_{name}[row] = {shown}")
+            self.line(f"value_of_{name}{_ROW} = {shown}")
         if leaf.present:
             self.depth -= 1
             self.store_absent(leaf, name)
         if leaf.many:
-            self.line(f"start_of_{name}[row + 1] = filled_{name}")
+            self.line(f"start_of_{name}{_at('row + 1')} = filled_{name}")
 
     def store_absent(self, leaf: Leaf, name: str) -> None:
         self.line("else:")
-        self.line(f"{_STEP}present_of_{name}[row] = False")
+        self.line(f"{_STEP}present_of_{name}{_ROW} = False")
         if not leaf.many:
             is_medfloat = leaf.kind in (Kind.SFLOAT, Kind.FLOAT)
-            self.line(f"{_STEP}value_of_{name}[row] = {'nan' if is_medfloat else 0}")
+            self.line(f"{_STEP}value_of_{name}{_ROW} = {'nan' if is_medfloat else 0}")
             if is_medfloat:
-                self.line(f"{_STEP}word_of_{name}[row] = 0")
+                self.line(f"{_STEP}word_of_{name}{_ROW} = 0")
 
     def store_many(self, leaf: Leaf, name: str) -> None:
         end = "end_of_text" if leaf.kind is Kind.TEXT else "e"
@@ -264,22 +277,22 @@ class _Printer:
         if leaf.signed:
             sign = 1 << 8 * leaf.octets - 1
             octets = f"(({octets}) ^ {sign}) - {sign}"
-        self.line(f"{_STEP}many_of_{name}[filled_{name}] = {octets}")
+        self.line(f"{_STEP}many_of_{name}{_at(f'filled_{name}')} = {octets}")
         self.line(f"{_STEP}filled_{name} += 1")
 
     def store_medfloat(self, leaf: Leaf, name: str) -> None:
         word = leaf.expression
         bits = medfloat.MANTISSA_BITS[leaf.octets]
         half = 1 << bits - 1
-        self.line(f"word_of_{name}[row] = {word}")
+        self.line(f"word_of_{name}{_ROW} = {word}")
         self.line(f"if {half - 2} <= {word} <= {half + 2}:")
-        self.line(f"{_STEP}value_of_{name}[row] = inf if {word} == {half - 2} else (")
+        self.line(f"{_STEP}value_of_{name}{_ROW} = inf if {word} == {half - 2} else (")
         self.line(f"{_STEP * 2}-inf if {word} == {half + 2} else nan)")
         self.line("else:")
         mantissa = f"(({word} & {2 * half - 1} ^ {half}) - {half})"
         exponent = f"np.uint64({word} >> {bits})"
         scaled = f"{mantissa} * UP_{leaf.octets}[{exponent}] / DOWN_{leaf.octets}[{exponent}]"
-        self.line(f"{_STEP}value_of_{name}[row] = {scaled}")
+        self.line(f"{_STEP}value_of_{name}{_ROW} = {scaled}")
 
 
 def _run_of_reads(block: Block) -> list[Read]:
@@ -313,7 +326,7 @@ _PRINT: Final[Mapping[type, Callable[[_Printer, Any], None]]] = {
 }
 
 # A checksum is linear: every octet contributes by its distance from the end, whatever the others are, and no
-# step has to wait for the one before. Unsigned, because numba looks at the sign of every other index.
+# step has to wait for the one before.
 _CRC: Final = (
     "c = np.uint64(START_{kind:d}[e - start])",
     "far = np.uint64(e - 1 - start) << np.uint64(8)",

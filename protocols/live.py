@@ -7,6 +7,7 @@ Not here: constructs, and what any packet looks like.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from enum import IntEnum, IntFlag
 from struct import unpack_from
 from typing import Any, Final
@@ -185,7 +186,7 @@ class _Printer:
 
     def reading(self, node: Node) -> str:
         arguments = ", ".join(map(self.value, node.children.values()))
-        return f"{self.name(node.reading.__name__, node.reading)}({arguments})"
+        return f"{self.name(node.reading.__name__, _quick(node.reading))}({arguments})"
 
     def leaf(self, leaf: Leaf) -> str:
         if not leaf.many or leaf.kind in (Kind.OCTETS, Kind.TEXT):
@@ -204,6 +205,18 @@ class _Printer:
             case Kind.FLOAT:
                 return f"{self.name('float', medfloat.decode_float)}({number})"
         return number
+
+
+def _quick(reading: type) -> type:
+    """What makes readings in a third of the time: a frozen class sets each of its fields through a call.
+
+    Fields are set while the reading is of a class with the same slots that is not frozen.
+    """
+    names = [field.name for field in fields(reading)]
+    lines = [f"def __init__(self, {', '.join(names)}):", *(f"{_STEP}self.{name} = {name}" for name in names)]
+    scope: dict[str, Any] = {"reading": reading}
+    exec("\n".join((*lines, f"{_STEP}self.__class__ = reading")), scope)  # noqa: S102
+    return type(reading.__name__, (), {"__slots__": tuple(names), "__init__": scope["__init__"]})
 
 
 class _Members(dict[int, int]):

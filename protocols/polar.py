@@ -22,8 +22,6 @@ from protocols.schema import Flagged, Packed, Record, Word
 
 POLAR_EPOCH_UTC_NS: Final = 946_684_800 * 10**9
 """Time stamps count from 2000-01-01."""
-MTU_MIN: Final = 232
-"""Devices refuse to stream over less."""
 
 
 class MeasurementType(IntEnum):

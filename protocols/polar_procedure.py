@@ -2,7 +2,8 @@
 
 Contract: the procedure is told what was indicated and when, and tells what to write (`to_write`), until when
 it waits (`deadline_s`), and where it is (`phase`). A stream that is already in the state asked for is in it.
-Features are read, notifications enabled and the MTU settled before it begins; devices refuse otherwise.
+Features are read, notifications enabled and an MTU of at least 232 settled before it begins; devices refuse
+otherwise.
 
 Source: Polar Measurement Data Specification 1.0; public Polar BLE SDK.
 """

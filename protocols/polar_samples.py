@@ -23,11 +23,14 @@ I64: TypeAlias = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Raw:
-    """Samples of `stride` octets; a row of `fields` for each channel: offset, octets, mask (0: signed)."""
+    """Samples of `stride` octets; a row of `fields` for each channel: offset, octets, mask (0: signed).
+
+    `dtype` is what the 32 bits of each are.
+    """
 
     stride: int
     fields: I64
-    float32: bool = False
+    dtype: type = np.int32
 
 
 @dataclass(frozen=True)
@@ -36,36 +39,50 @@ class Delta:
 
     channels: int
     octets: int
-    float32: bool = False
+    dtype: type = np.int32
     units_per_count: float = 1.0
 
 
-def _signed(channels: int, octets: int, *, float32: bool = False) -> Raw:
+def _words(channels: int, octets: int, dtype: type = np.int32) -> Raw:
     return Raw(
         channels * octets,
         np.array([(i * octets, octets, 0) for i in range(channels)], np.int64),
-        float32,
+        dtype,
     )
 
 
+def _octets(plain: int, gains: int = 0) -> Raw:
+    """So many plain octets, and then so many gains of three bits each."""
+    masks = [0xFF] * plain + [0x07] * gains
+    return Raw(len(masks), np.array([(i, 1, mask) for i, mask in enumerate(masks)], np.int64))
+
+
 RAW: Final[Mapping[tuple[int, int], Raw]] = {
-    (MeasurementType.ECG, 0): _signed(1, 3),
+    (MeasurementType.ECG, 0): _words(1, 3),
     (MeasurementType.ECG, 1): Raw(3, np.array([(0, 2, 0x3FFF), (2, 1, 0xFF)], np.int64)),
     (MeasurementType.ECG, 2): Raw(3, np.array([(0, 3, 0x3FFFF), (2, 1, 0xFC)], np.int64)),
     (MeasurementType.ECG, 3): Raw(7, np.array([(0, 3, 0), (3, 3, 0), (6, 1, 0xFF)], np.int64)),
-    (MeasurementType.PPG, 0): _signed(4, 3),
-    (MeasurementType.ACCELERATION, 0): _signed(3, 1),
-    (MeasurementType.ACCELERATION, 1): _signed(3, 2),
-    (MeasurementType.ACCELERATION, 2): _signed(3, 3),
+    (MeasurementType.PPG, 0): _words(4, 3),
+    (MeasurementType.PPG, 4): _octets(12, 24),
+    (MeasurementType.PPG, 5): _words(1, 4, np.uint32),
+    (MeasurementType.PPG, 9): _octets(12, 24),
+    (MeasurementType.PPG, 14): _octets(1, 2),
+    (MeasurementType.ACCELERATION, 0): _words(3, 1),
+    (MeasurementType.ACCELERATION, 1): _words(3, 2),
+    (MeasurementType.ACCELERATION, 2): _words(3, 3),
     (MeasurementType.PULSE_INTERVAL, 0): Raw(
         6, np.array([(0, 1, 0xFF), (1, 2, 0xFFFF), (3, 2, 0xFFFF), (5, 1, 0xFF)], np.int64)
     ),
-    (MeasurementType.PRESSURE, 0): _signed(1, 4, float32=True),
-    (MeasurementType.TEMPERATURE, 0): _signed(1, 4, float32=True),
-    (MeasurementType.SKIN_TEMPERATURE, 0): _signed(1, 4, float32=True),
+    (MeasurementType.OFFLINE_HEART_RATE, 0): _octets(1),
+    (MeasurementType.OFFLINE_HEART_RATE, 1): _octets(3),
+    (MeasurementType.PRESSURE, 0): _words(1, 4, np.float32),
+    (MeasurementType.TEMPERATURE, 0): _words(1, 4, np.float32),
+    (MeasurementType.SKIN_TEMPERATURE, 0): _words(1, 4, np.float32),
 }
 """By measurement and frame type. ECG in microvolts, acceleration in milli-g; pulse intervals are rate in bpm,
-interval in ms, error estimate in ms, and flags (1 blocker, 2 contact, 4 contact supported)."""
+interval in ms, error estimate in ms, and flags (1 blocker, 2 contact, 4 contact supported). Types 4, 9 and 14 of
+PPG are integration counts, then the gains of two channels by turns; 5 is the operation mode. Offline heart rate
+1 has rate, signal quality and corrected rate. The sport of a session (PPG 6) and places (location) are left out."""
 
 DELTA: Final[Mapping[tuple[int, int], Delta]] = {
     (MeasurementType.PPG, 0): Delta(4, 3),
@@ -77,12 +94,12 @@ DELTA: Final[Mapping[tuple[int, int], Delta]] = {
     (MeasurementType.ACCELERATION, 0): Delta(3, 2, units_per_count=1000.0),
     (MeasurementType.ACCELERATION, 1): Delta(3, 2),
     (MeasurementType.GYROSCOPE, 0): Delta(3, 2),
-    (MeasurementType.GYROSCOPE, 1): Delta(3, 4, float32=True),
+    (MeasurementType.GYROSCOPE, 1): Delta(3, 4, np.float32),
     (MeasurementType.MAGNETOMETER, 0): Delta(3, 2),
     (MeasurementType.MAGNETOMETER, 1): Delta(4, 2),
-    (MeasurementType.PRESSURE, 0): Delta(1, 4, float32=True),
-    (MeasurementType.TEMPERATURE, 0): Delta(1, 4, float32=True),
-    (MeasurementType.SKIN_TEMPERATURE, 0): Delta(1, 4, float32=True),
+    (MeasurementType.PRESSURE, 0): Delta(1, 4, np.float32),
+    (MeasurementType.TEMPERATURE, 0): Delta(1, 4, np.float32),
+    (MeasurementType.SKIN_TEMPERATURE, 0): Delta(1, 4, np.float32),
 }
 """By measurement and frame type; the fourth channel of magnetometer type 1 is a calibration status."""
 
@@ -108,14 +125,15 @@ def raw_samples(content: bytes, stride: int, fields: I64) -> I32:
         offset, octets, mask = fields[channel, 0], fields[channel, 1], fields[channel, 2]
         sign = np.int64(1) << (8 * octets - 1)
         for i in range(count):
-            p = i * stride + offset
+            # Unsigned, because numba looks at the sign of every other index.
+            p = np.uint64(i * stride + offset)
             value = np.int64(content[p])
             if octets > 1:
-                value |= np.int64(content[p + 1]) << 8
+                value |= np.int64(content[p + np.uint64(1)]) << 8
             if octets > 2:
-                value |= np.int64(content[p + 2]) << 16
+                value |= np.int64(content[p + np.uint64(2)]) << 16
             if octets > 3:
-                value |= np.int64(content[p + 3]) << 24
+                value |= np.int64(content[p + np.uint64(3)]) << 24
             out[i, channel] = value & mask if mask else (value ^ sign) - sign
     return out
 
@@ -177,7 +195,7 @@ def delta_samples(content: bytes, channels: int, octets: int) -> I32:
     return out
 
 
-def samples(frame: Frame) -> npt.NDArray[np.int32] | npt.NDArray[np.float32]:
+def samples(frame: Frame) -> npt.NDArray[np.int32] | npt.NDArray[np.uint32] | npt.NDArray[np.float32]:
     """The samples of a frame, a row each, in the counts of the wire.
 
     Raises:
@@ -196,7 +214,7 @@ def samples(frame: Frame) -> npt.NDArray[np.int32] | npt.NDArray[np.float32]:
         decoded = delta_samples(frame.content, layout.channels, layout.octets)
     if not len(decoded):
         raise _error(frame, f"{len(frame.content)} octets of content are not whole samples or blocks")
-    return decoded.view(np.float32) if layout.float32 else decoded
+    return decoded.view(layout.dtype)
 
 
 def scaled(frame: Frame, factor: float) -> npt.NDArray[np.float64]:

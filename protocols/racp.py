@@ -2,16 +2,19 @@
 
 Contract: RACP carries no E2E-CRC, ever. The client's procedures are in `racp_procedure`.
 
-Source: Continuous Glucose Monitoring Service 1.0.2; GATT Specification Supplement.
+Source: Continuous Glucose Monitoring Service 1.0.2; Glucose Service 1.0.1; GATT Specification Supplement.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from construct import GreedyBytes, Int8ul, Int16ul, Int32ul
 
+from protocols import date_time
 from protocols.codec import Codec
+from protocols.date_time import DateTime
 from protocols.envelopes import Tagged
 from protocols.errors import DecodeError
 from protocols.mappings import Coded
@@ -31,6 +34,8 @@ class OpCode(IntEnum):
     REPORT_NUMBER = 4
     NUMBER_RESPONSE = 5
     RESPONSE_CODE = 6
+    COMBINED_REPORT = 7
+    COMBINED_REPORT_RESPONSE = 8
 
 
 class Operator(IntEnum):
@@ -49,9 +54,11 @@ _OPERATORS_WITH_OPERAND = (Operator.LESS_OR_EQUAL, Operator.GREATER_OR_EQUAL, Op
 
 
 class Filter(IntEnum):
-    """What an operand compares; a CGM knows only this one."""
+    """What an operand compares; a CGM knows only the first, which for others is the record's own number."""
 
     TIME_OFFSET = 1
+    SEQUENCE_NUMBER = 1
+    USER_FACING_TIME = 2
 
 
 class Code(IntEnum):
@@ -89,6 +96,13 @@ class NumberResponse:
 
 
 @dataclass(frozen=True, slots=True)
+class CombinedReportResponse:
+    """How many records a combined report has had."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseCode:
     """How a request ended; `request_op` and `code` are plain integers where they are unknown."""
 
@@ -96,7 +110,7 @@ class ResponseCode:
     code: int
 
 
-Response = NumberResponse | ResponseCode
+Response = NumberResponse | CombinedReportResponse | ResponseCode
 
 #   OP OR [FT operand]
 #   01 03  01 02 00         report all records with time offset >= 2
@@ -116,30 +130,52 @@ class Bounds:
     values: tuple[int, ...]
 
 
-OPERAND: Final = Codec[Bounds](
-    CHARACTERISTIC, Record(Bounds, "filter_type" / Coded(Int8ul, Filter), "values" / Tail(Int16ul))
+@dataclass(frozen=True, slots=True)
+class TimeBound:
+    """An operand that compares the time a glucose meter shows its user."""
+
+    filter_type: int
+    time: DateTime
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """An operand with a first and a last such time, both included."""
+
+    filter_type: int
+    first: DateTime
+    last: DateTime
+
+
+_FILTER_TYPE: Final = "filter_type" / Coded(Int8ul, Filter)
+OPERAND: Final = Codec[Bounds](CHARACTERISTIC, Record(Bounds, _FILTER_TYPE, "values" / Tail(Int16ul)))
+WIDE_OPERAND: Final = Codec[Bounds](CHARACTERISTIC, Record(Bounds, _FILTER_TYPE, "values" / Tail(Int32ul)))
+"""As Generic Health Sensors number their records."""
+TIME_OPERAND: Final = Codec[TimeBound](
+    CHARACTERISTIC, Record(TimeBound, _FILTER_TYPE, "time" / date_time.RECORD)
+)
+TIME_RANGE_OPERAND: Final = Codec[TimeRange](
+    CHARACTERISTIC,
+    Record(TimeRange, _FILTER_TYPE, "first" / date_time.RECORD, "last" / date_time.RECORD),
 )
 
 #   05 00  01 00            one record; some servers count in four octets
 #   06 00  01 06            request 01 found no records
 # The operator says nothing here: sent as Null, ignored on receipt.
-RESPONSE: Final = Codec[Response](
-    CHARACTERISTIC,
-    Tagged(
-        Int8ul,
-        {
-            OpCode.NUMBER_RESPONSE: Record(
-                NumberResponse, "operator" / Word(Int8ul), "count" / WidthByLength(Int16ul, Int32ul)
-            ),
-            OpCode.RESPONSE_CODE: Record(
-                ResponseCode,
-                "operator" / Word(Int8ul),
-                "request_op" / Coded(Int8ul, OpCode),
-                "code" / Coded(Int8ul, Code),
-            ),
-        },
+_COUNT: Final = ("operator" / Word(Int8ul), "count" / WidthByLength(Int16ul, Int32ul))
+_RESPONSES: Final[Mapping[IntEnum, Record]] = {
+    OpCode.NUMBER_RESPONSE: Record(NumberResponse, *_COUNT),
+    OpCode.RESPONSE_CODE: Record(
+        ResponseCode,
+        "operator" / Word(Int8ul),
+        "request_op" / Coded(Int8ul, OpCode),
+        "code" / Coded(Int8ul, Code),
     ),
-)
+    OpCode.COMBINED_REPORT_RESPONSE: Record(CombinedReportResponse, *_COUNT),
+}
+RESPONSE: Final = Codec[Response](CHARACTERISTIC, Tagged(Int8ul, _RESPONSES))
+RESPONSE_OPS: Final = frozenset(map(int, _RESPONSES))
+"""Operations that only a server sends."""
 
 
 def decode_request(payload: bytes) -> Request:
@@ -168,6 +204,35 @@ def decode_response(payload: bytes) -> Response:
 def encode_response(response: Response) -> bytes:
     """What a server indicates for a response."""
     return RESPONSE.encode(response)
+
+
+def operand(request: Request) -> Bounds | TimeBound | TimeRange | None:
+    """What the operand of a request compares; None if its operator takes none.
+
+    Numbers are of four octets where a Generic Health Sensor's request has just so many.
+
+    Raises:
+        DecodeError: not an operand of that operator.
+    """
+    if request.operator not in _OPERATORS_WITH_OPERAND:
+        if request.operand:
+            raise DecodeError(CHARACTERISTIC, request.operand, "the operator takes no operand")
+        return None
+    wanted = 2 if request.operator == Operator.WITHIN_RANGE else 1
+    if request.operand[:1] == bytes([Filter.USER_FACING_TIME]):
+        return (TIME_OPERAND if wanted == 1 else TIME_RANGE_OPERAND).decode(request.operand)
+    is_wide = len(request.operand) == 1 + 4 * wanted
+    bounds = (WIDE_OPERAND if is_wide else OPERAND).decode(request.operand)
+    if len(bounds.values) != wanted:
+        raise DecodeError(CHARACTERISTIC, request.operand, f"{len(bounds.values)} values instead of {wanted}")
+    return bounds
+
+
+def user_facing_time_operand(*bounds: DateTime) -> bytes:
+    """The operand that compares the time a glucose meter shows with one bound, or with a first and a last."""
+    if len(bounds) == 1:
+        return TIME_OPERAND.encode(TimeBound(Filter.USER_FACING_TIME, *bounds))
+    return TIME_RANGE_OPERAND.encode(TimeRange(Filter.USER_FACING_TIME, *bounds))
 
 
 def time_offset_operand(*bounds: int) -> bytes:

@@ -2,7 +2,8 @@
 
 Contract: a procedure is told what happened and when (`on_...`), and tells what to write (`request`), until
 when it waits (`deadline_s`) and how it ended (`outcome`). Times are seconds of any clock that does not jump.
-Deleting records is not offered.
+Records are deleted only with a `Permit` that says in
+words why.
 
 Not here: what the messages look like, see `racp`.
 """
@@ -11,10 +12,13 @@ from collections.abc import Mapping
 from enum import Enum, auto
 from typing import ClassVar, Final, NamedTuple
 
+from protocols.date_time import DateTime
 from protocols.errors import DecodeError
+from protocols.permit import Permit
 from protocols.racp import (
     CHARACTERISTIC,
     Code,
+    CombinedReportResponse,
     NumberResponse,
     OpCode,
     Operator,
@@ -24,6 +28,7 @@ from protocols.racp import (
     decode_response,
     encode_request,
     time_offset_operand,
+    user_facing_time_operand,
 )
 
 TIMEOUT_S: Final = 30.0
@@ -109,11 +114,20 @@ _COUNT: Table = {
     },
     Phase.ABORTING: {**_ABORTING, Event.NUMBER: Step(Outcome.COMPLETE)},
 }
+# Records that come now are live ones.
+_DELETE: Table = {
+    Phase.WAITING: {
+        **_WAITING,
+        Event.RECORD: Step(Phase.WAITING),
+        Event.SUCCESS: Step(Outcome.COMPLETE),
+    },
+    Phase.ABORTING: {**_ABORTING, Event.SUCCESS: Step(Outcome.COMPLETE)},
+}
 
 
 def _event_of(response: Response) -> Event:
     match response:
-        case NumberResponse():
+        case NumberResponse() | CombinedReportResponse():
             return Event.NUMBER
         case ResponseCode(OpCode.ABORT, code):
             return Event.ABORT_SUCCESS if code == Code.SUCCESS else Event.ABORT_REFUSAL
@@ -124,14 +138,18 @@ def _event_of(response: Response) -> Event:
     return Event.REFUSAL
 
 
-def _since(op: OpCode, first_offset: int) -> Request:
-    if first_offset == 0:
+def _since(op: OpCode, first: int | DateTime) -> Request:
+    if isinstance(first, DateTime):
+        return Request(op, Operator.GREATER_OR_EQUAL, user_facing_time_operand(first))
+    if first == 0:
         return Request(op, Operator.ALL)
-    return Request(op, Operator.GREATER_OR_EQUAL, time_offset_operand(first_offset))
+    return Request(op, Operator.GREATER_OR_EQUAL, time_offset_operand(first))
 
 
 class Procedure:
-    """A request for the records from `first_offset` on; once it has ended, nothing changes it any more.
+    """A request for the records from `first` on; once it has ended, nothing changes it any more.
+
+    `first` is a time offset, which of glucose meters is the sequence number; or the time a meter shows.
 
     Attributes:
         request: write this to start.
@@ -143,8 +161,8 @@ class Procedure:
     _op: ClassVar[OpCode]
     _table: ClassVar[Table]
 
-    def __init__(self, *, now_s: float, first_offset: int = 0) -> None:
-        self.request = encode_request(_since(self._op, first_offset))
+    def __init__(self, *, now_s: float, first: int | DateTime = 0) -> None:
+        self.request = encode_request(_since(self._op, first))
         self.outcome: Outcome | None = None
         self.code: int | None = None
         self._phase = Phase.WAITING
@@ -202,16 +220,18 @@ class ReportRecords(Procedure):
         records: how many notifications there were; a live one cannot be told from a stored one.
         resume_offset: where to go on if this ends early: after the last record before which none is missing
             that comes every `interval_min`. Records that were never taken look like missing ones, which costs
-            a repetition; a live record among the stored ones must not cost those after it.
+            a repetition; a live record among the stored ones must not cost those after it. Stays 0 where the
+            first was asked for by a time.
     """
 
     _op, _table = OpCode.REPORT, _REPORT
     records = 0
 
-    def __init__(self, *, now_s: float, first_offset: int = 0, interval_min: int = 5) -> None:
-        super().__init__(now_s=now_s, first_offset=first_offset)
-        self.resume_offset = first_offset
-        self._interval_min = interval_min
+    def __init__(self, *, now_s: float, first: int | DateTime = 0, interval_min: int = 5) -> None:
+        super().__init__(now_s=now_s, first=first)
+        self.resume_offset, self._interval_min = 0, 0
+        if not isinstance(first, DateTime):
+            self.resume_offset, self._interval_min = first, interval_min
 
     def on_record(self, now_s: float, offset_min: int | None = None) -> None:
         """A record was notified, with this time offset if it could be read."""
@@ -239,3 +259,15 @@ class CountRecords(Procedure):
         super()._note(response)
         if self.outcome is Outcome.COMPLETE:
             self.count = response.count if isinstance(response, NumberResponse) else 0
+
+
+class DeleteRecords(Procedure):
+    """Have the stored records from a time offset on erased, for good; without a permit nothing is asked."""
+
+    _op, _table = OpCode.DELETE, _DELETE
+
+    def __init__(self, permit: Permit | None, *, now_s: float, first: int | DateTime = 0) -> None:
+        """Raises PermissionError if nobody has permitted it."""
+        if permit is None:
+            raise PermissionError("Deleting records needs an explicit permit.")
+        super().__init__(now_s=now_s, first=first)

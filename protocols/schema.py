@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import fields
 from enum import IntEnum, IntFlag
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from construct import (
     Construct,
@@ -37,13 +37,20 @@ ATT_VALUE_OCTETS_MAX: Final = 512
 """No attribute value is longer (Bluetooth Core Specification); bounds every loop over received octets."""
 
 
-def forgives(context: Container, oddity: str) -> bool:
+class Oddity(NamedTuple):
+    """What a payload that was read leniently has that it should not have."""
+
+    complaint: str
+    octets_left: int = 0
+
+
+def forgives(context: Container, complaint: str, octets_left: int = 0) -> bool:
     """Whether something odd is forgiven, because the payload is read leniently; then it is noted."""
     while "oddities" not in context:
         if "_" not in context:
             return False
         context = context["_"]
-    context["oddities"].append(oddity)
+    context["oddities"].append(Oddity(complaint, octets_left))
     return True
 
 
@@ -54,7 +61,7 @@ def parse_whole(layout: Construct, data: bytes, context: Container, path: str) -
     left = len(data) - stream.tell()
     if left:
         complaint = f"{left} of {len(data)} octets are left over"
-        if not forgives(context, complaint):
+        if not forgives(context, complaint, left):
             raise TerminatedError(complaint, path=path)
     return value
 
@@ -135,7 +142,7 @@ class Optional(BitOwner):
 
     def __init__(self, flag: IntFlag, subcon: Construct, word: str = "flags") -> None:
         super().__init__()
-        self.flag = flag
+        self.flag = int(flag)  # a flag's own operators are slow
         self.subcon = subcon
         self.word = word
 
@@ -155,7 +162,7 @@ class Widened(BitOwner):
 
     def __init__(self, flag: IntFlag, narrow: Construct, wide: Construct, word: str = "flags") -> None:
         super().__init__()
-        self.flag = flag
+        self.flag = int(flag)
         self.narrow = narrow
         self.wide = wide
         self.word = word
@@ -179,8 +186,8 @@ class TriState(BitOwner):
 
     def __init__(self, supported: IntFlag, asserted: IntFlag, word: str = "flags") -> None:
         super().__init__()
-        self.supported = supported
-        self.asserted = asserted
+        self.supported = int(supported)
+        self.asserted = int(asserted)
         self.word = word
 
     def bits(self, value: bool | None) -> int:
@@ -202,7 +209,7 @@ class Flagged(BitOwner):
 
     def __init__(self, flag: IntFlag, word: str = "flags") -> None:
         super().__init__()
-        self.flag = flag
+        self.flag = int(flag)
         self.word = word
 
     def bits(self, value: bool) -> int:
@@ -248,7 +255,7 @@ class OptionalOctets(BitOwner):
     def __init__(self, enum: type[IntFlag], *octets: tuple[IntFlag, int], word: str = "flags") -> None:
         super().__init__()
         self.enum = enum
-        self.octets = octets
+        self.octets = tuple((int(flag), shift) for flag, shift in octets)
         self.word = word
 
     def bits(self, value: int) -> int:
@@ -310,7 +317,7 @@ class Tail(Element):
         count, left = divmod(len(data), self.subcon.sizeof())
         if left or not count:
             complaint = f"{len(data)} octets are not one or more whole items"
-            if not count or not forgives(context, complaint):
+            if not count or not forgives(context, complaint, left):
                 raise TerminatedError(complaint, path=path)
         items = BytesIO(data)
         return tuple(self.subcon._parsereport(items, context, path) for _ in range(count))

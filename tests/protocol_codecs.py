@@ -1,6 +1,7 @@
 """All codecs of protocols, found by looking; and readings put together again from columns."""
 
 import importlib
+import itertools
 import pkgutil
 from collections.abc import Iterator
 from enum import IntFlag
@@ -13,7 +14,7 @@ from protocols.codec import Codec
 from protocols.columnar import Columns
 from protocols.envelopes import SizeError
 from protocols.errors import DecodeError
-from protocols.medfloat import decode_float, decode_sfloat
+from protocols.medfloat import SFLOAT_OF_WORD, decode_float
 from protocols.program import Choice, Kind, Leaf, Shape, Status
 
 
@@ -54,41 +55,50 @@ def status_of(error: DecodeError) -> Status:
     return next((status for kind, status in kinds if isinstance(cause, kind)), Status.VALUE)
 
 
-def _number(leaf: Leaf, number: int) -> Any:
+def _mapped(leaf: Leaf, numbers: list[int]) -> list[Any]:
     if leaf.enum is not None:
-        known = issubclass(leaf.enum, IntFlag) or number in leaf.enum._value2member_map_
-        return leaf.enum(number) if known else number
-    return bool(number) if leaf.kind is Kind.BOOLEAN else number
+        known = {n: issubclass(leaf.enum, IntFlag) or n in leaf.enum._value2member_map_ for n in set(numbers)}
+        members = {n: leaf.enum(n) if is_known else n for n, is_known in known.items()}
+        return [members[n] for n in numbers]
+    return list(map(bool, numbers)) if leaf.kind is Kind.BOOLEAN else numbers
 
 
-def _leaf(leaf: Leaf, columns: Columns, row: int) -> Any:
+def _leaf(leaf: Leaf, columns: Columns) -> list[Any]:
     if leaf.many:
-        items = columns.ragged[leaf.path][row]
-        if leaf.kind is Kind.TEXT:
-            return items.tobytes().decode()
-        if leaf.kind is Kind.OCTETS:
-            return items.tobytes()
-        return tuple(_number(leaf, item) for item in items.tolist())
+        ragged = columns.ragged[leaf.path]
+        bounds = ragged.offsets.tolist()
+        pieces = itertools.pairwise(bounds)
+        if leaf.kind in (Kind.TEXT, Kind.OCTETS):
+            octets = ragged.values.tobytes()
+            cut = [octets[start:end] for start, end in pieces]
+            return [piece.decode() for piece in cut] if leaf.kind is Kind.TEXT else cut
+        items = _mapped(leaf, ragged.values.tolist())
+        return [tuple(items[start:end]) for start, end in pieces]
     if leaf.kind in (Kind.SFLOAT, Kind.FLOAT):
-        word = int(columns.words[leaf.path][row])
-        return decode_sfloat(word) if leaf.kind is Kind.SFLOAT else decode_float(word)
-    return _number(leaf, columns.values[leaf.path][row].item())
+        decode = SFLOAT_OF_WORD.__getitem__ if leaf.kind is Kind.SFLOAT else decode_float
+        return [decode(word) for word in columns.words[leaf.path].tolist()]
+    return _mapped(leaf, columns.values[leaf.path].tolist())
 
 
-def reading_of(shape: Shape, columns: Columns, row: int) -> Any:
-    """The reading in a row, by the masks and columns alone."""
+def readings_of(shape: Shape, columns: Columns) -> list[Any]:
+    """The readings in all rows, by the masks and columns alone."""
     if isinstance(shape, Choice):
-        there = [node for node in shape.nodes if _is_there(node, columns, row)]
-        assert len(there) == 1, there
-        return reading_of(there[0], columns, row)
-    if shape.present and not _is_there(shape, columns, row):
-        return None
+        there = [_is_there(node, columns) for node in shape.nodes]
+        assert all(sum(row) == 1 for row in zip(*there, strict=True))
+        made = [readings_of(node, columns) for node in shape.nodes]
+        return [next(r for r in row if r is not None) for row in zip(*made, strict=True)]
     if isinstance(shape, Leaf):
-        return _leaf(shape, columns, row)
-    return shape.reading(*(reading_of(child, columns, row) for child in shape.children.values()))
+        values = _leaf(shape, columns)
+    else:
+        children = [readings_of(child, columns) for child in shape.children.values()]
+        values = [shape.reading(*row) for row in zip(*children, strict=True)]
+    if not shape.present:
+        return values
+    return [v if is_there else None for v, is_there in zip(values, _is_there(shape, columns), strict=True)]
 
 
-def _is_there(shape: Shape, columns: Columns, row: int) -> bool:
+def _is_there(shape: Shape, columns: Columns) -> list[bool]:
     while not isinstance(shape, Leaf):
         shape = next(iter(shape.children.values()))
-    return bool(columns.present[shape.path][row])
+    there: list[bool] = columns.present[shape.path].tolist()
+    return there

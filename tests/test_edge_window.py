@@ -10,7 +10,7 @@ from edge.heart_sensor import NO_BEAT
 from edge.store import HeartChunk
 from edge.window import rate_window, rr_window
 from protocols import heart_rate
-from protocols.heart_rate import HeartRateMeasurement
+from protocols.heart_rate import HeartRateMeasurement, RrUnit
 
 S = 10**9
 Packet = tuple[float, float | None, HeartRateMeasurement]
@@ -41,7 +41,7 @@ def rate(arrival_s: float, bpm: int, contact: bool | None = None) -> Packet:
 
 
 def cut(chunks: list[HeartChunk], from_s: float, to_s: float) -> list[tuple[float, float]]:
-    rr_ms, follows = rr_window(chunks, round(from_s * S), round(to_s * S))
+    rr_ms, follows = rr_window(chunks, round(from_s * S), round(to_s * S), RrUnit.TICKS)
     return list(zip(rr_ms.tolist(), follows.tolist(), strict=True))
 
 

@@ -3,7 +3,16 @@
 import pytest
 from protocol_vectors import accepted, encoded, medfloat, name, octets, rejected
 
-from protocols import blood_pressure, current_time, glucose_meter, pulse_oximeter, thermometer, weight_scale
+from protocols import (
+    blood_pressure,
+    current_time,
+    date_time,
+    glucose_meter,
+    heart_rate,
+    pulse_oximeter,
+    thermometer,
+    weight_scale,
+)
 from protocols.blood_pressure import BloodPressureMeasurement
 from protocols.current_time import CurrentTime
 from protocols.date_time import DateTime
@@ -78,8 +87,8 @@ def spot_check(e):
 
 
 def continuous(e):
-    slow = Oximetry(*e["slow"]) if "slow" in e else None
-    return Continuous(Oximetry(e["spo2"], e["pr"]), slow=slow)
+    fast, slow = (Oximetry(*e[name]) if name in e else None for name in ("fast", "slow"))
+    return Continuous(Oximetry(e["spo2"], e["pr"]), fast, slow)
 
 
 def now(e):
@@ -88,7 +97,7 @@ def now(e):
 
 def weight(e):
     counts = round(e["weight"] * {"kg": 200, "lb": 100}[e["unit"]])
-    return WeightMeasurement(counts, {"kg": 0, "lb": 1}[e["unit"]], time_of(e["time"]))
+    return WeightMeasurement(counts, {"kg": 0, "lb": 1}[e["unit"]], time_of(e["time"]), e.get("user"))
 
 
 def pnp_id(e):
@@ -96,6 +105,12 @@ def pnp_id(e):
 
 
 TABLE = {
+    "2A08": ("current_time", date_time.DATE_TIME_VALUE, lambda e: time_of(e["time"])),
+    "2A1D": ("thermometer", thermometer.TYPE, lambda e: e["type"]),
+    "2A23": ("device_information", SYSTEM_ID, lambda e: SystemId(e["manufacturer"], e["oui"])),
+    "2A36": ("blood_pressure", blood_pressure.MEASUREMENT, pressure),
+    "2A39": ("heart_rate", heart_rate.CONTROL_POINT, lambda e: e["control"]),
+    "2A49": ("blood_pressure", blood_pressure.FEATURE, lambda e: e["features"]),
     "2A9D": ("weight_scale", weight_scale.MEASUREMENT, weight),
     "2A60": ("pulse_oximeter", pulse_oximeter.FEATURES, lambda e: Features(e["features"])),
     "2A50": ("device_information", PNP_ID, pnp_id),

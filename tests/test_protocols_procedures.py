@@ -7,25 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 from protocol_vectors import BOUNDED, accepted, octets
 
-from protocols import cgm_control, cgm_profile
+from protocols import cgm_control, cgm_profile, racp_procedure
 from protocols.cgm import (
     CgmFeature,
     CgmMeasurement,
+    CgmStatus,
     Feature,
     OctetOrder,
     SensorStatus,
     SessionStartTime,
     encode_feature,
     encode_measurement,
+    encode_status,
 )
 from protocols.cgm_control import OpCode, Request, set_interval
-from protocols.cgm_procedure import BusyError, ControlPoint, Outcome, SessionPermit
+from protocols.cgm_procedure import BusyError, ControlPoint, Outcome
 from protocols.cgm_profile import CgmProfile
 from protocols.crc import Crc
+from protocols.date_time import DateTime
 from protocols.errors import DecodeError
+from protocols.permit import Permit
 from protocols.polar import MeasurementType, Setting
 from protocols.polar_procedure import TABLE, Event, Phase, Stream
-from protocols.racp_procedure import ReportRecords
+from protocols.racp_procedure import DeleteRecords, ReportRecords
 
 
 def answered(request, payload, crc=False):
@@ -89,9 +93,9 @@ def test_sessions_start_and_stop_only_with_a_permit(op):
     point = ControlPoint(False)
     with pytest.raises(PermissionError):
         point.begin(Request(op), 0.0)
-    assert point.begin(Request(op), 0.0, SessionPermit("a new sensor was inserted")) == bytes([op])
+    assert point.begin(Request(op), 0.0, Permit("a new sensor was inserted")) == bytes([op])
     with pytest.raises(ValueError, match="reason"):
-        SessionPermit(" ")
+        Permit(" ")
 
 
 @BOUNDED
@@ -167,12 +171,30 @@ def test_the_profile_is_pinned_by_the_feature_and_its_own_checksum():
     assert cgm_profile.pinned(bytes.fromhex("009001591404")).crc is Crc.CCITT_FALSE
 
 
+def test_a_sensor_is_read_as_it_sends_whatever_its_feature_declares():
+    silent, loud = encode_feature(CgmFeature(Feature(0))), encode_feature(CgmFeature(Feature.E2E_CRC))
+    for crc in Crc:
+        status = encode_status(CgmStatus(5), crc=crc)
+        for feature in (silent, loud):
+            assert cgm_profile.pinned(feature, status).crc is crc
+    assert cgm_profile.pinned(loud, b"\0").crc is Crc.MCRF4XX
+    learned = CgmProfile(octet_order=OctetOrder.REVERSED)
+    assert cgm_profile.pinned(loud, None, learned).octet_order is OctetOrder.REVERSED
+
+
 @pytest.mark.parametrize("crc", list(Crc))
-def test_the_checksum_is_told_from_three_records(crc):
-    packets = [encode_measurement(CgmMeasurement(100.0 + i, 5 * i), crc=crc) for i in range(3)]
-    assert cgm_profile.detected(packets[:2]) is None
-    assert cgm_profile.detected(packets) is crc
-    assert cgm_profile.detected([packet[:-1] + b"\x55" for packet in packets[:2]] + [b"\0"]) is None
+@pytest.mark.parametrize("order", list(OctetOrder))
+def test_checksum_and_order_are_told_from_three_notifications(crc, order):
+    status = SensorStatus.BATTERY_LOW | SensorStatus.BELOW_MEASURABLE
+    packets = [
+        encode_measurement(CgmMeasurement(100.0 + i, 5 * i, status), crc=crc, octet_order=order)
+        for i in range(3)
+    ]
+    given = CgmProfile(quality_full_scale=10.0)
+    assert cgm_profile.suited(packets[:2], given) is given
+    assert cgm_profile.suited(packets, given) == CgmProfile(crc, order, 10.0)
+    broken = [packet[:-1] + b"\x55" for packet in packets[:2]] + [b"\0"]
+    assert cgm_profile.suited(broken, given) is given
 
 
 def test_a_profile_decodes_with_its_order_and_scale():
@@ -201,7 +223,7 @@ def test_the_start_time_is_written_only_when_it_has_to_be():
 
 
 def test_a_report_resumes_after_the_last_record_before_which_none_is_missing():
-    report = ReportRecords(now_s=0.0, first_offset=10, interval_min=5)
+    report = ReportRecords(now_s=0.0, first=10, interval_min=5)
     for offset in (10, 15, 20, None, 30, 500, 35):
         report.on_record(1.0, offset)
     assert (report.records, report.resume_offset) == (7, 21)
@@ -209,5 +231,37 @@ def test_a_report_resumes_after_the_last_record_before_which_none_is_missing():
 
 def test_every_published_measurement_with_a_checksum_names_its_kind():
     for row in accepted("cgm", "2AA7"):
-        told = cgm_profile.detected([octets(row)] * 3)
+        told = cgm_profile.suited([octets(row)] * 3).crc
         assert told == {"ccitt_false": Crc.CCITT_FALSE}.get(row["args"]["crc"], row["args"]["crc"])
+
+
+def test_nothing_is_deleted_without_a_permit():
+    with pytest.raises(PermissionError, match="permit"):
+        DeleteRecords(None, now_s=0.0)
+    permit = Permit("the wearer is another")
+    assert DeleteRecords(permit, now_s=0.0).request.hex() == "0201"
+    for answer, outcome, code in (
+        ("06000201", racp_procedure.Outcome.COMPLETE, None),
+        ("06000206", racp_procedure.Outcome.COMPLETE, None),
+        ("06000202", racp_procedure.Outcome.REFUSED, 2),
+    ):
+        deletion = DeleteRecords(permit, now_s=0.0, first=9)
+        assert deletion.request.hex() == "0203010900"
+        deletion.on_record(20.0)
+        assert deletion.deadline_s == 30.0
+        deletion.on_indication(bytes.fromhex(answer), 1.0)
+        assert (deletion.outcome, deletion.code) == (outcome, code)
+
+
+def test_a_deletion_that_is_given_up_after_it_was_done_is_done():
+    deletion = DeleteRecords(Permit("sold"), now_s=0.0)
+    assert deletion.abort_request(1.0).hex() == "0300"
+    deletion.on_indication(bytes.fromhex("06000201"), 2.0)
+    assert deletion.outcome is racp_procedure.Outcome.COMPLETE
+
+
+def test_a_meter_is_asked_by_the_time_it_shows():
+    report = ReportRecords(now_s=0.0, first=DateTime(2024, 3, 15, 14, 30, 45))
+    assert report.request.hex() == "010302e807030f0e1e2d"
+    report.on_record(1.0, 3)
+    assert (report.records, report.resume_offset) == (1, 0)

@@ -15,9 +15,9 @@ from protocols.racp_procedure import Outcome
 def test_requests_of_the_procedures():
     # The bytes are those of the specification's tables, least significant octet first.
     assert racp_procedure.ReportRecords(now_s=0.0).request.hex() == "0101"
-    assert racp_procedure.ReportRecords(now_s=0.0, first_offset=2).request.hex() == "0103010200"
-    assert racp_procedure.ReportRecords(now_s=0.0, first_offset=512).request.hex() == "0103010002"
-    assert racp_procedure.CountRecords(now_s=0.0, first_offset=2).request.hex() == "0403010200"
+    assert racp_procedure.ReportRecords(now_s=0.0, first=2).request.hex() == "0103010200"
+    assert racp_procedure.ReportRecords(now_s=0.0, first=512).request.hex() == "0103010002"
+    assert racp_procedure.CountRecords(now_s=0.0, first=2).request.hex() == "0403010200"
     assert racp_procedure.ReportRecords(now_s=0.0).abort_request(1.0).hex() == "0300"
 
 

@@ -8,6 +8,7 @@ Must not be here: where glucose comes from; what is stored and how it is selecte
 
 import asyncio
 from collections.abc import Coroutine, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 from bumble.att import ATT_Error, AttributeValue
@@ -18,7 +19,8 @@ from hw_sim.air import Air
 from hw_sim.sensors.cgm_session import CgmSession
 from hw_sim.sensors.peripheral import ENCRYPTED, Peripheral, Properties, uuid16
 from protocols import cgm, cgm_control, racp, uuids
-from protocols.cgm import CgmMeasurement, Feature
+from protocols.cgm import CgmMeasurement, Feature, OctetOrder
+from protocols.crc import Crc
 from protocols.errors import DecodeError
 
 _INTERVAL_OPS: Final = (
@@ -59,14 +61,24 @@ class CgmSensor(Peripheral):
         interval_min: int = 5,
         capacity: int = 1000,
         passkey: int | None = None,
-        crc: bool = True,
+        crc: Crc = Crc.MCRF4XX,
+        declares_crc: bool = True,
+        octet_order: OctetOrder = OctetOrder.SPECIFICATION,
+        annunciation: cgm.SensorStatus = cgm.NO_ANNUNCIATION,
         battery_pct: int = 100,
     ) -> None:
-        """A negative `begin_s` is a sensor worn before the world began: it starts with its storage filled."""
+        """A negative `begin_s` is a sensor worn before the world began: it starts with its storage filled.
+
+        What some sensors do: a `crc` against the specification, or that its Feature does not declare; status
+        octets in another order; `annunciation` is reported with every reading.
+        """
         self._glucose = glucose
         self._begin_s = begin_s
         self._interval_min = self._communication_interval_min = interval_min
         self._crc = crc
+        self._declares_crc = declares_crc
+        self._octet_order = octet_order
+        self._annunciation = annunciation
         self.session = CgmSession(begin_s - session_age_s, capacity)
         self.taken = self.sessions_started = 0
         self._busy: set[Characteristic[bytes]] = set()
@@ -82,7 +94,8 @@ class CgmSensor(Peripheral):
         return self.session.stored
 
     def _service(self) -> Service:
-        features = _FEATURES | (Feature.E2E_CRC if self._crc else Feature(0))
+        declared = self._crc and self._declares_crc
+        features = _FEATURES | (Feature.E2E_CRC if declared else Feature(0))
         control = Properties.WRITE | Properties.INDICATE
         self._measurement = _characteristic(uuids.CGM_MEASUREMENT, Properties.NOTIFY)
         self._racp = _characteristic(uuids.RACP, control, AttributeValue(write=self._on_racp))
@@ -92,7 +105,9 @@ class CgmSensor(Peripheral):
             [
                 self._measurement,
                 _characteristic(
-                    uuids.CGM_FEATURE, Properties.READ, cgm.encode_feature(cgm.CgmFeature(features))
+                    uuids.CGM_FEATURE,
+                    Properties.READ,
+                    cgm.encode_feature(cgm.CgmFeature(features), crc=self._crc),
                 ),
                 _characteristic(uuids.CGM_STATUS, Properties.READ, AttributeValue(read=self._on_status)),
                 _characteristic(
@@ -140,7 +155,9 @@ class CgmSensor(Peripheral):
             self._notify_record(link, record)
 
     def _notify_record(self, link: Connection, record: CgmMeasurement) -> None:
-        self.notify(link, self._measurement, cgm.encode_measurement(record, crc=self._crc))
+        record = replace(record, status=record.status | self._annunciation)
+        payload = cgm.encode_measurement(record, crc=self._crc, octet_order=self._octet_order)
+        self.notify(link, self._measurement, payload)
 
     # State
 

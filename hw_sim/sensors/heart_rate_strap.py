@@ -32,8 +32,16 @@ class HeartRateStrap(Peripheral):
     """
 
     def __init__(
-        self, air: Air, address: str, beats: Iterator[float], *, begin_s: float, battery_pct: int = 100
+        self,
+        air: Air,
+        address: str,
+        beats: Iterator[float],
+        *,
+        begin_s: float,
+        battery_pct: int = 100,
+        rr_in_ms: bool = False,
     ) -> None:
+        """With `rr_in_ms` it counts its intervals in milliseconds, as some straps do."""
         self._measurement = Characteristic[bytes](
             uuid16(uuids.HEART_RATE_MEASUREMENT), Characteristic.Properties.NOTIFY, Attribute.Permissions(0)
         )
@@ -47,6 +55,7 @@ class HeartRateStrap(Peripheral):
         super().__init__(air, address, "Vitalgate HR", service, battery_pct=battery_pct)
         self._beats = beats
         self._begin_s = begin_s
+        self._ticks_per_s = 1000 if rr_in_ms else heart_rate.RR_TICKS_PER_S
         self._beat_s: float | None = 0.0
         self._tick = 0
         self._rr_ticks: deque[int] = deque()
@@ -79,7 +88,7 @@ class HeartRateStrap(Peripheral):
         adds up.
         """
         while self._beat_s is not None and self._beat_s <= t_s:
-            tick = round(self._beat_s * heart_rate.RR_TICKS_PER_S)
+            tick = round(self._beat_s * self._ticks_per_s)
             self._rr_ticks.append(tick - self._tick)
             self._recent_ticks.append(tick - self._tick)
             self._tick = tick
@@ -104,4 +113,4 @@ class HeartRateStrap(Peripheral):
         if not self._recent_ticks:
             return 0
         mean_ticks = sum(self._recent_ticks) / len(self._recent_ticks)
-        return min(round(60 * heart_rate.RR_TICKS_PER_S / mean_ticks), _HEART_RATE_MAX_BPM)
+        return min(round(60 * self._ticks_per_s / mean_ticks), _HEART_RATE_MAX_BPM)

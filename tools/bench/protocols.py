@@ -100,10 +100,10 @@ def glucose_by_hand(payload: bytes) -> tuple[Any, ...]:
 
 
 def nanoseconds(call: Callable[[], Any], packets: int = 1) -> float:
-    """The least time for a packet."""
+    """The least time for a packet: of many short runs, so that some go by undisturbed on a busy machine."""
     timer = timeit.Timer(call)
-    number = max(1, min(20_000, int(0.05 / max(timer.timeit(1), 1e-7))))
-    return min(timer.repeat(9, number)) / number / packets * 1e9
+    number = max(1, min(20_000, int(0.005 / max(timer.timeit(1), 1e-7))))
+    return min(timer.repeat(50, number)) / number / packets * 1e9
 
 
 def table(

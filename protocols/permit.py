@@ -1,0 +1,17 @@
+"""What it takes to have a sensor erase what it has stored, or end what it is doing: a decision, in words.
+
+Contract: a value; nothing here decides.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Somebody has decided that records may be erased, or a session start or stop, and said why."""
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise ValueError("A permit needs a reason.")
