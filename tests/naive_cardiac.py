@@ -129,10 +129,25 @@ def rhythm_statistics(rr_ms: Array) -> Array:
     rr = [rr_ms[0]] * 70 + list(np.clip(rr_ms, 200.0, 2500.0))
     level, rate = np.log(rr), 60000.0 / np.array(rr)
     median = [np.median(level[max(k - 2, 0) : k + 1]) for k in range(len(rr))]
-    return np.array([_irregularity(level, rate, median, k) for k in range(70, len(rr))])
+    usual = _usual(level)
+    return np.array([_irregularity(level, rate, median, usual, k) for k in range(70, len(rr))])
 
 
-def _irregularity(level: Array, rate: Array, median: list[float], k: int) -> list[float]:
+def _usual(level: Array) -> list[list[float]]:
+    """At each interval, the last nine that were neither premature nor pauses after premature ones."""
+    left, found = [level[0]] * 9, [[level[0]] * 9] * 70
+    for k in range(70, len(level)):
+        early = np.median(level[k - 8 : k + 1]) - 0.16
+        is_pause = level[k - 1] < early and level[k] - level[k - 1] > 0.16
+        if level[k] >= early and not is_pause:
+            left.append(level[k])
+        found.append(left[-9:])
+    return found
+
+
+def _irregularity(
+    level: Array, rate: Array, median: list[float], usual: list[list[float]], k: int
+) -> list[float]:
     def distance(x: Array, length: int, back: int) -> float:
         return float(max(abs(x[k - i] - x[k - i - back]) for i in range(length)))
 
@@ -141,6 +156,8 @@ def _irregularity(level: Array, rate: Array, median: list[float], k: int) -> lis
         return math.log((1 + same) / 65)
 
     steps = [min(abs(level[k] - level[k - 1]) / w, 1) for w in (0.02, 0.04, 0.08, 0.16, 0.32)]
+    *others, last = usual[k]
+    left = [min(abs(last - others[-1]) / 0.2, 1), min(np.mean([abs(last - x) for x in others]) / 0.15, 1)]
     medians = [min(abs(median[k] - median[k - 1]) / w, 1) for w in (0.02, 0.04, 0.08, 0.16)]
     spread = [np.mean([min(abs(median[k] - median[k - i]) / w, 1) for i in range(2, 8)]) for w in (0.04, 0.1)]
     near = [
@@ -159,7 +176,7 @@ def _irregularity(level: Array, rate: Array, median: list[float], k: int) -> lis
         for x, within in ((level, 0.04), (level, 0.08), (rate, 4))
         for length in (1, 2, 3)
     ]
-    return [*steps, *medians, *spread, *near, *pairs, *shares]
+    return [*steps, *left, *medians, *spread, *near, *pairs, *shares]
 
 
 def af_probability(w: Array, statistics: Array, windows: tuple[tuple[int, int], ...], margin: float) -> Array:

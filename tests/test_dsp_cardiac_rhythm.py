@@ -96,9 +96,9 @@ def test_a_labelled_record() -> None:
     assert 100 * (~flagged[~is_af]).mean() > 96.0
 
 
-@pytest.mark.parametrize(("record", "specificity"), [("119", 97.0), ("228", 50.0)])
+@pytest.mark.parametrize(("record", "specificity"), [("119", 97.0), ("228", 90.0)])
 def test_ectopy_is_not_fibrillation(record: str, specificity: float) -> None:
-    """Bigeminy is told apart; ectopy amid as lively a sinus rhythm as 228's only in part."""
+    """Bigeminy, and premature beats amid a sinus rhythm as lively as that of 228."""
     rr = column(f"mitdb_{record}_rr.csv.gz", "rr_ms")
     flagged = rhythm.screen_all(rr).sure >= rhythm_weights.SURE_THRESHOLD
     assert 100 * (~flagged).mean() > specificity

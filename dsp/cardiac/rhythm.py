@@ -2,10 +2,11 @@
 
 Each beat gets some numbers that tell how irregular it is among those before it: how far it lies from them, and how
 often the last one, two and three intervals have come before (`statistics`). In AF intervals neither follow from the
-one before nor repeat; ectopy, however frequent, repeats itself. Means of these numbers over windows of beats, weighed
-by a logistic regression, are the probability. The sure tier looks at both sides, `SURE_LAG` beats later. The fast
-tier looks at the past, by two regressions, of which the more alarmed one counts: one over long windows, and one over
-short ones alone, which sees an onset sooner but needs more to be convinced (`ONSET_MARGIN`).
+one before nor repeat; ectopy, however frequent, repeats itself, and leaves a regular rhythm when taken out. Means of
+these numbers over windows of beats, weighed by a logistic regression, are the probability. The sure tier looks at both
+sides, `SURE_LAG` beats later. The fast tier looks at the past, by two regressions, of which the more alarmed one
+counts: one over long windows, and one over short ones alone, which sees an onset sooner but needs more to be convinced
+(`ONSET_MARGIN`).
 
 Intervals are taken as received; merged, split, lost and premature ones were part of the training, on half of three
 public databases (the card is in `rhythm_weights`). Flutter and junctional rhythm count as non-AF. All state is in
@@ -32,17 +33,22 @@ I64: TypeAlias = npt.NDArray[np.int64]
 COMPARED = 64  # beats before, among which an interval and the words it ends are sought
 LATELY = 16  # of these, the ones among which words of one and two intervals have their nearest
 KEPT = COMPARED + 3
+AROUND = 9  # last intervals, which tell what is usual
+EARLY = 0.16  # difference of logarithms by which a premature beat comes before most of these
+USUAL = 9  # intervals kept that are neither premature nor pauses after premature ones
 SPREAD = 7  # medians before, kept to compare a median of three with
 # Where differences of logarithms (about: relative differences) saturate. Scales, not one threshold: their means over
 # a window say how the differences are distributed.
 STEP = np.array([0.02, 0.04, 0.08, 0.16, 0.32])  # from interval to interval
+USUAL_STEP = np.array([0.2])  # between usual intervals
+USUAL_SPREAD = np.array([0.15])  # of the last one from those before, on average
 MEDIAN_STEP = np.array([0.02, 0.04, 0.08, 0.16])  # between medians of three, which single ectopy leaves alone
 MEDIAN_SPREAD = np.array([0.04, 0.1])
 NEAREST = (np.array([0.01, 0.03]), np.array([0.02, 0.05, 0.1]), np.array([0.05, 0.1]))  # by length of word
 PAIR = np.array([0.04, 0.1])  # sums of two intervals: bigeminy keeps them
 # Words are the same within: logarithm, logarithm, beats/min.
 TOLERANCE = (0.04, 0.08, 4.0)
-SCALES = (STEP, MEDIAN_STEP, MEDIAN_SPREAD, *NEAREST, PAIR)
+SCALES = (STEP, USUAL_STEP, USUAL_SPREAD, MEDIAN_STEP, MEDIAN_SPREAD, *NEAREST, PAIR)
 STATISTICS = sum(widths.size for widths in SCALES) + 3 * len(TOLERANCE)
 LOG_SHARE = np.log(np.arange(1, COMPARED + 2) / (COMPARED + 1))
 
@@ -59,7 +65,7 @@ ONSET_REACH = np.array(ONSET_WINDOWS)
 FAST_REACH = np.array(FAST_WINDOWS)
 SURE_REACH = np.array(SURE_WINDOWS)
 RING = 448  # beats whose running sums are kept: the longest window, ended `SURE_LAG` beats ago
-MEMORY = 1 + 2 * KEPT + SPREAD + 1  # numbers of the state that `statistics` keeps
+MEMORY = 1 + 2 * KEPT + SPREAD + 1 + USUAL  # numbers of the state that `statistics` keeps
 
 
 class Tiers(NamedTuple):
@@ -122,21 +128,24 @@ def statistics(memory: F64, rr_ms: F64) -> F64x2:
     """Kernel: `STATISTICS` numbers of each beat; before the first one, all intervals count as equal to it.
 
     `memory` is the first part of the state: whether there was a beat, then the last intervals, as logarithms and as
-    rates, and medians of three, newest last.
+    rates, medians of three, and usual intervals, newest last.
     """
     level, rate = memory[1 : 1 + KEPT], memory[1 + KEPT : 1 + 2 * KEPT]
-    median = memory[1 + 2 * KEPT :]
+    median, usual = memory[1 + 2 * KEPT : MEMORY - USUAL], memory[MEMORY - USUAL :]
     found = np.empty((rr_ms.size, STATISTICS))
     for k in range(rr_ms.size):
         rr = min(rr_ms[k], 2500.0) if rr_ms[k] > 200.0 else 200.0
         if memory[0] == 0.0:
             memory[0] = 1.0
             level[:], rate[:], median[:] = np.log(rr), 60000.0 / rr, np.log(rr)
+            usual[:] = np.log(rr)
         _append(level, np.log(rr))
         _append(rate, 60000.0 / rr)
         a, b, c = level[KEPT - 3], level[KEPT - 2], level[KEPT - 1]
         _append(median, max(min(a, b), min(max(a, b), c)))
-        _describe(level, rate, median, found[k])
+        if not _is_ectopic(level):
+            _append(usual, c)
+        _describe(level, rate, median, usual, found[k])
     return found
 
 
@@ -180,8 +189,22 @@ def _append(last: F64, value: float) -> None:
 
 
 @njit(cache=True)
-def _describe(level: F64, rate: F64, median: F64, row: F64) -> None:
+def _is_ectopic(level: F64) -> bool:
+    """Premature, or the pause after a premature beat; premature: before the median of those around."""
+    now, before = level[KEPT - 1] + EARLY, level[KEPT - 2] + EARLY
+    later_than_now = later_than_before = 0
+    for k in range(KEPT - AROUND, KEPT):
+        later_than_now += level[k] > now
+        later_than_before += level[k] > before
+    most = AROUND // 2
+    return later_than_now > most or (later_than_before > most and level[KEPT - 1] > before)
+
+
+@njit(cache=True)
+def _describe(level: F64, rate: F64, median: F64, usual: F64, row: F64) -> None:
     at = _ramps(abs(level[KEPT - 1] - level[KEPT - 2]), STEP, row, 0)
+    at = _ramps(abs(usual[USUAL - 1] - usual[USUAL - 2]), USUAL_STEP, row, at)
+    at = _ramps(np.abs(usual[USUAL - 1] - usual[: USUAL - 1]).mean(), USUAL_SPREAD, row, at)
     at = _ramps(abs(median[SPREAD] - median[SPREAD - 1]), MEDIAN_STEP, row, at)
     row[at : at + MEDIAN_SPREAD.size] = 0.0
     for i in range(SPREAD - 1):
