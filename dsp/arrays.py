@@ -4,12 +4,15 @@ A read-only, strided or float32 array would silently compile a second variant of
 caller for about a second; `as_f64` makes that impossible.
 """
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 F64: TypeAlias = npt.NDArray[np.float64]
+
+# For numba's `fastmath`: a kernel's sums may be taken in any order, so that they become vector code; NaN stays NaN.
+SUMS_IN_ANY_ORDER: Final = {"reassoc", "contract"}
 
 
 def as_f64(values: npt.ArrayLike) -> F64:

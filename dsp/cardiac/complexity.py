@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dsp.arrays import F64
+from dsp.arrays import F64, SUMS_IN_ANY_ORDER
 
 I64: TypeAlias = npt.NDArray[np.int64]
 
@@ -164,7 +164,7 @@ def _fluctuation(profile: F64, box: int) -> float:
     return float(np.sqrt(residual / (boxes * box)))
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})  # lets the sums be vector code
+@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
 def _residual(y: F64) -> float:
     """Sum of squares about the line that fits best."""
     box = y.size

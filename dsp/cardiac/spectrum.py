@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from dsp.arrays import F64, as_f64
+from dsp.arrays import F64, SUMS_IN_ANY_ORDER, as_f64
 
 BANDS_HZ = (0.003, 0.04, 0.15, 0.40)
 
@@ -64,7 +64,7 @@ def lomb_psd(t_s: F64, nn_ms: F64, top_hz: float) -> F64:
     return _density(sums[0], sums[1], sums[2], sums[3], n, step_hz)
 
 
-@njit(cache=True, fastmath={"reassoc", "contract"})  # lets the sums be vector code
+@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
 def _rotate(
     phase_c: F64, phase_s: F64, turn_c: F64, turn_s: F64, y: F64
 ) -> tuple[float, float, float, float]:

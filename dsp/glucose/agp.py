@@ -27,17 +27,21 @@ def clock_percentiles(by_clock_mg_dl: F64, slots: float) -> F64:
     width = int(slots)
     days = by_clock_mg_dl.size // width
     profile = np.full(5 * width, np.nan)
-    column = np.empty(days)
+    ordered = np.empty(days)
     for slot in range(width):
         n = 0
         for day in range(days):
             g = by_clock_mg_dl[day * width + slot]
-            if g == g:
-                column[n] = g
-                n += 1
+            if g != g:
+                continue
+            place = n
+            while place > 0 and ordered[place - 1] > g:
+                ordered[place] = ordered[place - 1]
+                place -= 1
+            ordered[place] = g
+            n += 1
         if n == 0:
             continue
-        ordered = np.sort(column[:n])
         for p in range(5):
             share = 0.05 if p == 0 else (0.95 if p == 4 else 0.25 * p)
             h = (n - 1) * share

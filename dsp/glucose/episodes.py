@@ -91,21 +91,19 @@ def all_episodes(glucose_mg_dl: F64, step_min: float) -> dict[str, F64]:
     Besides `KINDS` there are `hypo_level_1_only` and `hyper_level_1_only`: those of level 1 in which no episode
     of level 2 lies.
     """
-    return _episodes(glucose_mg_dl, step_min, DURATION_MIN, DURATION_MIN)
-
-
-def _episodes(glucose_mg_dl: F64, step_min: float, enter_min: float, leave_min: float) -> dict[str, F64]:
-    found = {}
-    leave = float(np.ceil(leave_min / step_min))
-    for kind, limit in zip(KINDS, LIMITS_MG_DL, strict=True):
-        sign = 1.0 if kind.startswith("hyper") else -1.0
-        enter = float(np.ceil(enter_min / step_min))
-        if kind == "hypo_extended":
-            enter = EXTENDED_MIN / step_min + 1.0
-        found[kind] = find_episodes(glucose_mg_dl, sign, limit, enter, leave).reshape(-1, 4)
+    found = {kind: _of_kind(glucose_mg_dl, step_min, kind, DURATION_MIN, DURATION_MIN) for kind in KINDS}
     for name in ("hypo", "hyper"):
         found[f"{name}_level_1_only"] = _without(found[f"{name}_level_1"], found[f"{name}_level_2"])
     return found
+
+
+def _of_kind(glucose_mg_dl: F64, step_min: float, kind: str, enter_min: float, leave_min: float) -> F64:
+    sign = 1.0 if kind.startswith("hyper") else -1.0
+    enter = float(np.ceil(enter_min / step_min))
+    if kind == "hypo_extended":
+        enter = EXTENDED_MIN / step_min + 1.0
+    leave = float(np.ceil(leave_min / step_min))
+    return find_episodes(glucose_mg_dl, sign, LIMITS_MG_DL[KINDS.index(kind)], enter, leave).reshape(-1, 4)
 
 
 def _without(outer: F64, inner: F64) -> F64:
@@ -135,8 +133,9 @@ def hypos_per_week(glucose_mg_dl: F64, step_min: float) -> tuple[float, float]:
 
     The episodes of the personal glycaemic state: Hirsch et al. 2017, doi 10.1089/dia.2017.0080.
     """
-    found = _episodes(glucose_mg_dl, step_min, 20.0, 30.0)
     days = days_of_data(glucose_mg_dl, step_min)
     if days == 0.0:
         return float("nan"), float("nan")
-    return 7.0 * len(found["hypo_level_2"]) / days, 7.0 * len(found["hypo_level_1_only"]) / days
+    below_70 = _of_kind(glucose_mg_dl, step_min, "hypo_level_1", 20.0, 30.0)
+    below_54 = _of_kind(glucose_mg_dl, step_min, "hypo_level_2", 20.0, 30.0)
+    return 7.0 * len(below_54) / days, 7.0 * len(_without(below_70, below_54)) / days

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from dsp.arrays import F64
+from dsp.arrays import F64, SUMS_IN_ANY_ORDER
 
 
 class Changes(NamedTuple):
@@ -42,38 +42,35 @@ class DaySpread(NamedTuple):
     cv_daily_sd_pct: float
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
 def _lag_sd(glucose_mg_dl: F64, lag: int) -> float:
     """SD of x[k] - x[k - lag]."""
-    count = 0
+    count = 0.0
     total = 0.0
     for k in range(lag, glucose_mg_dl.size):
         d = glucose_mg_dl[k] - glucose_mg_dl[k - lag]
-        if d == d:
-            count += 1
-            total += d
-    if count < 2:
+        total += d if d == d else 0.0
+        count += 1.0 if d == d else 0.0
+    if count < 2.0:
         return np.nan
     mean = total / count
     squares = 0.0
     for k in range(lag, glucose_mg_dl.size):
         d = glucose_mg_dl[k] - glucose_mg_dl[k - lag]
-        if d == d:
-            squares += (d - mean) ** 2
-    return float(np.sqrt(squares / (count - 1)))
+        squares += (d - mean) ** 2 if d == d else 0.0
+    return float(np.sqrt(squares / (count - 1.0)))
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
 def _mean_step(glucose_mg_dl: F64, stride: int, lag: int) -> float:
     """Mean |x[k] - x[k - lag]| over every `stride`-th point."""
-    count = 0
+    count = 0.0
     total = 0.0
     for k in range(lag, glucose_mg_dl.size, stride):
         d = abs(glucose_mg_dl[k] - glucose_mg_dl[k - lag])
-        if d == d:
-            count += 1
-            total += d
-    return total / count if count > 0 else np.nan
+        total += d if d == d else 0.0
+        count += 1.0 if d == d else 0.0
+    return total / count if count > 0.0 else np.nan
 
 
 @njit(cache=True)
@@ -152,27 +149,38 @@ def changes(glucose_mg_dl: F64, step_min: float) -> Changes:
     )
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
 def _running_sd(glucose_mg_dl: F64, width: int) -> float:
-    """Mean of the SDs of all windows of `width` points, missing points left out."""
+    """Mean of the SDs of all windows of `width` points, missing points left out.
+
+    The windows are summed side by side, point by point, without a branch: so the compiler makes vectors of them.
+    """
+    windows = glucose_mg_dl.size - width + 1
+    if windows < 1:
+        return np.nan
+    present = np.where(np.isnan(glucose_mg_dl), 0.0, 1.0)
+    filled = np.where(np.isnan(glucose_mg_dl), 0.0, glucose_mg_dl)
+    mean = np.zeros(windows)
+    count = np.zeros(windows)
+    squares = np.zeros(windows)
+    for offset in range(width):
+        some, there = filled[offset:], present[offset:]
+        for k in range(windows):
+            mean[k] += some[k]
+            count[k] += there[k]
+    for k in range(windows):
+        mean[k] /= max(count[k], 1.0)
+    for offset in range(width):
+        some, there = filled[offset:], present[offset:]
+        for k in range(windows):
+            squares[k] += there[k] * (some[k] - mean[k]) ** 2
     total = 0.0
-    windows = 0
-    for first in range(glucose_mg_dl.size - width + 1):
-        count = 0
-        s = 0.0
-        for k in range(first, first + width):
-            if glucose_mg_dl[k] == glucose_mg_dl[k]:
-                s += glucose_mg_dl[k]
-                count += 1
-        if count > 1:
-            mean = s / count
-            squares = 0.0
-            for k in range(first, first + width):
-                if glucose_mg_dl[k] == glucose_mg_dl[k]:
-                    squares += (glucose_mg_dl[k] - mean) ** 2
-            total += np.sqrt(squares / (count - 1))
-            windows += 1
-    return total / windows if windows > 0 else np.nan
+    counted = 0.0
+    for k in range(windows):
+        enough = 1.0 if count[k] > 1.0 else 0.0
+        total += enough * np.sqrt(squares[k] / max(count[k] - 1.0, 1.0))
+        counted += enough
+    return total / counted if counted > 0.0 else np.nan
 
 
 @njit(cache=True)

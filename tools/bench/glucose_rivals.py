@@ -2,7 +2,7 @@
 
     python glucose_rivals.py PACKAGE FILE.csv
 
-Prints one JSON object: seconds, and how many functions ran.
+Prints one JSON object: seconds, the best of runs over at least ten, and how many functions ran.
 """
 
 import contextlib
@@ -27,6 +27,7 @@ CGMQUANTIFY = (
     "eA1c", "interdaycv", "interdaysd", "intradaycv", "intradaysd", "summary",
 )
 # fmt: on
+ENOUGH_S = 10.0
 
 
 def iglu(data: Any) -> int:
@@ -63,9 +64,12 @@ def main(name: str, file: str) -> None:
     data = pandas.read_csv(file, parse_dates=["time"])
     run = {"iglu-python": iglu, "py-agata": agata, "cgmquantify": cgmquantify}[name]
     run(data.iloc[: 288 * 2].copy())  # imports, and whatever it sets up once
-    start = default_timer()
-    functions = run(data.copy())
-    print(json.dumps({"seconds": default_timer() - start, "functions": functions}))
+    functions, seconds = 0, []
+    while sum(seconds) < ENOUGH_S:
+        start = default_timer()
+        functions = run(data.copy())
+        seconds.append(default_timer() - start)
+    print(json.dumps({"seconds": min(seconds), "functions": functions}))
 
 
 if __name__ == "__main__":
