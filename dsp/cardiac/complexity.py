@@ -60,38 +60,43 @@ def sample_entropy(x: F64, follows: F64, m: float, r: float) -> float:
             starts[bin_of[i] + 1] += 1
     for b in range(bins):
         starts[b + 1] += starts[b]
-    templates = np.empty(count, np.int64)
+    templates = np.empty((length + 1, starts[bins]))
     ends = starts.copy()
     for i in range(count):
         if bin_of[i] >= 0:
-            templates[ends[bin_of[i]]] = i
+            for k in range(length + 1):
+                templates[k, ends[bin_of[i]]] = x[i + k]
             ends[bin_of[i]] += 1
-    matches, longer = _alike(x, templates, starts, int(r / width) + 2, length, r)
-    if matches == 0 or longer == 0:
+    matches, longer = _alike(templates, starts, int(r / width) + 2, r)
+    if matches == 0.0 or longer == 0.0:
         return np.nan
     return float(-np.log(longer / matches))
 
 
-@njit(cache=True)
-def _alike(x: F64, templates: I64, starts: I64, reach: int, length: int, r: float) -> tuple[int, int]:
+@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
+def _alike(templates: F64, starts: I64, reach: int, r: float) -> tuple[float, float]:
     """Pairs of alike templates, and of those that stay alike one value longer.
 
-    `templates` begin in bins, `starts` says where each bin begins, and alike ones lie within `reach` bins.
+    `templates` holds the first values of all, then the second, and so on, in bins by the first; `starts` says
+    where each bin begins, and alike ones lie within `reach` bins. Each is compared with all later ones at once,
+    without a branch: so the compiler makes vectors of them.
     """
-    matches = 0
-    longer = 0
+    length = templates.shape[0] - 1
+    matches = longer = 0.0
+    same = np.empty(templates.shape[1])
     for b in range(starts.size - 1):
         end = starts[min(b + reach, starts.size - 1)]
         for p in range(starts[b], starts[b + 1]):
-            i = templates[p]
-            for q in range(p + 1, end):
-                j = templates[q]
-                same = abs(x[i] - x[j]) < r
-                for k in range(1, length):
-                    same &= abs(x[i + k] - x[j + k]) < r
-                if same:
-                    matches += 1
-                    longer += abs(x[i + length] - x[j + length]) < r
+            alike = same[: end - p - 1]
+            alike[:] = 1.0
+            for k in range(length):
+                later, own = templates[k, p + 1 : end], templates[k, p]
+                for q in range(alike.size):
+                    alike[q] = alike[q] if abs(later[q] - own) < r else 0.0
+            later, own = templates[length, p + 1 : end], templates[length, p]
+            for q in range(alike.size):
+                matches += alike[q]
+                longer += alike[q] if abs(later[q] - own) < r else 0.0
     return matches, longer
 
 

@@ -110,7 +110,7 @@ def show_compression(subjects: dict[str, Trace]) -> None:
             events += len(starts)
             labelled += sum(bool(label[(t >= s) & (t <= s + 10.01)].any()) for s in starts)
         print(
-            f"compression to {100 * depth:.0f} %, any time of day: {100 * labelled / events:.1f} % of {events} "
+            f"compression by {100 * depth:.0f} %, any time of day: {100 * labelled / events:.1f} % of {events} "
             f"labelled within 10 min; {flags / days:.2f} flags a day on the readings as they are"
         )
 
