@@ -64,7 +64,8 @@ def main(name: str, file: str) -> None:
     data = pandas.read_csv(file, parse_dates=["time"])
     run = {"iglu-python": iglu, "py-agata": agata, "cgmquantify": cgmquantify}[name]
     run(data.iloc[: 288 * 2].copy())  # imports, and whatever it sets up once
-    functions, seconds = 0, []
+    functions = 0
+    seconds: list[float] = []
     while sum(seconds) < ENOUGH_S:
         start = default_timer()
         functions = run(data.copy())
