@@ -148,6 +148,20 @@ def test_iglu_mage_equals_its_plain_twin(seed: int) -> None:
     assert ours.avg > 0
 
 
+def test_fourteen_full_days_suffice_and_are_the_profile() -> None:
+    """The first day at 300, the rest at 100; the fifteenth has begun."""
+    t = 5.0 * np.arange(14 * 288)
+    g = np.where(t < 1440.0, 300.0, 100.0)
+    readings = trace(t, g)
+    assert metrics.is_sufficient(metrics.metrics_of(readings)[0])
+    assert not metrics.is_sufficient(metrics.metrics_of(trace(t[2:], g[2:]))[0])
+    begun = trace(np.append(t, [20160.0, 20165.0]), np.append(g, [100.0, 100.0]))
+    profile = agp.agp(grid(begun, 5.0))
+    at_nine = profile[9 * 12 - 1]
+    np.testing.assert_allclose(at_nine, np.percentile([300.0] + 13 * [100.0], agp.PERCENTILES))
+    assert (profile[0] == 100.0).all()  # at 00:05 the first of 15 days is no more within 14 times 24 h
+
+
 NOTHING = {"readings": 0.0, "days": 0.0}
 
 
