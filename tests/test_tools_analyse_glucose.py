@@ -136,12 +136,13 @@ def test_a_date_in_local_time_before_all_time_is_one_line(tmp_path: Path) -> Non
     ("text", "encoding"),
     [
         ("time,glucose_mg_dl\n{0},90\n{1},99\n{2},108\n", "utf-8-sig"),
+        ('time, "Glucose_mg_dl"\n{0}, "90"\n{1}, "99"\n{2}, "108"\n', "utf-8"),
         ("time;glucose_mmol_l\r\n{0};5,0\r\n{1};5,5\r\n{2};6\r\n", "utf-8-sig"),
         ("glucose_mmol_l, time ,note\n5.0,{0},\n5.5,{1},x\n6,{2},\n", "utf-8"),
         ("time,glucose_mg_dl,glucose_mmol_l\n{0},90,\n{1},,5.5\n{2},NaN,6\n", "utf-8"),
         ("time,glucose_mg_dl\n{2},108\n{0},90\n{1},1\n{1},99\n", "utf-8"),
     ],
-    ids=["bom", "spreadsheet", "order of columns", "both units", "order of rows"],
+    ids=["bom", "spaces", "spreadsheet", "order of columns", "both units", "order of rows"],
 )
 def test_files_as_they_come_say_the_same(text: str, encoding: str, tmp_path: Path) -> None:
     times = (f"2026-01-01 08:{minute:02d}" for minute in (0, 5, 10))
@@ -313,7 +314,7 @@ def test_one_odd_row_spoils_nothing(row: str, reading: str | None, tmp_path: Pat
         [group] = left_out
         assert (group["rows"], group["first_line"]) == (1, 5)
         told = analyse(source).stderr
-        assert told == f"vitalgate: 1 rows left out: {group['reason']} (1, first in line 5)\n"
+        assert told == f"vitalgate: rows left out: 1 with {group['reason']} (first in line 5)\n"
     else:
         assert (odd, len(rows)) == ([reading], 7)
         assert left_out == []
@@ -453,8 +454,8 @@ def test_newest_first_over_the_end_of_summer_time_is_the_same(tmp_path: Path) ->
         f"{(start + timedelta(minutes=5 * k)).astimezone(zone):%Y-%m-%d %H:%M:%S},{100 + k % 37 + k // 9}"
         for k in range(400)
     ]
-    swapped = rows[:]
-    swapped[30], swapped[31] = swapped[31], swapped[30]  # not strictly in order
+    swapped = [*rows[:145], rows[144], *rows[145:]]  # a row twice, in the hour that comes twice, too
+    swapped[30], swapped[31] = swapped[31], swapped[30]
     for ascending in (rows, swapped):
         found = []
         for order in (ascending, ascending[::-1]):

@@ -51,10 +51,8 @@ def command(
 def tell(left_out: list[LeftOut]) -> None:
     """What of the file is not in the result, as one line on stderr."""
     if left_out:
-        groups = (f"{g.reason} ({g.rows}, first in line {g.first_line})" for g in left_out)
-        print(
-            f"vitalgate: {sum(g.rows for g in left_out)} rows left out: {', '.join(groups)}", file=sys.stderr
-        )
+        groups = (f"{g.rows} with {g.reason} (first in line {g.first_line})" for g in left_out)
+        print(f"vitalgate: rows left out: {', '.join(groups)}", file=sys.stderr)
 
 
 def _plain(values: dict[str, float]) -> dict[str, float | None]:

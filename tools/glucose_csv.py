@@ -280,7 +280,7 @@ def _zone(name: str | None) -> ZoneInfo | None:
 
 
 def _placed(rows: list[_Parsed], zone: ZoneInfo | None) -> Iterator[Row]:
-    """Rows with their time in UTC. Of an hour that the clock shows twice it is the second if the rows say so."""
+    """Rows with their time in UTC. Of an hour that the clock shows twice it is the second after a step back."""
     before: dict[str, float] = {}
     for row in rows:
         stamp = row.stamp
@@ -288,7 +288,7 @@ def _placed(rows: list[_Parsed], zone: ZoneInfo | None) -> Iterator[Row]:
             stamp = stamp.replace(tzinfo=UTC)
         elif stamp.tzinfo is None:
             first, second = (row.stamp.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-            late = _utc_min(first) <= before.get(row.person, -math.inf)
+            late = _utc_min(first) < before.get(row.person, -math.inf)  # the same time twice is no step back
             stamp = second if late and first.utcoffset() != second.utcoffset() else first
             stamp = stamp.astimezone(UTC).astimezone(zone)
         offset = stamp.utcoffset() or timedelta()
