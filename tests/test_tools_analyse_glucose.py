@@ -277,6 +277,17 @@ def test_a_full_disk_is_one_line(words: list[str]) -> None:
     assert "No space left" in errors
 
 
+def test_a_closed_stdout_is_no_defect() -> None:
+    command = [sys.executable, "-P", "-m", "tools", "decode", "2A19", "64", "--json"]
+    closed = subprocess.run(
+        ["sh", "-c", '"$@" >&-', "sh", *command],
+        cwd=Path(__file__).parents[1],
+        stderr=subprocess.PIPE,
+        timeout=120,
+    )
+    assert (closed.returncode, closed.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize(
     ("row", "reading"),
     [

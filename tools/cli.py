@@ -236,7 +236,7 @@ def print_json(document: dict[str, Any]) -> None:
     import msgspec
 
     text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
-    sys.stdout.write(re.sub(r"[^\x00-\x7f]+", lambda words: dumps(words[0])[1:-1], text) + "\n")
+    print(re.sub(r"[^\x00-\x7f]+", lambda words: dumps(words[0])[1:-1], text))
 
 
 def main() -> None:
@@ -247,11 +247,10 @@ def main() -> None:
         try:
             app()
         finally:
-            if sys.stdout is not None:  # as a service's may be
-                sys.stdout.flush()
+            print(end="", flush=True)
     except OSError as error:
-        # What is still buffered would fail once more when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if sys.stdout is not None:  # what is still buffered would fail once more when the interpreter ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):  # whoever read it has seen enough
             print(f"vitalgate: {one_line(str(error))}", file=sys.stderr)
         sys.exit(1)
