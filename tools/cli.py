@@ -1,15 +1,19 @@
 """The `vitalgate` command: what people type. Everything heavy is imported only by the command that needs it."""
 
 import asyncio
+import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, one_line
 from tools import analyse
 
 app = typer.Typer(
@@ -228,10 +232,25 @@ def fail(line: str, code: int) -> NoReturn:
 
 
 def print_json(document: dict[str, Any]) -> None:
+    """In ASCII, which every terminal and every pipe takes."""
     import msgspec
 
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n")
+    text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
+    print(re.sub(r"[^\x00-\x7f]+", lambda words: dumps(words[0])[1:-1], text))
 
 
 def main() -> None:
-    app()
+    """Whatever the output cannot show is escaped; where it cannot be written, that is one line."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            app()
+        finally:
+            print(end="", flush=True)
+    except OSError as error:
+        if sys.stdout is not None:  # what is still buffered would fail once more when the interpreter ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # whoever read it has seen enough
+            print(f"vitalgate: {one_line(str(error))}", file=sys.stderr)
+        sys.exit(1)
