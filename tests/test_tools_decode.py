@@ -324,4 +324,4 @@ def test_whatever_is_asked_is_answered_in_json():
     "line", ["[" * 100_000, '{"characteristic": 1, "hex": 2}', '{"characteristic": "2A37", "hex": "é"}']
 )
 def test_lines_that_make_no_sense_are_answered(line):
-    assert "error" in decode.answer_line(line)
+    assert "error" in decode.answer_line(line.encode())
