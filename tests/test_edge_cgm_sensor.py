@@ -481,6 +481,30 @@ def test_only_a_sensor_without_a_clock_is_given_one(play: Play) -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize(
+    "start",
+    [
+        cgm.SessionStartTime(2026, 13, 20, 23, 30, 0),
+        cgm.SessionStartTime(2026, 2, 31, 23, 30, 0),
+        cgm.SessionStartTime(2026, 11, 20, 24, 30, 0),
+        cgm.SessionStartTime(65_535, 255, 255, 255, 255, 255, 127, 254),
+        cgm.SessionStartTime(1, 1, 1, 0, 0, 0, 56, 8),
+        cgm.SessionStartTime(9999, 12, 31, 23, 59, 59, -48, 0),
+    ],
+)
+def test_a_session_that_began_at_no_time_is_kept_all_the_same(
+    play: Play, start: cgm.SessionStartTime
+) -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(g, age_min=60)
+        sensor.store(range(0, 60, 5))
+        sensor.start = start
+        assert await g.talk(sensor, 10) is None
+        assert g.kept() == list(range(0, 60, 5))
+
+    play(scenario)
+
+
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_lost_clock_set_again_is_the_same_session(play: Play, restart: bool) -> None:
     async def scenario(g: Gateway) -> None:
