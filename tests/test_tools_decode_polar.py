@@ -61,6 +61,16 @@ def test_one_measurement_after_01_is_a_request_for_its_settings():
     )
 
 
+def test_a_start_without_readable_settings():
+    document = decode.answer("PMD-CP", "0202 00")
+    assert (document["op_code_name"], document["parameters"], "settings" in document) == (
+        "start",
+        "00",
+        False,
+    )
+    assert document["oddities"]
+
+
 @pytest.mark.parametrize(
     ("frame", "said"),
     [

@@ -160,7 +160,11 @@ def decode(
         list[str] | None, typer.Argument(metavar="HEX...", help="The packet; spaces do not matter.")
     ] = None,
     crc: Annotated[
-        str, typer.Option(metavar="auto|none|mcrf4xx|ccitt-false", help="The CGM sensor's checksum.")
+        str,
+        typer.Option(
+            metavar="auto|none|mcrf4xx|ccitt-false",
+            help="The CGM sensor's checksum, if no line says another.",
+        ),
     ] = "auto",
     json: Json = False,
     jsonl: Annotated[

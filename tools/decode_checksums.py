@@ -68,8 +68,12 @@ def protected(codecs: tuple[Codec[Any], ...], document: Callable[[Any], Document
     return decode
 
 
-def checksum(kind: Crc) -> Decoder:
-    """The checksum of bare octets, of this kind if `alg` names no other."""
-    return lambda payload, args: {
-        "crc": FUNCTIONS[_BY_NAME[spelled(args["alg"])] if "alg" in args else kind](payload)
-    }
+def checksum(usual: Crc) -> Decoder:
+    """The checksum of bare octets, of the usual kind if `alg` names no other."""
+
+    def decode(payload: bytes, args: Args) -> Document:
+        alg = args.get("alg")
+        kind = usual if alg is None else _BY_NAME[spelled(alg)]
+        return {"crc": FUNCTIONS[kind](payload)}
+
+    return decode

@@ -28,7 +28,7 @@ def one_value(codec: Codec[Any], field: str) -> Decoder:
     return lambda payload, _args: named(field, exactly(codec, payload))
 
 
-def whole(codec: Codec[Any]) -> Decoder:
+def record(codec: Codec[Any]) -> Decoder:
     """For records that have to fit to the last octet."""
     return lambda payload, _args: document_of(exactly(codec, payload))
 
@@ -55,7 +55,7 @@ def refuse_impossible(codec: Codec[Any], payload: bytes, oddities: Iterable[Oddi
             raise DecodeError(codec.characteristic, payload, oddity.complaint)
 
 
-def reading(codec: Codec[Any], more: Callable[[Any, Args], Document] | None = None) -> Decoder:
+def lenient_record(codec: Codec[Any], more: Callable[[Any, Args], Document] | None = None) -> Decoder:
     """For readings: what comes before octets that are left over, or beside an odd date, is worth having."""
 
     def decode(payload: bytes, args: Args) -> Document:

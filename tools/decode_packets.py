@@ -37,10 +37,10 @@ from tools.decode_forms import (
     Args,
     Decoder,
     Document,
+    lenient_record,
     one_value,
-    reading,
+    record,
     refuse_impossible,
-    whole,
     word,
 )
 from tools.decode_names import document_of, named, plain
@@ -100,7 +100,7 @@ def _racp(payload: bytes, _args: Args) -> Document:
 def _current_time(payload: bytes, args: Args) -> Document:
     codec = current_time.CURRENT_TIME
     refuse_impossible(codec, payload, codec.decode_lenient(payload)[1])
-    return reading(codec)(payload, args)
+    return lenient_record(codec)(payload, args)
 
 
 def _plx_features(payload: bytes, _args: Args) -> Document:
@@ -144,29 +144,29 @@ def _observations(decode: Callable[[bytes], Any]) -> Decoder:
 
 DECODERS: Final[Mapping[str, Decoder]] = {
     "2A08": one_value(date_time.DATE_TIME_VALUE, "date_time"),
-    "2A18": reading(glucose_meter.MEASUREMENT, _meter),
+    "2A18": lenient_record(glucose_meter.MEASUREMENT, _meter),
     "2A19": one_value(battery.LEVEL, "battery_level_pct"),
-    "2A1C": reading(thermometer.MEASUREMENT),
+    "2A1C": lenient_record(thermometer.MEASUREMENT),
     "2A1D": one_value(thermometer.TYPE, "temperature_type"),
-    "2A1E": reading(thermometer.MEASUREMENT),
-    "2A23": whole(device_information.SYSTEM_ID),
+    "2A1E": lenient_record(thermometer.MEASUREMENT),
+    "2A23": record(device_information.SYSTEM_ID),
     **{f"2A{number:02X}": one_value(device_information.STRING, "text") for number in range(0x24, 0x2A)},
     "2A2A": one_value(device_information.REGULATORY_CERTIFICATION, "regulatory_certification_data_list"),
     "2A2B": _current_time,
-    "2A34": reading(glucose_meter.CONTEXT),
-    "2A35": reading(blood_pressure.MEASUREMENT),
-    "2A36": reading(blood_pressure.MEASUREMENT),
-    "2A37": reading(heart_rate.MEASUREMENT, _heart),
+    "2A34": lenient_record(glucose_meter.CONTEXT),
+    "2A35": lenient_record(blood_pressure.MEASUREMENT),
+    "2A36": lenient_record(blood_pressure.MEASUREMENT),
+    "2A37": lenient_record(heart_rate.MEASUREMENT, _heart),
     "2A38": one_value(heart_rate.LOCATION, "body_sensor_location"),
     "2A39": one_value(heart_rate.CONTROL_POINT, "heart_rate_control_point"),
     "2A49": one_value(blood_pressure.FEATURE, "blood_pressure_feature"),
-    "2A50": whole(device_information.PNP_ID),
+    "2A50": record(device_information.PNP_ID),
     "2A51": one_value(glucose_meter.FEATURE, "glucose_feature"),
     "2A52": _racp,
-    "2A5E": reading(pulse_oximeter.SPOT_CHECK),
-    "2A5F": reading(pulse_oximeter.CONTINUOUS),
+    "2A5E": lenient_record(pulse_oximeter.SPOT_CHECK),
+    "2A5F": lenient_record(pulse_oximeter.CONTINUOUS),
     "2A60": _plx_features,
-    "2A9D": reading(weight_scale.MEASUREMENT, _scale),
+    "2A9D": lenient_record(weight_scale.MEASUREMENT, _scale),
     "2AA7": decode_cgm.measurement,
     "2AA8": decode_cgm.feature,
     "2AA9": protected(cgm.STATUS, document_of),
@@ -175,7 +175,7 @@ DECODERS: Final[Mapping[str, Decoder]] = {
     "2AAC": decode_cgm.control_point,
     "2B8B": _observations(observation.decode),
     "2BDD": _observations(observation.decode_stored),
-    "2BF1": whole(health_sensor.SCHEDULE),
+    "2BF1": record(health_sensor.SCHEDULE),
     "2BF3": lambda payload, _args: document_of(health_sensor.decode_features(payload)),
     "2BF4": one_value(health_sensor.CONTROL_POINT, "ghs_control_point"),
     "2BF2": _elapsed_time,

@@ -30,9 +30,7 @@ def control_point(payload: bytes, _args: Args) -> Document:
         stopped = polar.STREAM_STOPPED.decode(payload)
         return named("marker", stopped.marker) | _measurements(stopped.measurements)
     request = polar.REQUEST.decode(payload)
-    if request.op != OpCode.START:
-        return document_of(request)
-    return document_of(request) | {"settings": settings(request.parameters, {})}
+    return document_of(request) | (_settings(request.parameters) if request.op == OpCode.START else {})
 
 
 def _measurements(kinds: Iterable[int]) -> Document:
