@@ -164,7 +164,11 @@ def decode(
         list[str] | None, typer.Argument(metavar="HEX...", help="The packet; spaces do not matter.")
     ] = None,
     crc: Annotated[
-        str, typer.Option(metavar="auto|none|mcrf4xx|ccitt-false", help="The CGM sensor's checksum.")
+        str,
+        typer.Option(
+            metavar="auto|none|mcrf4xx|ccitt-false",
+            help="The CGM sensor's checksum, if no line says another.",
+        ),
     ] = "auto",
     json: Json = False,
     jsonl: Annotated[
@@ -175,17 +179,17 @@ def decode(
     """Say what a packet means, field by field."""
     from tools import decode as decoding
 
+    if not decoding.is_checksum(crc):
+        fail(f"--crc {crc}: is none of auto, none, mcrf4xx, ccitt-false", 2)
     if jsonl:
-        for line in decoding.answers(sys.stdin):
+        for line in decoding.answers(sys.stdin.buffer, crc):
             print(line, flush=True)
         return
     if characteristic is None or not hexadecimal:
         fail("decode needs a UUID and a packet in hexadecimal, or --jsonl", 2)
-    if crc not in ("auto", "none", "mcrf4xx", "ccitt-false"):
-        fail(f"--crc {crc}: is none of auto, none, mcrf4xx, ccitt-false", 2)
-    document = decoding.answer(characteristic, "".join(hexadecimal), {"crc": crc})
+    document = decoding.answer(characteristic, " ".join(hexadecimal), {"crc": crc})
     if json:
-        print_json(document)
+        print(decoding.in_json(document, indent=1))
     else:
         decoding.show(document)
     if "error" in document:
