@@ -151,7 +151,7 @@ def test_a_long_gap_ends_an_episode_and_is_no_burden() -> None:
     assert [round(e.end_s - e.start_s) for e in found] == [120, 120]
     total = episodes.burden(found, as_f64(t_s), rr)
     assert (total.af_pct, total.longest_s) == (pytest.approx(100 * 400 / 600), pytest.approx(120.0))
-    (lost,) = episodes.pauses(as_f64(t_s), rr, follows, np.zeros(600))
+    (lost,) = episodes.pauses(as_f64(t_s), rr, follows, np.zeros(600), float(t_s[-1]))
     assert (lost.length_ms, lost.may_be_lost_data) == (pytest.approx(6 * 3.6e6), True)
     everywhere = episodes.af_episodes(as_f64(t_s), rr, follows, np.ones(600), 0.5)
     assert [round(e.start_s) for e in everywhere] == [0, 181 + 6 * 3600]
@@ -207,7 +207,9 @@ def test_rates_at_rest_and_pauses() -> None:
     rr = as_f64(usual + fast)
     t_s, follows, beat = as_f64(np.cumsum(rr) / 1000), np.ones(rr.size), np.zeros(rr.size)
     rr[50] = 3100.0
-    (pause,) = episodes.pauses(t_s, rr, follows, beat)
+    (pause,) = episodes.pauses(t_s, rr, follows, beat, float(t_s[-1]))
     assert (pause.length_ms, pause.may_be_missed_beats, pause.may_be_lost_data) == (3100.0, False, False)
+    _, last = episodes.pauses(t_s, rr, follows, beat, float(t_s[-1]) + 12.0)
+    assert (last.length_ms, last.may_be_lost_data) == (pytest.approx(12_000.0), True)
     beat[50] = Beat.MISSED
-    assert episodes.pauses(t_s, rr, follows, beat)[0].may_be_missed_beats
+    assert episodes.pauses(t_s, rr, follows, beat, float(t_s[-1]))[0].may_be_missed_beats

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +157,18 @@ def test_a_long_record_takes_no_longer_beat_by_beat(tmp_path: Path) -> None:
     assert len(lines(tmp_path / "out.csv")) == found["beats"]["total"] == 100_000
     assert found["summary"]["lf_ms2"] > 0.0
     assert "mean of 5-min windows" in found["units"]["lf_ms2"]["settings"]
+
+
+def test_an_interrupt_amid_the_analysis_is_one_line() -> None:
+    code = """
+import os, signal
+from tools.analyse_rr import ended_by_interrupt
+with ended_by_interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+    while True:
+        pass
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "vitalgate: interrupted\n")

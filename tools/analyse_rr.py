@@ -3,8 +3,11 @@
 import csv
 import heapq
 import math
+import os
 import re
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -78,9 +81,26 @@ def command(
     recording_files.check_outputs(file, {"--per-beat": per_beat, "--plot": plot})
     results = []
     for record in rr_csv.records(file, column):
-        analysis = analyse(*placed(record), raw=raw)
-        results.append(Result(record.id, document(analysis, window_s, start_h), analysis))
+        beats, rows = placed(record)
+        with ended_by_interrupt():
+            analysis = analyse(beats, rows, raw=raw)
+            results.append(Result(record.id, document(analysis, window_s, start_h), analysis))
     report_all(results, per_beat, plot, json=json)
+
+
+@contextmanager
+def ended_by_interrupt() -> Iterator[None]:
+    """Ctrl-C amid compiled code ends the process at once: an exception that is raised there can crash it."""
+
+    def end(*_: object) -> None:
+        os.write(2, b"vitalgate: interrupted\n")
+        os._exit(130)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def report(
@@ -176,7 +196,7 @@ def document(analysis: Analysis, window_s: float, start_h: float | None) -> dict
         "af": plain(episodes.burden(af, beats.t_s, beats.rr_ms))
         | {"lag_beats": rhythm.SURE_LAG, "threshold": threshold},
         "episodes": [plain(episode) for episode in af + rates],
-        "pauses": [plain(pause) for pause in episodes.pauses(*beats, judged.beat)],
+        "pauses": [plain(p) for p in episodes.pauses(*beats, judged.beat, float(analysis.rows.t_s[-1]))],
         "windows": [window(analysis, begin, v, window_s) for begin, v in per_window(analysis, window_s)],
     }
     if start_h is not None:

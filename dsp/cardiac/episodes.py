@@ -125,17 +125,20 @@ def rate_episodes(
     return sorted(found, key=lambda episode: episode.start_s)
 
 
-def pauses(t_s: F64, rr_ms: F64, follows: F64, beat: F64, shortest_ms: float = PAUSE_MS_MIN) -> list[Pause]:
-    """Intervals of at least `shortest_ms`, and breaks as long between two intervals."""
+def pauses(t_s: F64, rr_ms: F64, follows: F64, beat: F64, end_s: float) -> list[Pause]:
+    """Intervals of at least 2 s, and breaks as long: between two intervals, or before the record's end."""
     found = [
         Pause(float(t_s[k]), float(rr_ms[k]), bool(beat[k] == Beat.MISSED), may_be_lost_data=False)
-        for k in np.flatnonzero(rr_ms >= shortest_ms)
+        for k in np.flatnonzero(rr_ms >= PAUSE_MS_MIN)
     ]
-    for k in (np.flatnonzero(follows[1:] == 0.0) + 1).tolist():
-        end_s = _start_s(t_s, rr_ms, k)
-        length_ms = 1000.0 * (end_s - float(t_s[k - 1]))
-        if length_ms >= shortest_ms:
-            found.append(Pause(end_s, length_ms, may_be_missed_beats=False, may_be_lost_data=True))
+    after = np.flatnonzero(follows[1:] == 0.0) + 1
+    breaks = [(float(t_s[k - 1]), _start_s(t_s, rr_ms, k)) for k in after.tolist()]
+    breaks += [(float(t_s[-1]), end_s)] if t_s.size else []
+    found += [
+        Pause(stop_s, 1000.0 * (stop_s - start_s), may_be_missed_beats=False, may_be_lost_data=True)
+        for start_s, stop_s in breaks
+        if 1000.0 * (stop_s - start_s) >= PAUSE_MS_MIN
+    ]
     return sorted(found, key=lambda pause: pause.end_s)
 
 
