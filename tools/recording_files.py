@@ -65,8 +65,10 @@ def table(file: Path) -> Iterator[Table]:
         with _text_of(file) as text:
             header = text.readline()
             separator = ";" if ";" in header else ","
-            columns = [name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])]
-            rows = csv.reader(text, delimiter=separator)
+            first, rows = (
+                csv.reader(lines, delimiter=separator, skipinitialspace=True) for lines in ([header], text)
+            )
+            columns = [name.strip().lower() for name in next(first, [])]
             yield Table(columns, rows, "," if separator == ";" else ".")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         what = f"cannot read {file}: {error}"
