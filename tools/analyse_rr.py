@@ -74,7 +74,7 @@ def command(
     per_beat: Path | None,
     plot: Path | None,
     *,
-    raw: bool = False,
+    raw: bool,
     json: bool,
 ) -> None:
     window_s, start_h = duration_s("--window", window), clock_h("--start", start)
