@@ -29,7 +29,7 @@ def warm_cardiac() -> None:
     variability(t_s, rr_ms, ones)
     spectrum.welch_bands(t_s, rr_ms)
     phase_rectified.prsa(rr_ms, ones, 2.0, 1.0)
-    turbulence.turbulence(rr_ms, ones)
+    turbulence.turbulence(rr_ms, ones, ones)
     intervals.judge_all(rr_ms, ones)
     rhythm.screen_all(rr_ms)
     qrs.detect_all(rr_ms, 130.0)

@@ -103,13 +103,13 @@ def spline(t_s: Array, y: Array, at_s: Array) -> Array:
     )
 
 
-def turbulence(rr_ms: Array, is_premature: Array) -> tuple[float, float, int]:
+def turbulence(rr_ms: Array, follows: Array, is_premature: Array) -> tuple[float, float, int]:
     onsets, courses = [], []
     for k in range(5, len(rr_ms) - 16):
         mean = rr_ms[k - 5 : k].mean()
         around = [i for i in range(k - 2, k + 17) if i not in (k, k + 1)]
         ok = is_premature[k] == 1.0 and rr_ms[k] <= 0.8 * mean and rr_ms[k + 1] >= 1.2 * mean
-        ok = ok and not any(is_premature[i] for i in around)
+        ok = ok and bool(follows[k - 4 : k + 17].all()) and not any(is_premature[i] for i in around)
         ok = ok and all(300 <= rr_ms[i] <= 2000 and abs(rr_ms[i] - mean) <= 0.2 * mean for i in around)
         neighbours = [(i - 1, i) for i in around if i - 1 in around]
         ok = ok and all(abs(rr_ms[b] - rr_ms[a]) <= 200 for a, b in neighbours)

@@ -9,6 +9,7 @@ from dsp.arrays import as_f64
 from dsp.cardiac import complexity, spectrum
 from dsp.cardiac.circadian import profile
 from dsp.cardiac.phase_rectified import capacity, prsa
+from dsp.cardiac.respiration import by_minutes
 from dsp.cardiac.time_domain import TimeDomain, time_domain
 from dsp.cardiac.turbulence import turbulence
 from dsp.cardiac.variability import MEASURES, Variability, reasons, variability, windows
@@ -127,11 +128,22 @@ def test_turbulence_knows_its_course() -> None:
     after = [780.0, 780.0, 786.0, 792.0, 798.0, 804.0] + [800.0] * 20
     rr = as_f64(([800.0] * 10 + [500.0, 1100.0, *after]) * 8)
     premature = as_f64(rr == 500.0)
-    found = turbulence(rr, premature)
-    assert found == pytest.approx(naive.turbulence(rr, premature))
+    found = turbulence(rr, np.ones(rr.size), premature)
+    assert found == pytest.approx(naive.turbulence(rr, np.ones(rr.size), premature))
     assert (found.premature_beats, found.onset_pct) == (8, pytest.approx(-2.5))
     assert found.slope_ms_per_beat == pytest.approx(6.0)
-    assert np.isnan(turbulence(rr[:150], premature[:150]).onset_pct)
+    assert np.isnan(turbulence(rr[:150], np.ones(150), premature[:150]).onset_pct)
+
+
+@pytest.mark.parametrize(("gap", "counts"), [(-5, True), (-4, False), (0, False), (16, False), (17, True)])
+def test_turbulence_takes_nothing_across_a_gap(gap: int, counts: bool) -> None:
+    rr = as_f64(([800.0] * 15 + [500.0, 1100.0] + [800.0] * 20) * 8)
+    premature = np.flatnonzero(rr == 500.0)
+    follows = np.ones(rr.size)
+    follows[premature[2] + gap] = 0.0
+    found = turbulence(rr, follows, as_f64(rr == 500.0))
+    assert found.premature_beats == (8 if counts else 7)
+    assert found == pytest.approx(naive.turbulence(rr, follows, as_f64(rr == 500.0)))
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 5, 20])
@@ -143,11 +155,17 @@ def test_too_little_is_nan_with_a_reason(n: int) -> None:
     assert all(reason != "needs " for reason in missing.values())
 
 
-def test_constant_intervals_have_no_complexity_and_no_power() -> None:
-    found = variability(*whole(np.full(400, 750.0)))
-    assert (found.sdnn_ms, found.rmssd_ms) == (0.0, 0.0)
-    assert found.hf_ms2 == pytest.approx(0.0)
-    assert np.isnan([found.sample_entropy, found.dfa_a1]).all()
+@pytest.mark.parametrize("rr_ms", [750.0, 813.89, 833.33, 2500.0 / 3.0])
+@pytest.mark.parametrize("rounding", [0.0, 1e-10])
+@pytest.mark.parametrize("beats", [400, 6000])
+def test_constant_intervals_have_no_complexity_and_no_power(
+    rr_ms: float, rounding: float, beats: int
+) -> None:
+    found = variability(*whole(rr_ms * (1.0 + rounding * (np.arange(beats) % 3))))
+    spreads = ("sdnn_ms", "rmssd_ms", "sdsd_ms", "sd1_ms", "sd2_ms", "vlf_ms2", "lf_ms2", "hf_ms2")
+    assert {getattr(found, name) for name in spreads} == {0.0}
+    ratios = {"lf_hf", "lf_nu", "lf_peak_hz", "hf_peak_hz", "sample_entropy", "dfa_a1", "dfa_a2"}
+    assert ratios <= {name for name, why in reasons(found).items() if "vary" in why}
 
 
 def test_every_measure_names_unit_and_settings() -> None:
@@ -162,6 +180,63 @@ def test_windows_are_the_windows() -> None:
     at = (t_s >= 120.0) & (t_s < 420.0)
     assert found[2][1] == pytest.approx(variability(t_s[at], nn_ms[at], follows[at], 300.0), nan_ok=True)
     assert found[-1][0] + 300.0 <= t_s[-1] < found[-1][0] + 360.0
+
+
+@pytest.mark.parametrize(("end_s", "count"), [(3600.0, 12), (3599.0, 11), (299.0, 0), (300.0, 1)])
+def test_windows_follow_from_the_length_of_the_record(end_s: float, count: int) -> None:
+    """Not from where the normal beats end: what has none says so."""
+    t_s, nn_ms, follows = whole(sinus_ms(4, 200))
+    found = windows(t_s, nn_ms, follows, 300.0, 300.0, end_s=end_s)
+    assert [start for start, _ in found] == [300.0 * k for k in range(count)]
+    for _, empty in found[1:]:
+        assert (empty.beats, empty.coverage_pct) == (0.0, 0.0)
+        assert reasons(empty)["rmssd_ms"] == "needs 2 successive beats"
+
+
+def test_windows_may_end_within_the_interval_after_the_last_beat() -> None:
+    beats = whole(np.full(749, 800.0))  # 599.2 s
+    assert len(windows(*beats, 300.0, 300.0)) == 2
+    beats = whole(np.full(747, 800.0))  # 597.6 s
+    assert len(windows(*beats, 300.0, 300.0)) == 1
+
+
+def test_bands_of_a_long_record_are_the_mean_of_its_windows() -> None:
+    t_s, nn_ms, follows = whole(sinus_ms(7, 6000))
+    t_s = as_f64(t_s + 7200.0 * (np.arange(6000) >= 3000))
+    found = variability(t_s, nn_ms, follows)
+    each = [v for _, v in windows(t_s, nn_ms, follows, 300.0, 300.0) if v.coverage_pct >= 50.0]
+    assert 16 <= len(each) <= 17
+    for name in ("vlf_ms2", "lf_ms2", "hf_ms2", "hf_peak_hz"):
+        assert getattr(found, name) == pytest.approx(np.nanmean([getattr(v, name) for v in each]), rel=0.03)
+    assert found.lf_hf == pytest.approx(found.lf_ms2 / found.hf_ms2)
+    assert "mean of 5-min windows" in MEASURES["lf_ms2"].settings
+
+
+def test_breathing_of_a_window_is_that_of_its_minutes() -> None:
+    """12 breaths in the first of ten minutes, then 18; and a first minute that says nothing."""
+    t, rr = 0.0, []
+    while t < 600.0:
+        rr.append(900.0 + 40.0 * np.sin(2.0 * np.pi * (0.2 if t < 60.0 else 0.3) * t))
+        t += rr[-1] / 1000.0
+    t_s, rr_ms, _ = whole(np.array(rr))
+    assert by_minutes(t_s, rr_ms, 0.0, 60.0).rate_bpm == pytest.approx(12.0, abs=0.3)
+    assert by_minutes(t_s, rr_ms, 0.0, 300.0).rate_bpm == pytest.approx(18.0, abs=0.3)
+    first = t_s < 60.0
+    rr_ms[first] = 900.0 + np.random.default_rng(0).normal(0.0, 20.0, first.sum())
+    assert np.isnan(by_minutes(t_s, rr_ms, 0.0, 60.0).rate_bpm)
+    assert by_minutes(t_s, rr_ms, 0.0, 300.0).rate_bpm == pytest.approx(18.0, abs=0.3)
+    assert by_minutes(t_s, rr_ms, 900.0, 300.0) == pytest.approx((np.nan, 0.0), nan_ok=True)
+
+
+def test_night_takes_no_difference_across_the_day() -> None:
+    """From 23:00: 1000 ms until six, then 700 ms."""
+    rr, t_h = [], 23.0
+    while t_h < 47.0:
+        rr.append((1000.0 if t_h + 1002.0 / 3.6e6 < 30.0 else 700.0) + len(rr) % 2)
+        t_h += rr[-1] / 3.6e6
+    found = profile(*whole(np.array(rr)), 23.0)
+    assert found.night.rmssd_ms == pytest.approx(1.0)
+    assert found.day.rmssd_ms == pytest.approx(1.0)
 
 
 def test_circadian_finds_the_cosine() -> None:

@@ -7,7 +7,7 @@ from cardiac_records import column, sinus_ms, words
 
 from dsp.arrays import as_f64
 from dsp.cardiac import episodes, rhythm, rhythm_weights
-from dsp.cardiac.intervals import Beat
+from dsp.cardiac.intervals import Beat, judge_all
 from tools import train_rhythm
 from tools.rhythm_truth import Record
 
@@ -131,23 +131,85 @@ def test_episodes_bridge_and_count() -> None:
     probability[180:200] = 0.1  # 12 s: bridged
     probability[600:640] = 0.9  # 24 s: too short
     probability[800:900] = 0.9  # 60 s
-    found = episodes.af_episodes(t_s, rr, probability, 0.5)
+    found = episodes.af_episodes(t_s, rr, np.ones(1000), probability, 0.5)
     assert [(round(e.start_s), round(e.end_s)) for e in found] == [(60, 180), (480, 540)]
     assert found[0].hr_mean_bpm == pytest.approx(100.0)
-    total = episodes.burden(found, rr)
+    total = episodes.burden(found, t_s, rr)
     assert (total.af_pct, total.longest_s, total.episodes) == (pytest.approx(30.0), pytest.approx(120.0), 2)
 
 
+def test_a_long_gap_ends_an_episode_and_is_no_burden() -> None:
+    """AF for 120 s, 6 h of nothing, AF for 120 s; and a second without beats within the first."""
+    rr, follows = np.full(600, 600.0), np.ones(600)
+    t_s = np.cumsum(rr) / 1000
+    t_s[50:] += 1.0
+    t_s[300:] += 6 * 3600.0
+    follows[[0, 50, 300]] = 0.0
+    probability = np.zeros(600)
+    probability[100:500] = 0.9
+    found = episodes.af_episodes(as_f64(t_s), rr, follows, probability, 0.5)
+    assert [round(e.end_s - e.start_s) for e in found] == [120, 120]
+    total = episodes.burden(found, as_f64(t_s), rr)
+    assert (total.af_pct, total.longest_s) == (pytest.approx(100 * 400 / 600), pytest.approx(120.0))
+    (lost,) = episodes.pauses(as_f64(t_s), rr, follows, np.zeros(600), float(t_s[-1]))
+    assert (lost.length_ms, lost.may_be_lost_data) == (pytest.approx(6 * 3.6e6), True)
+    everywhere = episodes.af_episodes(as_f64(t_s), rr, follows, np.ones(600), 0.5)
+    assert [round(e.start_s) for e in everywhere] == [0, 181 + 6 * 3600]
+    assert episodes.burden(everywhere, as_f64(t_s), rr).af_pct == pytest.approx(100.0)
+
+
+def rates(rr: list[float]) -> list[tuple[str, int, int]]:
+    rr_ms, follows = as_f64(rr), np.ones(len(rr))
+    corrected_ms = judge_all(rr_ms, follows).corrected_ms
+    found = episodes.rate_episodes(as_f64(np.cumsum(rr_ms) / 1000), rr_ms, follows, corrected_ms)
+    return [(e.kind[:5], round(e.start_s), round(e.end_s)) for e in found]
+
+
+def steady(rr_ms: float, seconds: float, seed: int = 0) -> list[float]:
+    noise = np.random.default_rng(seed).normal(0.0, 0.005 * rr_ms, round(1000.0 * seconds / rr_ms))
+    return [rr_ms + float(x) for x in noise]
+
+
+@pytest.mark.parametrize("seconds", [50, 62, 70, 100, 115, 130, 200])
+@pytest.mark.parametrize(("kind", "rr_ms"), [("tachy", 500.0), ("brady", 1333.0)])
+def test_a_rate_begins_where_it_changed(kind: str, rr_ms: float, seconds: int) -> None:
+    found = rates(steady(857.0, 600) + steady(rr_ms, seconds) + steady(857.0, 600))
+    if seconds < 60:
+        assert found == []
+    else:
+        ((name, start, end),) = found
+        assert (name, start, end) == (kind, pytest.approx(600, abs=2), pytest.approx(600 + seconds, abs=4))
+
+
+def test_exercise_is_no_rest() -> None:
+    """From 80 to 170 in two minutes, and back."""
+    up = [60000.0 / bpm for bpm in np.linspace(80.0, 170.0, 240)]
+    assert rates(steady(750.0, 300) + up + up[::-1] + steady(750.0, 300)) == []
+
+
+@pytest.mark.parametrize("artefact", [[2500.0], [250.0] * 4 + [1000.0], [350.0, 150.0], [620.0, 380.0]])
+def test_an_artefact_a_minute_hides_no_tachycardia(artefact: list[float]) -> None:
+    ((kind, start, end),) = rates([x for k in range(12) for x in steady(500.0, 47, k) + artefact])
+    assert (kind, start) == ("tachy", 0)
+    assert end > 560
+
+
+@pytest.mark.parametrize("pair", [(350.0, 650.0), (650.0, 350.0), (600.0, 1400.0), (600.0, 1000.0)])
+def test_split_beats_and_bigeminy_invent_no_rate(pair: tuple[float, float]) -> None:
+    """A T wave taken for a beat at 60/min; a bigeminy whose beats come at 60 or 75/min."""
+    usual = steady(900.0, 200)
+    assert rates(usual + [part for _ in range(400) for part in pair] + usual) == []
+
+
 def test_rates_at_rest_and_pauses() -> None:
-    rr = np.concatenate([np.full(200, 800.0), np.full(80, 1400.0), np.full(200, 800.0), np.full(300, 480.0)])
-    t_s = as_f64(np.cumsum(rr) / 1000)
-    assert [e.kind for e in episodes.rate_episodes(t_s, as_f64(rr))] == ["tachycardia"]
-    longer = as_f64(np.concatenate([rr[:240], np.full(80, 1400.0), rr[240:]]))
-    kinds = [e.kind for e in episodes.rate_episodes(as_f64(np.cumsum(longer) / 1000), longer)]
-    assert kinds == ["bradycardia", "tachycardia"]
+    fast, slow, usual = [480.0] * 300, [1400.0] * 80, [800.0] * 200
+    assert [kind for kind, _, _ in rates(usual + slow + usual + fast)] == ["brady", "tachy"]
+    rr = as_f64(usual + fast)
+    t_s, follows, beat = as_f64(np.cumsum(rr) / 1000), np.ones(rr.size), np.zeros(rr.size)
     rr[50] = 3100.0
-    beat = np.zeros(rr.size)
-    (pause,) = episodes.pauses(t_s, as_f64(rr), beat)
-    assert (pause.length_ms, pause.may_be_missed_beats) == (3100.0, False)
+    (pause,) = episodes.pauses(t_s, rr, follows, beat, float(t_s[-1]))
+    assert (pause.length_ms, pause.may_be_missed_beats, pause.may_be_lost_data) == (3100.0, False, False)
+    _, last = episodes.pauses(t_s, rr, follows, beat, float(t_s[-1]) + 12.0)
+    assert (last.length_ms, last.may_be_lost_data) == (pytest.approx(12_000.0), True)
     beat[50] = Beat.MISSED
-    assert episodes.pauses(t_s, as_f64(rr), beat)[0].may_be_missed_beats
+    assert episodes.pauses(t_s, rr, follows, beat, float(t_s[-1]))[0].may_be_missed_beats

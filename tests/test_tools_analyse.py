@@ -133,10 +133,10 @@ def test_a_broken_archive_and_an_impossible_output_are_one_line(tmp_path: Path) 
 
 
 def test_what_is_no_interval_is_a_gap(tmp_path: Path) -> None:
-    """A spreadsheet's byte order mark, blank lines, and values that cannot be intervals."""
+    """A spreadsheet's byte order mark, a line without a value, and values that cannot be intervals."""
     (tmp_path / "odd.csv").write_bytes(b"\xef\xbb\xbfrr_ms \n800\n\n810\nnan\n820\n-5\n790\n60000\n800\n")
     beats = ran("rr", str(tmp_path / "odd.csv"))["beats"]
-    assert (beats["total"], beats["gaps"]) == (5, 3)
+    assert (beats["total"], beats["gaps"]) == (5, 4)
 
 
 def test_columns_are_found_in_any_case_and_semicolons_go_with_decimal_commas(tmp_path: Path) -> None:

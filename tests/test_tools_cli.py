@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from fhir_directory import bundles
 from simulated_gateway import configured
+
+from tools.cli import one_line_errors
 
 
 def vitalgate(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -123,3 +126,14 @@ def test_the_plain_report_ends_with_tables_and_where_the_bundles_are(tmp_path: P
     assert done.returncode == 0
     for word in ("RMSSD", "GMI", "HTEST", str(tmp_path / "out" / "bundles")):
         assert word in done.stdout.replace("\n", "")
+
+
+def test_an_interrupt_that_a_compiled_kernel_wrapped_is_an_interrupt(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(typer.Exit) as exit_code, one_line_errors():
+        raise SystemError("returned a result with an exception set") from KeyboardInterrupt()
+    assert exit_code.value.exit_code == 130
+    assert capsys.readouterr().err == "vitalgate: interrupted\n"
+    with pytest.raises(SystemError), one_line_errors():
+        raise SystemError("of another cause")

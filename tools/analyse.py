@@ -53,16 +53,21 @@ def rr(
     column: Annotated[str, typer.Option(help="Column of the RR intervals in ms.")] = "rr_ms",
     window: Window = "5min",
     start: Start = None,
+    raw: Annotated[bool, typer.Option("--raw", help="No cleaning: every interval counts as normal.")] = False,
     per_beat: PerBeat = None,
     plot: Plot = None,
     json: Json = False,
 ) -> None:
-    """RR intervals: cleaned, heart-rate variability by window, rhythm, pauses."""
+    """RR intervals: cleaned, heart-rate variability by window, rhythm, pauses.
+
+    A column record, subject or id makes several records. An empty cell is a gap, unless a column time makes the
+    rows moments at which nothing may have been sent.
+    """
     from tools import analyse_rr
     from tools.cli import one_line_errors
 
     with one_line_errors():
-        analyse_rr.command(file, column, window, start, per_beat, plot, json=json)
+        analyse_rr.command(file, column, window, start, per_beat, plot, raw=raw, json=json)
 
 
 @app.command(epilog="Example: vitalgate analyse ecg 100.hea --json; vitalgate analyse ecg h10.csv --rate 130")

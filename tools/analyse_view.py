@@ -46,9 +46,10 @@ def show(found: dict[str, Any]) -> None:
         console.print(
             f"  {episode['kind']} {episode['start_s']:.0f}-{episode['end_s']:.0f} s, {episode['hr_mean_bpm']:.0f}/min"
         )
-    if found["pauses"]:
-        longest_ms = max(pause["length_ms"] for pause in found["pauses"])
-        console.print(f"{len(found['pauses'])} pauses of 2 s or more, longest {longest_ms / 1000.0:.1f} s")
+    for what, is_break in (("pauses", False), ("breaks that may be pauses or lost data,", True)):
+        lengths_s = [p["length_ms"] / 1000.0 for p in found["pauses"] if p["may_be_lost_data"] == is_break]
+        if lengths_s:
+            console.print(f"{len(lengths_s)} {what} of 2 s or more, longest {max(lengths_s):.1f} s")
     table = Table("s", "NN %", "AF %", *SHOWN, box=None, header_style="bold")
     for row in [{"start_s": None, "normal_pct": None, "af_pct": None, **found["summary"]}, *found["windows"]]:
         cells = [row["start_s"], row["normal_pct"], row["af_pct"], *(row[name] for name in SHOWN.values())]

@@ -228,6 +228,10 @@ def one_line_errors() -> Iterator[None]:
         fail(str(error), 1)
     except KeyboardInterrupt:
         fail("interrupted", 130)
+    except SystemError as error:  # what a compiled kernel makes of an interrupt
+        if not isinstance(error.__cause__, KeyboardInterrupt):
+            raise
+        fail("interrupted", 130)
 
 
 def fail(line: str, code: int) -> NoReturn:

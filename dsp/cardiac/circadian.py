@@ -3,12 +3,15 @@
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from dsp.arrays import F64
 from dsp.cardiac.time_domain import TimeDomain, time_domain
 
 DAY_H = (6.0, 22.0)
 HOURS_MIN = 18  # of the 24, for a cosine to be fitted
+
+Flags = npt.NDArray[np.bool_]
 
 
 class Profile(NamedTuple):
@@ -35,7 +38,7 @@ def profile(t_s: F64, nn_ms: F64, follows: F64, start_h: float) -> Profile:
     Source: cosinor: Nelson et al., Chronobiologia 1979;6:305-323.
     """
     clock_h = (start_h + t_s / 3600.0) % 24.0
-    hours = [time_domain(nn_ms[at], follows[at]) for h in range(24) for at in [clock_h.astype(int) == h]]
+    hours = [_within(clock_h.astype(int) == h, nn_ms, follows) for h in range(24)]
     hr_bpm = np.array([hour.hr_mean_bpm for hour in hours])
     is_day = (clock_h >= DAY_H[0]) & (clock_h < DAY_H[1])
     seen = ~np.isnan(hr_bpm)
@@ -50,6 +53,12 @@ def profile(t_s: F64, nn_ms: F64, follows: F64, start_h: float) -> Profile:
         float(mesor),
         float(np.hypot(cosine, sine)),
         float(np.arctan2(sine, cosine) * 12.0 / np.pi % 24.0),
-        time_domain(nn_ms[is_day], follows[is_day]),
-        time_domain(nn_ms[~is_day], follows[~is_day]),
+        _within(is_day, nn_ms, follows),
+        _within(~is_day, nn_ms, follows),
     )
+
+
+def _within(chosen: Flags, nn_ms: F64, follows: F64) -> TimeDomain:
+    """Of the chosen beats; one whose predecessor is not chosen follows nothing."""
+    follows = np.where(np.concatenate([[False], chosen[:-1]]), follows, 0.0)
+    return time_domain(nn_ms[chosen], follows[chosen])

@@ -70,7 +70,7 @@ def sample_entropy(x: F64, follows: F64, m: float, r: float) -> float:
     matches, longer = _alike(templates, starts, int(r / width) + 2, r)
     if matches == 0.0 or longer == 0.0:
         return np.nan
-    return float(-np.log(longer / matches))
+    return float(np.log(matches / longer))
 
 
 @njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
@@ -149,11 +149,12 @@ def dfa_alpha(x: F64, first: float, last: float) -> float:
 
 @njit(cache=True)
 def _profile(x: F64) -> F64:
-    mean = x.mean() if x.size > 0 else 0.0
+    base = x[0] if x.size > 0 else 0.0
+    mean = (x - base).mean() if x.size > 0 else 0.0
     profile = np.empty(x.size)
     total = 0.0
     for k in range(x.size):
-        total += x[k] - mean
+        total += (x[k] - base) - mean  # zero if all are the same
         profile[k] = total
     return profile
 

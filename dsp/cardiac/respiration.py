@@ -15,6 +15,7 @@ CONFIDENCE_MIN = 0.4
 AGREEMENT_BPM = 1.5
 LOWEST_HZ, HIGHEST_HZ = 0.15, 0.6
 BEATS_MIN = 20
+MINUTE_S = 60.0
 GAPS_MAX = 0.1  # of the steps between beats that may be longer than one and a half
 
 
@@ -60,6 +61,26 @@ def respiration(t_s: F64, values: F64) -> Respiration:
     before, top, after = band[k - 1 : k + 2]
     shift = 0.5 * (before - after) / (before - 2.0 * top + after)
     return Respiration(60.0 * (first + 1 + k + shift) * step_hz, confidence)
+
+
+def by_minutes(t_s: F64, values: F64, start_s: float, length_s: float) -> Respiration:
+    """Breathing rate of a window of any length: the median over its whole minutes that are confident.
+
+    Args:
+        t_s: float64[n], time of each beat, s, rising.
+        values: float64[n], as `respiration` takes them.
+        start_s: of the window.
+        length_s: of the window; one shorter than a minute is judged as a whole.
+
+    Returns:
+        Medians of rate and confidence; without a confident minute no rate, and the confidence of all.
+    """
+    starts_s = start_s + MINUTE_S * np.arange(max(int(length_s // MINUTE_S), 1))
+    first = np.searchsorted(t_s, starts_s)
+    last = np.searchsorted(t_s, starts_s + min(length_s, MINUTE_S))
+    found = np.array([respiration(t_s[a:b], values[a:b]) for a, b in zip(first, last, strict=True)])
+    sure = found[~np.isnan(found[:, 0])]
+    return Respiration(*np.median(sure if sure.size else found, axis=0).tolist())
 
 
 def agreed(from_intervals: Respiration, from_amplitudes: Respiration) -> Respiration:

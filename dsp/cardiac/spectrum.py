@@ -12,6 +12,7 @@ Where tools differ, this is what is meant here:
 Lomb-Scargle needs no resampling and takes missing beats as they are: it is the default everywhere.
 """
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,8 @@ def lomb_psd(t_s: F64, nn_ms: F64, top_hz: float) -> F64:
     angle = 2.0 * np.pi * step_hz * (t_s - t_s[0])
     turn_c, turn_s = np.cos(angle), np.sin(angle)
     phase_c, phase_s = np.ones(n), np.zeros(n)
-    deviation_ms = nn_ms - nn_ms.mean()
+    deviation_ms = nn_ms - nn_ms[0]
+    deviation_ms -= deviation_ms.mean()  # zero if all are the same
     sums = np.empty((4, int(top_hz / step_hz)))
     for k in range(sums.shape[1]):
         sums[:, k] = _rotate(phase_c, phase_s, turn_c, turn_s, deviation_ms)
@@ -114,10 +116,11 @@ def band_powers(psd: F64, step_hz: float, span_s: float, lowest: float) -> Bands
         lowest: 0.0 if the density starts at 0 Hz, 1.0 if at the first line.
 
     Returns:
-        Power in ms², LF/HF, LF / (LF + HF) in %, and the frequency of the highest line of LF and of HF.
+        Power in ms², LF/HF, LF / (LF + HF) in %, and the frequency of the highest line of LF and of HF; NaN for
+        a ratio or a line where there is no power.
     """
     powers = np.zeros(3)
-    tops = np.full(3, -1.0)
+    tops = np.zeros(3)
     peaks_hz = np.full(3, np.nan)
     for k in range(psd.size):
         f = (k + lowest) * step_hz
@@ -160,6 +163,36 @@ def lomb_bands(t_s: F64, nn_ms: F64) -> Bands:
     span_s = float(t_s[-1] - t_s[0] + nn_ms[0] / 1000.0) if n > 2 else 0.0
     step_hz = (n - 1) / (n * float(t_s[-1] - t_s[0])) if n > 2 else 1.0
     return Bands(*band_powers(lomb_psd(t_s, nn_ms, 0.40), step_hz, span_s, 1.0))
+
+
+def mean_bands(t_s: F64, nn_ms: F64, length_s: float = 300.0) -> Bands:
+    """Band powers of a long record: the mean over its windows that are at least half covered by intervals.
+
+    Args:
+        t_s: float64[n], time of each beat, s, rising; gaps are allowed.
+        nn_ms: float64[n], ms; n > 0.
+        length_s: of a window; they do not overlap.
+
+    Returns:
+        Mean powers, their ratios, and the means of the windows' highest lines; NaN where no window has any.
+    """
+    starts_s = np.arange(float(t_s[0]) - float(nn_ms[0]) / 1000.0, float(t_s[-1]), length_s)
+    edges = np.searchsorted(t_s, np.append(starts_s, starts_s[-1] + length_s)).tolist()
+    found = [
+        lomb_bands(t_s[a:b], nn_ms[a:b])
+        for a, b in pairwise(edges)
+        if float(nn_ms[a:b].sum()) >= 500.0 * length_s
+    ]
+    means = [_mean(np.array(values)) for values in zip(*found, strict=True)] if found else [np.nan] * 7
+    vlf, lf, hf, _, _, *peaks_hz = means
+    ratio, share = (lf / hf, 100.0 * lf / (lf + hf)) if hf > 0.0 else (np.nan, np.nan)
+    return Bands(vlf, lf, hf, ratio, share, *peaks_hz)
+
+
+def _mean(x: F64) -> float:
+    """Of what is not NaN."""
+    seen = x[~np.isnan(x)]
+    return float(seen.mean()) if seen.size else float("nan")
 
 
 @njit(cache=True)

@@ -56,7 +56,8 @@ def time_domain(nn_ms: F64, follows: F64) -> TimeDomain:
     if n == 0:
         nan = np.nan
         return TimeDomain(0.0, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan)
-    mean_ms = nn_ms.mean()
+    base_ms = nn_ms[0]
+    mean_ms = base_ms + (nn_ms - base_ms).mean()  # exact if all are the same: no spread from rounding
     deviations = 0.0
     squares = 0.0
     difference = 0.0
@@ -70,7 +71,7 @@ def time_domain(nn_ms: F64, follows: F64) -> TimeDomain:
             step = nn_ms[k] - nn_ms[k - 1]
             squares += step * step
             difference += step
-            pair_sum += nn_ms[k] + nn_ms[k - 1]
+            pair_sum += (nn_ms[k] - base_ms) + (nn_ms[k - 1] - base_ms)
             pairs += 1
             over_50 += abs(step) > 50.0
             over_20 += abs(step) > 20.0
@@ -85,7 +86,9 @@ def time_domain(nn_ms: F64, follows: F64) -> TimeDomain:
     sdsd_ms = np.nan
     sd2_ms = np.nan
     if pairs > 1:
-        sdsd_ms, sd2_ms = _pair_spread(nn_ms, follows, difference / pairs, pair_sum / pairs, pairs)
+        sdsd_ms, sd2_ms = _pair_spread(
+            nn_ms, follows, difference / pairs, 2.0 * base_ms + pair_sum / pairs, pairs
+        )
     return TimeDomain(
         n * 1.0,
         mean_ms,

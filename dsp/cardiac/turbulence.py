@@ -19,15 +19,17 @@ class Turbulence(NamedTuple):
 
 
 @njit(cache=True)
-def turbulence(rr_ms: F64, is_premature: F64) -> Turbulence:
+def turbulence(rr_ms: F64, follows: F64, is_premature: F64) -> Turbulence:
     """Turbulence onset and slope.
 
     A premature beat qualifies if its interval is at least 20 % shorter, and the next at least 20 % longer, than
-    the mean of the five before; and if the two intervals before it and the fifteen after its pause hold no other
-    premature beat, lie within 300-2000 ms, within 20 % of that mean, and within 200 ms of their neighbour.
+    the mean of the five before; and if no gap lies among these, and the two intervals before it and the fifteen
+    after its pause hold no other premature beat, lie within 300-2000 ms, within 20 % of that mean, and within
+    200 ms of their neighbour.
 
     Args:
-        rr_ms: float64[n], ms, as received, in beat order without gaps.
+        rr_ms: float64[n], ms, as received, in beat order.
+        follows: float64[n], 1.0 where an interval follows the one before it directly, 0.0 after a gap.
         is_premature: float64[n], 1.0 where the beat that ends the interval is premature.
 
     Returns:
@@ -42,7 +44,7 @@ def turbulence(rr_ms: F64, is_premature: F64) -> Turbulence:
     onset = 0.0
     count = 0
     for k in range(5, rr_ms.size - 16):
-        if is_premature[k] != 1.0 or not _qualifies(rr_ms, is_premature, k):
+        if is_premature[k] != 1.0 or not _qualifies(rr_ms, follows, is_premature, k):
             continue
         before = rr_ms[k - 2] + rr_ms[k - 1]
         onset += (rr_ms[k + 2] + rr_ms[k + 3] - before) / before
@@ -60,10 +62,13 @@ def turbulence(rr_ms: F64, is_premature: F64) -> Turbulence:
 
 
 @njit(cache=True)
-def _qualifies(rr_ms: F64, is_premature: F64, k: int) -> bool:
+def _qualifies(rr_ms: F64, follows: F64, is_premature: F64, k: int) -> bool:
     mean_ms = rr_ms[k - 5 : k].mean()
     if rr_ms[k] > 0.8 * mean_ms or rr_ms[k + 1] < 1.2 * mean_ms:
         return False
+    for i in range(k - 4, k + 17):
+        if follows[i] != 1.0:
+            return False
     for i in range(k - 2, k + 17):
         if i in (k, k + 1):
             continue

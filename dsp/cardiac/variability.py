@@ -4,6 +4,7 @@ Each measure has its unit and settings in `MEASURES`; a measure that the window 
 `reasons` says why. Artefacts are removed before (`dsp.cardiac.intervals`).
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +12,13 @@ import numpy as np
 from dsp.arrays import F64
 from dsp.cardiac.complexity import dfa_alpha, sample_entropy
 from dsp.cardiac.phase_rectified import capacity
-from dsp.cardiac.spectrum import lomb_bands
+from dsp.cardiac.spectrum import lomb_bands, mean_bands
 from dsp.cardiac.time_domain import time_domain
 
 SAMPLE_ENTROPY_BEATS_MIN = 100
 SAMPLE_ENTROPY_BEATS_MAX = 20_000  # its time grows with the square; a day is neither short nor stationary
+ONE_SPECTRUM_S_MAX = 3600.0  # so does this one's; a longer record's bands are the mean of its windows
+ROUNDING = 1e-9  # of the intervals: what varies less does not vary
 
 
 class Measure(NamedTuple):
@@ -39,13 +42,13 @@ MEASURES = {
     "sd1_ms": Measure("ms", "SDSD / sqrt 2", "3 successive beats"),
     "sd2_ms": Measure("ms", "SD of pair sums / sqrt 2, n - 1", "3 successive beats"),
     "triangular_index": Measure("1", "bins of 1/128 s", "1 beat"),
-    "vlf_ms2": Measure("ms2", "Lomb-Scargle, 0.003-0.04 Hz", "270 s"),
-    "lf_ms2": Measure("ms2", "Lomb-Scargle, 0.04-0.15 Hz", "110 s"),
-    "hf_ms2": Measure("ms2", "Lomb-Scargle, 0.15-0.40 Hz", "55 s"),
-    "lf_hf": Measure("1", "LF / HF", "110 s"),
-    "lf_nu": Measure("%", "LF / (LF + HF)", "110 s"),
-    "lf_peak_hz": Measure("Hz", "highest line of LF", "110 s"),
-    "hf_peak_hz": Measure("Hz", "highest line of HF", "55 s"),
+    "vlf_ms2": Measure("ms2", "Lomb-Scargle, 0.003-0.04 Hz; over 1 h: mean of 5-min windows", "270 s"),
+    "lf_ms2": Measure("ms2", "Lomb-Scargle, 0.04-0.15 Hz; over 1 h: mean of 5-min windows", "110 s"),
+    "hf_ms2": Measure("ms2", "Lomb-Scargle, 0.15-0.40 Hz; over 1 h: mean of 5-min windows", "55 s"),
+    "lf_hf": Measure("1", "LF / HF", "110 s of beats that vary"),
+    "lf_nu": Measure("%", "LF / (LF + HF)", "110 s of beats that vary"),
+    "lf_peak_hz": Measure("Hz", "highest line of LF; over 1 h: mean of 5-min windows", "110 s of beats that vary"),
+    "hf_peak_hz": Measure("Hz", "highest line of HF; over 1 h: mean of 5-min windows", "55 s of beats that vary"),
     "sample_entropy": Measure("1", "m = 2, r = 0.2 SD, <", "100 to 20000 beats that vary"),
     "dfa_a1": Measure("1", "boxes 4-16, not overlapping", "64 beats that vary"),
     "dfa_a2": Measure("1", "boxes 16-64, not overlapping", "256 beats that vary"),
@@ -97,16 +100,19 @@ def variability(t_s: F64, nn_ms: F64, follows: F64, window_s: float | None = Non
     Returns:
         The measures; NaN where the window holds too little (see `reasons`).
     """
+    if not (np.abs(nn_ms - nn_ms[:1]) > ROUNDING * nn_ms).any():
+        nn_ms = np.repeat(nn_ms[:1], nn_ms.size)
+    span_s = float(t_s[-1] - t_s[0]) + float(nn_ms[0]) / 1000.0 if nn_ms.size else 0.0
     in_time = time_domain(nn_ms, follows)
     entropy = np.nan
     if SAMPLE_ENTROPY_BEATS_MIN <= nn_ms.size <= SAMPLE_ENTROPY_BEATS_MAX:
         entropy = sample_entropy(nn_ms, follows, 2.0, 0.2 * in_time.sdnn_ms)
     slowing = capacity(nn_ms, follows)
     if window_s is None:
-        window_s = float(t_s[-1] - t_s[0]) + float(nn_ms[0]) / 1000.0 if nn_ms.size else 0.0
+        window_s = span_s
     return Variability(
         *in_time,
-        *lomb_bands(t_s, nn_ms),
+        *(mean_bands if span_s > ONE_SPECTRUM_S_MAX else lomb_bands)(t_s, nn_ms),
         entropy,
         dfa_alpha(nn_ms, 4.0, 16.0),
         dfa_alpha(nn_ms, 16.0, 64.0),
@@ -117,16 +123,32 @@ def variability(t_s: F64, nn_ms: F64, follows: F64, window_s: float | None = Non
 
 
 def windows(
-    t_s: F64, nn_ms: F64, follows: F64, length_s: float, step_s: float, from_s: float = 0.0
+    t_s: F64,
+    nn_ms: F64,
+    follows: F64,
+    length_s: float,
+    step_s: float,
+    from_s: float = 0.0,
+    end_s: float | None = None,
 ) -> list[tuple[float, Variability]]:
     """Measures of [start, start + length) for each start = from, from + step, ... that the record covers whole.
+
+    Args:
+        t_s: float64[n], time of the beat that ends each interval, s, rising.
+        nn_ms: float64[n], ms, normal beats only.
+        follows: float64[n], 1.0 where an interval follows the one before it directly.
+        length_s: of a window.
+        step_s: from one start to the next.
+        from_s: the first start.
+        end_s: where the record ends; None = an interval after the last of these beats.
 
     Returns:
         Start in s, and the measures of the intervals whose beats lie in the window. A window's first interval
         follows nothing.
     """
-    end_s = float(t_s[-1]) if t_s.size else from_s
-    count = max(int((end_s - from_s - length_s) / step_s + 1e-9) + 1, 0)
+    if end_s is None:
+        end_s = float(t_s[-1]) + float(np.median(nn_ms)) / 1000.0 if t_s.size else from_s
+    count = max(math.floor((end_s - from_s - length_s) / step_s + 1e-9) + 1, 0)
     starts_s = from_s + step_s * np.arange(count)
     first = np.searchsorted(t_s, starts_s, side="left")
     last = np.searchsorted(t_s, starts_s + length_s, side="left")

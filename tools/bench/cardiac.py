@@ -23,7 +23,7 @@ import numpy as np
 from dsp.arrays import F64, as_f64
 from dsp.cardiac import intervals, qrs, rhythm
 from dsp.cardiac.variability import variability, windows
-from tools.analyse_rr import column_of
+from tools.rr_csv import column_of
 from tools.wfdb_record import read
 
 PEERS = [

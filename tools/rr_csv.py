@@ -1,0 +1,110 @@
+"""RR intervals in a CSV file: one row for each, in ms, of one record or of several.
+
+The column of intervals may stand beside others. Of these, two matter (in any case): one of `IDS` names the record
+a row belongs to, and one of `TIMES` makes the rows moments, such as the notifications of a strap. There an empty
+cell says that nothing was sent, and the intervals before and behind it follow each other. Without such a column
+a row is an interval, and one that holds none is a gap; so is `nan` in either. What is too short or too long for an
+interval is not decided here.
+"""
+
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dsp.arrays import F64, as_f64
+from edge.errors import ConfigError
+from tools import recording_files
+from tools.recording_files import Table
+
+IDS = ("record", "id", "subject", "subject_id", "patient", "patient_id", "user_id", "participant_id")
+TIMES = ("time", "timestamp")
+MISSING = frozenset(("", "-", "na", "n/a", "<na>", "nan", "null", "none"))
+
+
+class Record(NamedTuple):
+    """The rows of one record as they stand in the file."""
+
+    id: str | None  # None if the file does not say
+    row: npt.NDArray[np.int64]  # the number of each in the file, 1 = the first below the header
+    rr_ms: F64  # NaN where there is none
+    was_sent: npt.NDArray[np.bool_]  # False where there was none to send
+
+
+class _Rows(NamedTuple):
+    row: "array[int]"
+    rr_ms: "array[float]"
+    was_sent: bytearray
+
+
+def records(file: Path, column: str) -> list[Record]:
+    """Every record of a file, in the order of appearance.
+
+    Raises:
+        ConfigError: the file cannot be read, has no such column, or something else than numbers in it.
+    """
+    found: dict[str, _Rows] = {}
+    count = 0
+    with recording_files.table(file) as table:
+        k, of_record, has_times = column_at(table, file, column), table.find(*IDS), table.find(*TIMES)
+        for count, row in enumerate(_rows(table), 1):
+            text = _cell(row, k)
+            rows = found.setdefault(_cell(row, of_record), _Rows(array("q"), array("d"), bytearray()))
+            rows.row.append(count)
+            rows.rr_ms.append(number(table, file, column, text))
+            rows.was_sent.append(bool(text) or has_times is None)
+    if not found:
+        raise ConfigError("FILE", f"no intervals in {file.name}", "it has no rows below its header")
+    if of_record is None or 1 < count == len(found):
+        return [_record(None, list(found.values()))]  # a name for each row is its number, and names no record
+    return [_record(name, [rows]) for name, rows in found.items()]
+
+
+def column_of(file: Path, column: str) -> F64:
+    """One column of a CSV file as numbers; empty cells are left out."""
+    with recording_files.table(file) as table:
+        k = column_at(table, file, column)
+        cells = (_cell(row, k) for row in table.rows)
+        return as_f64([number(table, file, column, text) for text in cells if text])
+
+
+def column_at(table: Table, file: Path, column: str) -> int:
+    k = table.find(column)
+    if k is None:
+        found = ", ".join(table.columns) or "nothing"
+        raise ConfigError("--column", f"{file.name} has no column {column}", f"it has: {found}")
+    return k
+
+
+def number(table: Table, file: Path, column: str, text: str) -> float:
+    try:
+        return float("nan") if text.lower() in MISSING else table.number(text)
+    except ValueError as error:
+        what = f"{file.name}, line {table.line}: column {column} is not a number"
+        raise ConfigError("FILE", what, str(error)) from error
+
+
+def _rows(table: Table) -> Iterator[list[str]]:
+    """A blank line is no row - but among rows of a single cell an empty one, if more rows follow."""
+    blank = 0
+    for row in table.rows:
+        if row:
+            yield from [[""]] * blank
+            yield row
+            blank = 0
+        elif len(table.columns) == 1:
+            blank += 1
+
+
+def _cell(row: list[str], k: int | None) -> str:
+    return row[k].strip() if k is not None and k < len(row) else ""
+
+
+def _record(name: str | None, parts: list[_Rows]) -> Record:
+    row, rr_ms, was_sent = (
+        np.concatenate([np.asarray(x) for x in column]) for column in zip(*parts, strict=True)
+    )
+    return Record(name, row, as_f64(rr_ms), was_sent.astype(bool))
