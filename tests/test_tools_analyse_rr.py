@@ -172,3 +172,12 @@ with ended_by_interrupt():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (130, "vitalgate: interrupted\n")
+
+
+def test_a_bare_list_of_intervals_needs_no_header(tmp_path: Path) -> None:
+    rr_ms = sinus_ms(1, 400).tolist()
+    headed = ran(table(tmp_path / "headed.csv", "rr_ms", rr_ms))
+    bare, per_beat = table(tmp_path / "bare.txt", str(rr_ms[0]), rr_ms[1:]), tmp_path / "beats.csv"
+    assert ran(bare, "--per-beat", str(per_beat)) == headed
+    assert float(lines(per_beat)[0]["rr_ms"]) == rr_ms[0]
+    assert "line 3" in refused(table(tmp_path / "spoilt.txt", "800", [810, "eight hundred"]))

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import TextIOWrapper
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
@@ -27,16 +28,18 @@ class Table(NamedTuple):
         columns: names in the header, in lower case without the spaces around them.
         rows: of the rest of the file; a row may be shorter than the header, or empty.
         decimal: what stands before decimals, a comma where spreadsheets separate columns by semicolons.
+        header_lines: 1, or 0 for a bare list of numbers.
     """
 
     columns: list[str]
     rows: "Reader"
     decimal: str
+    header_lines: int
 
     @property
     def line(self) -> int:
-        """Number of the line read last, the header being line 1."""
-        return self.rows.line_num + 1
+        """Number of the line read last, the first of the file being 1."""
+        return self.rows.line_num + self.header_lines
 
     def find(self, *names: str) -> int | None:
         """Where the first of these names that the header has stands, without regard to case and spaces."""
@@ -55,8 +58,12 @@ class Table(NamedTuple):
 
 
 @contextmanager
-def table(file: Path) -> Iterator[Table]:
+def table(file: Path, bare: str = "") -> Iterator[Table]:
     """A CSV or CSV.gz file, its header read.
+
+    Args:
+        file: to read.
+        bare: what the only column of a file is called that begins with a number instead of a header.
 
     Raises:
         ConfigError: it cannot be read, at once or later on.
@@ -69,10 +76,21 @@ def table(file: Path) -> Iterator[Table]:
                 csv.reader(lines, delimiter=separator, skipinitialspace=True) for lines in ([header], text)
             )
             columns = [name.strip().lower() for name in next(first, [])]
-            yield Table(columns, rows, "," if separator == ";" else ".")
+            if bare and len(columns) == 1 and _is_number(columns[0]):
+                yield Table([bare.lower()], csv.reader(chain([header], text)), ".", 0)
+            else:
+                yield Table(columns, rows, "," if separator == ";" else ".", 1)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         what = f"cannot read {file}: {error}"
         raise ConfigError("FILE", what, "give a CSV or CSV.gz file in UTF-8") from error
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""RR intervals in a CSV file: one row for each, in ms, of one record or of several.
+"""RR intervals in a CSV file: one row for each, in ms, of one record or of several; or a bare list of them.
 
 The column of intervals may stand beside others. Of these, two matter (in any case): one of `IDS` names the record
 a row belongs to, and one of `TIMES` makes the rows moments, such as the notifications of a strap. There an empty
@@ -48,7 +48,7 @@ def records(file: Path, column: str) -> list[Record]:
     """
     found: dict[str, _Rows] = {}
     count = 0
-    with recording_files.table(file) as table:
+    with recording_files.table(file, bare=column) as table:
         k, of_record, has_times = column_at(table, file, column), table.find(*IDS), table.find(*TIMES)
         for count, row in enumerate(_rows(table), 1):
             text = _cell(row, k)
