@@ -15,20 +15,17 @@ from edge.errors import ConfigError
 from tools import analyse_rr, wfdb_record
 
 QUALITY_WINDOW_S = 10.0
-GOOD = 0.85  # in nothing but noise, of ten windows one may seem that good; two in a row hardly
 LOST_S = 0.15  # what is missing for longer may have held a complex
-
-Flags = npt.NDArray[np.bool_]
 
 
 class Ecg(NamedTuple):
     """Samples, and the complexes in them."""
 
     rate_hz: float
-    is_lost: Flags  # of each sample
+    is_lost: signal_quality.Flags  # of each sample
     complexes: qrs.Complexes
     quality: F64  # by windows of 10 s, the last of which ends with the recording
-    is_good: Flags  # of each window
+    is_good: signal_quality.Flags  # of each window
 
 
 def command(
@@ -105,15 +102,10 @@ def detected(values: F64, rate_hz: float) -> Ecg:
     others = np.concatenate([part.apex for part in (qrs.detect(second, values), qrs.finish(second))])
     last_s = max(values.size / rate_hz - QUALITY_WINDOW_S, 0.0)
     starts_s = as_f64(np.append(np.arange(0.0, last_s, QUALITY_WINDOW_S), last_s))
-    quality = signal_quality.quality(complexes.apex / rate_hz, others / rate_hz, starts_s, QUALITY_WINDOW_S)
-    return Ecg(rate_hz, ~np.isfinite(values), complexes, quality, good_windows(quality))
-
-
-def good_windows(quality: F64) -> Flags:
-    """Windows that can be trusted; not a single one amid poor ones."""
-    is_good = quality >= GOOD
-    beside = np.pad(is_good, 1)
-    return is_good & (beside[:-2] | beside[2:]) if quality.size > 1 else is_good
+    apex_s = as_f64(complexes.apex / rate_hz)
+    quality = signal_quality.quality(apex_s, as_f64(others / rate_hz), starts_s, QUALITY_WINDOW_S)
+    is_good = signal_quality.good(quality, apex_s, complexes.prominence, starts_s, QUALITY_WINDOW_S)
+    return Ecg(rate_hz, ~np.isfinite(values), complexes, quality, is_good)
 
 
 def beats(ecg: Ecg) -> analyse_rr.Beats:
@@ -127,7 +119,7 @@ def beats(ecg: Ecg) -> analyse_rr.Beats:
     )
 
 
-def is_left_out(ecg: Ecg) -> Flags:
+def is_left_out(ecg: Ecg) -> signal_quality.Flags:
     """Of each interval between complexes: whether poor quality or a run of lost samples is part of it."""
     windows = window_of(ecg)
     poor_before = np.concatenate([[0], np.cumsum(~ecg.is_good)])

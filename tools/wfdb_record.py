@@ -115,16 +115,14 @@ def _samples(data: bytes, form: str) -> npt.NDArray[np.int32]:
         # Two samples of 12 bits in three bytes: low byte, both high halves, low byte.
         low, high, second = parts
         both = np.stack([low | (high & 0x0F) << 8, second | (high & 0xF0) << 4], axis=1).ravel()
-        return np.where(both > 2047, both - 4096, both)
+        both[both > 2047] -= 4096
+        return both
     if form == "80":
-        return parts[0] - 128
+        return np.asarray(parts[0] - 128, np.int32)
     bytes_up = parts[::-1] if form == "61" else parts
     unused = 32 - 8 * size
-    raised = np.zeros(parts.shape[1], np.int32)
-    for k, byte in enumerate(bytes_up):
-        raised |= byte << (unused + 8 * k)
-    raised >>= unused  # with its sign
-    return raised
+    raised = sum(byte << (unused + 8 * k) for k, byte in enumerate(bytes_up))
+    return np.asarray(raised >> unused, np.int32)  # with its sign
 
 
 BEAT_CODES = frozenset([*range(1, 14), 25, 30, 34, 35, 38])

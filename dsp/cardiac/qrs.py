@@ -233,7 +233,8 @@ def _learn(state: F64, n: int, found: F64, count: int) -> int:
     first = 0
     while tops[first] <= floor:
         first += 1
-    top = 0.5 * (tops[(first + 3) // 2] + tops[(first + 4) // 2])
+    # Of two parts the lower: what follows a flat line may begin with a jump.
+    top = tops[(first + 3) // 2] if first > 0 else 0.5 * (tops[1] + tops[2])
     # Up to three spikes, as of an electrode that is touched, are no measure of a heart that can be seen below them.
     fourth = heights[max(stored - 4, 0)]
     if top > 10.0 * fourth and fourth > 8.0 * heights[stored // 4]:

@@ -1,6 +1,7 @@
-"""How far an ECG can be trusted: whether two differently tuned detectors see the same beats."""
+"""How far an ECG can be trusted: whether two differently tuned detectors see the same beats, and see them clearly."""
 
 import numpy as np
+import numpy.typing as npt
 
 from dsp.arrays import F64, as_f64
 from dsp.cardiac import qrs
@@ -8,6 +9,11 @@ from dsp.cardiac import qrs
 # In noise a detector fires three times a second: within 150 ms two of them would agree by chance.
 AGREEMENT_S = 0.1
 SECOND_BAND_HZ = (8.0, 25.0)
+GOOD = 0.85
+# Of what passes for a complex in noise, half is less than 1.2 to 1.35 times the threshold; of complexes, 1.6 and more.
+CLEAR = 1.4
+
+Flags = npt.NDArray[np.bool_]
 
 
 def second_detector(rate_hz: float) -> F64:
@@ -38,6 +44,27 @@ def quality(first_s: F64, second_s: F64, starts_s: F64, window_s: float = 10.0) 
     shared = shared_before[end] - shared_before[begin]
     either = (end - begin) + (second_end - second_begin) - shared
     return as_f64(np.minimum(shared / np.maximum(either, 1), 1.0))
+
+
+def good(quality: F64, first_s: F64, prominence: F64, starts_s: F64, window_s: float = 10.0) -> Flags:
+    """Windows in which beats and intervals can be believed: `quality` is good, and most complexes are prominent.
+
+    In nothing but noise, one window in ten may still look like that: fewer than three in a row do not count.
+
+    Args:
+        quality: float64[w], of the windows.
+        first_s: float64[n], apexes that the first detector found, s, rising.
+        prominence: float64[n], of its complexes.
+        starts_s: float64[w], starts of the windows, which may overlap.
+        window_s: their length.
+    """
+    is_good = quality >= GOOD
+    for k, start in enumerate(starts_s):
+        inside = prominence[slice(*np.searchsorted(first_s, [start, start + window_s]))]
+        is_good[k] = is_good[k] and np.median(inside) >= CLEAR
+    beside = np.pad(is_good, 1, constant_values=True)
+    middle = np.pad(beside[:-2] & is_good & beside[2:], 1)
+    return np.asarray(middle[:-2] | middle[1:-1] | middle[2:])
 
 
 def nearest_s(at_s: F64, others_s: F64) -> F64:
