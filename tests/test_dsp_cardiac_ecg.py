@@ -147,6 +147,16 @@ def test_spikes_while_learning_hide_no_beats() -> None:
     assert signal_quality.nearest_s(as_f64(apex_s[~hidden]), found_s).max() < 0.02
 
 
+@pytest.mark.parametrize("nonsense", [1e300, -1e308, np.inf, np.nan])
+def test_one_sample_of_nonsense_is_passed_over(nonsense: float) -> None:
+    apex_s = 0.7 + np.cumsum(sinus_ms(8, 60)) / 1000
+    ecg = made_up(apex_s, 130.0, 0.01)
+    ecg[[0, 2000]] = nonsense
+    found_s = as_f64(qrs.detect_all(ecg, 130.0).apex / 130.0)
+    assert found_s.size == apex_s.size
+    assert signal_quality.nearest_s(as_f64(apex_s), found_s).max() < 0.02
+
+
 def test_a_heart_that_seems_smaller_than_what_was_before_is_found_again() -> None:
     apex_s = 0.7 + np.cumsum(sinus_ms(9, 100)) / 1000
     ecg = made_up(apex_s, 130.0, 0.005)

@@ -105,7 +105,7 @@ def detected(values: F64, rate_hz: float) -> Ecg:
     apex_s = as_f64(complexes.apex / rate_hz)
     quality = signal_quality.quality(apex_s, as_f64(others / rate_hz), starts_s, QUALITY_WINDOW_S)
     is_good = signal_quality.good(quality, apex_s, complexes.prominence, starts_s, QUALITY_WINDOW_S)
-    return Ecg(rate_hz, ~np.isfinite(values), complexes, quality, is_good)
+    return Ecg(rate_hz, ~(np.abs(values) < qrs.LARGEST), complexes, quality, is_good)
 
 
 def beats(ecg: Ecg) -> analyse_rr.Beats:

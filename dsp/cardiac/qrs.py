@@ -19,6 +19,7 @@ STARVED_S = 12.0  # without a complex: what was known of the heart is no longer 
 # Peaks of one bit of noise reach 5 bits, with a wider band 9; complexes of 20 uV a bit have 50 and more.
 NOISE_BITS = 8.0
 ROUNDING = 1e-9  # smaller relative steps are left by somebody's arithmetic
+LARGEST = 1e10  # in any unit no sample is larger; sums of smaller ones keep what an ECG needs
 RATE_HZ_MIN, RATE_HZ_MAX = 60.0, 2000.0
 
 # Places in the state: settings and filter memory, then what the beats left, then the rings.
@@ -82,7 +83,7 @@ def detect(state: F64, ecg: F64) -> Complexes:
 
     Args:
         state: of `new_state`, changed in place; copy it to save it.
-        ecg: float64[n], any unit, either polarity; NaN and infinity repeat the sample before.
+        ecg: float64[n], any unit, either polarity; NaN, infinity and what is over `LARGEST` repeat the sample before.
     """
     return Complexes(*detect_qrs(state, ecg))
 
@@ -129,7 +130,7 @@ def detect_qrs(state: F64, ecg: F64) -> tuple[F64, F64, F64]:
     peak_at, peak = state[PEAK_AT], state[PEAK]
     at = n % width
     for k in range(first, ecg.size):
-        if np.isfinite(ecg[k]):
+        if abs(ecg[k]) < LARGEST:  # which NaN is not
             size = abs(ecg[k] - x)
             if 0.0 < size < step and size > ROUNDING * abs(x):
                 step = state[STEP] = size
@@ -179,7 +180,7 @@ def _begin(state: F64, ecg: F64) -> int:
     """Passes over what is no number before the first sample, which then counts as having always been there."""
     first = 0
     if state[BEGIN] < 0.0:
-        while first < ecg.size and not np.isfinite(ecg[first]):
+        while first < ecg.size and not abs(ecg[first]) < LARGEST:
             first += 1
         state[COUNT] += first
         if first < ecg.size:
