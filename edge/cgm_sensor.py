@@ -32,6 +32,8 @@ NS_PER_MIN = 60 * NS_PER_S
 # Two session starts that differ by more than this are two sessions: a sensor keeps its session start to the
 # second, but one that lost its clock and was set again may come back some minutes off.
 SAME_SESSION_S = 600
+# No session began before 1970 or after 2106, whatever a sensor keeps; dates of its records can be reckoned with.
+CREDIBLE_UTC_S = range(1 << 32)
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,9 @@ class CgmSensor:
                 )
             start = await self._read_session_start(link)
         start_utc_s = start.utc_seconds()
-        return now_utc_s - 60 * status.time_offset_min if start_utc_s is None else start_utc_s
+        if start_utc_s is None or start_utc_s not in CREDIBLE_UTC_S:
+            return now_utc_s - 60 * status.time_offset_min
+        return start_utc_s
 
     async def _read_session_start(self, link: Link) -> cgm.SessionStartTime:
         return cgm.decode_session_start(await link.read(uuids.CGM_SESSION_START_TIME), crc=self._profile.crc)

@@ -16,19 +16,25 @@ from typing import Final
 
 from construct import Int8sl, Int8ul, Int16ul, Int24ul
 
+from protocols import date_time
 from protocols.codec import Codec, RecordsCodec, without_and_with_crc
 from protocols.crc import Crc
 from protocols.envelopes import E2eCrc, SizePrefixed
 from protocols.errors import DecodeError
-from protocols.mappings import Bits, Unknown
+from protocols.mappings import Bits, Expected, Unknown
 from protocols.medfloat import SFLOAT, MedFloat
 from protocols.samples import FluidType, SampleLocation
-from protocols.schema import DATE_TIME, Optional, OptionalOctets, Packed, Record, Word
+from protocols.schema import Optional, OptionalOctets, Packed, Record, Word
 
 _MEASUREMENT = "CGM Measurement"
 
 RECORD_OCTETS_MIN: Final = 6
 """Size, flags, glucose and time offset: the least a CGM Measurement record has."""
+
+
+TIME_ZONES: Final = frozenset(range(-48, 57))
+DAYLIGHT_SAVING_TIMES: Final = frozenset({0, 2, 4, 8})
+"""What there is of both, in quarter hours."""
 
 
 class Flag(IntFlag):
@@ -167,7 +173,7 @@ class SessionStartTime:
     def utc_seconds(self) -> int | None:
         """Seconds since 1970-01-01 UTC; None when a part is unknown or no such time exists."""
         zone, dst = self.time_zone_quarters, self.dst
-        if zone is None or dst is None or not -48 <= zone <= 56 or dst not in (0, 2, 4, 8):
+        if zone not in TIME_ZONES or dst not in DAYLIGHT_SAVING_TIMES:
             return None
         try:
             local = datetime(
@@ -247,9 +253,9 @@ SESSION_START_TIME: Final[tuple[Codec[SessionStartTime], ...]] = without_and_wit
     "CGM Session Start Time",
     Record(
         SessionStartTime,
-        *DATE_TIME,
-        "time_zone_quarters" / Unknown(Int8sl, -128),
-        "dst" / Unknown(Int8ul, 255),
+        *date_time.FIELDS,
+        "time_zone_quarters" / Unknown(Expected(Int8sl, TIME_ZONES | {-128}), -128),
+        "dst" / Unknown(Expected(Int8ul, DAYLIGHT_SAVING_TIMES | {255}), 255),
     ),
 )
 

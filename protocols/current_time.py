@@ -14,7 +14,7 @@ from construct import Int8ul
 from protocols import date_time
 from protocols.codec import Codec
 from protocols.date_time import DateTime
-from protocols.mappings import Bits, Coded
+from protocols.mappings import Bits, Coded, Expected
 from protocols.schema import Record
 
 
@@ -57,7 +57,7 @@ CURRENT_TIME: Final = Codec[CurrentTime](
     Record(
         CurrentTime,
         "date_time" / date_time.RECORD,
-        "day_of_week" / Coded(Int8ul, DayOfWeek),
+        "day_of_week" / Coded(Expected(Int8ul, range(8)), DayOfWeek),
         "fraction" / Int8ul,
         "adjust_reason" / Bits(Int8ul, AdjustReason),
     ),

@@ -1,6 +1,6 @@
-"""Device Information Service: its strings (2A24 to 2A29), System ID (2A23) and PnP ID (2A50).
+"""Device Information Service: its strings (2A24 to 2A29), System ID (2A23), PnP ID (2A50) and certificates (2A2A).
 
-Contract: what the maker wrote; strings without padding.
+Contract: what the maker wrote; strings without padding; the list of certificates unread.
 
 Source: Device Information Service.
 """
@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
-from construct import BytesInteger, Int8ul, Int16ul, Int24ul
+from construct import BytesInteger, GreedyBytes, Int8ul, Int16ul, Int24ul
 
 from protocols.codec import Codec
 from protocols.mappings import Coded, Text
 from protocols.schema import Record
 
 STRING: Final = Codec[str]("Device Information string", Text())
+
+# Attributes of IEEE 11073-20601, big-endian; a matter of regulators and not of readings.
+REGULATORY_CERTIFICATION: Final = Codec[bytes](
+    "IEEE 11073-20601 Regulatory Certification Data List", GreedyBytes
+)
 
 
 class VendorIdSource(IntEnum):

@@ -104,7 +104,7 @@ def decode(payload: bytes) -> HeartRateMeasurement:
 
 
 def decode_lenient(payload: bytes) -> tuple[HeartRateMeasurement, tuple[Oddity, ...]]:
-    """As `decode`, but keeps what comes before octets that are left over, such as half an RR interval.
+    """As `decode`, but keeps what comes before octets that are left over, such as half an RR interval or one.
 
     Returns:
         The reading, and what was odd about the packet.

@@ -32,8 +32,8 @@ def decode(characteristic: str, layout: Construct, payload: bytes) -> Any:
 def decode_lenient(characteristic: str, layout: Construct, payload: bytes) -> tuple[Any, tuple[Oddity, ...]]:
     """The value of a payload that may be odd where devices are known to be, and what was odd about it.
 
-    Forgiven are octets left over, half an item after whole ones among them, and an octet of bits that was
-    announced and has none set (which `decode` takes too, without a word).
+    Forgiven are octets left over, half an item of a list among them, and what `decode` takes too, without a
+    word: an octet of bits that was announced and has none set, and a date or time that cannot be.
 
     Raises:
         DecodeError: anything else is wrong.

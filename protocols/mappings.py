@@ -14,7 +14,7 @@ from construct import (
     ValidationError,
 )
 
-from protocols.schema import member_or_code
+from protocols.schema import forgives, member_or_code
 
 
 class Mapped(Adapter):  # type: ignore[misc]
@@ -77,6 +77,22 @@ class Bounded(Mapped):
         return value
 
     _encode = _decode
+
+
+class Expected(Mapped):
+    """An integer that should be one of those allowed; another is taken too, and a lenient reader notes it."""
+
+    def __init__(self, subcon: Construct, allowed: range | frozenset[int]) -> None:
+        super().__init__(subcon)
+        self.allowed = allowed
+
+    def _decode(self, value: int, context: Container, path: str) -> int:
+        if value not in self.allowed:
+            forgives(context, f"{path.rpartition(' -> ')[2]}: {value} is out of range")
+        return value
+
+    def _encode(self, value: int, _context: Container, _path: str) -> int:
+        return value
 
 
 class Text(Mapped):

@@ -8,7 +8,7 @@ which devices are tested with.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
 from struct import unpack
 from typing import Final
@@ -132,7 +132,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What the control point indicates; if there is `more`, the parameters go on in the next one."""
+    """What the control point indicates.
+
+    Attributes:
+        more: whether the parameters go on in the next one; 0 with any status but success.
+    """
 
     marker: int
     op: int
@@ -140,6 +144,15 @@ class Response:
     status: int
     more: int = 0
     parameters: bytes = b""
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStopped:
+    """What the control point says of itself when it has stopped: an octet for each measurement type."""
+
+    marker: int
+    measurements: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +202,20 @@ _RESPONSE_HEAD: Final = Codec[Response](
         Response,
         "marker" / Coded(Int8ul, Message),
         "op" / Coded(Int8ul, OpCode),
-        "measurement" / Coded(Int8ul, MeasurementType),
+        "argument" / Word(Int8ul),
+        "measurement" / Packed("argument", 0, 7, MeasurementType),
         "status" / Coded(Int8ul, Status),
         "more" / Int8ul,
         "parameters" / GreedyBytes,
+        "offline" / Flagged(_ArgumentFlag.OFFLINE, word="argument"),
     ),
+)
+
+#   01 MT MT ...
+#   01 01 02         PPG and acceleration were stopped
+STREAM_STOPPED: Final = Codec[StreamStopped](
+    "PMD Control Point",
+    Record(StreamStopped, "marker" / Coded(Int8ul, Message), "measurements" / GreedyBytes),
 )
 
 #   MT TT TT TT TT TT TT TT TT FT content
@@ -223,7 +245,7 @@ def decode_response(payload: bytes) -> Response:
     response = _RESPONSE_HEAD.decode(payload + b"\0" if len(payload) == 4 else payload)
     if response.marker != Message.RESPONSE:
         raise DecodeError("PMD Control Point", payload, "not a response")
-    return response
+    return response if response.status == Status.SUCCESS else replace(response, more=0)
 
 
 def decode_features(payload: bytes) -> Features:

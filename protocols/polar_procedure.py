@@ -129,11 +129,12 @@ class Stream:
             DecodeError: nothing that a device says, or settings that cannot be read.
         """
         if payload[:1] == bytes([Message.STREAM_STOPPED]):
-            if self._measurement in payload[1:]:
+            if self._measurement in polar.STREAM_STOPPED.decode(payload).measurements:
                 self._take(Event.STOPPED_BY_DEVICE)
             return
         response = polar.decode_response(payload)
-        if response.measurement != self._measurement or response.op != _OP_IN_FLIGHT.get(self.phase):
+        is_ours = response.measurement == self._measurement and not response.offline
+        if not is_ours or response.op != _OP_IN_FLIGHT.get(self.phase):
             return
         self._parts += 1
         self._parameters += response.parameters

@@ -206,7 +206,8 @@ def samples(frame: Frame) -> npt.NDArray[np.int32] | npt.NDArray[np.uint32] | np
     if layout is None:
         kind = "delta" if frame.compressed else "raw"
         raise _error(
-            frame, f"{kind} frames of type {frame.frame_type} of {frame.measurement!r} are not known"
+            frame,
+            f"{kind} frames of type {frame.frame_type} of measurement {frame.measurement:d} are not known",
         )
     if isinstance(layout, Raw):
         decoded = raw_samples(frame.content, layout.stride, layout.fields)

@@ -26,7 +26,6 @@ from construct import (
     Construct,
     Container,
     Int8ul,
-    Int16ul,
     Renamed,
     SelectError,
     TerminatedError,
@@ -306,21 +305,24 @@ class Packed(BitOwner):
 
 
 class Tail(Element):
-    """At least one fixed-width item, and as many as there are, to the end of the value."""
+    """At least one fixed-width item, and as many as there are, to the end of the value.
+
+    Half an item after the last whole one is forgiven; half an item alone then counts as none at all.
+    """
 
     def __init__(self, subcon: Construct) -> None:
         super().__init__()
         self.subcon = subcon
 
-    def _parse(self, stream: BytesIO, context: Container, path: str) -> tuple[Any, ...]:
+    def _parse(self, stream: BytesIO, context: Container, path: str) -> tuple[Any, ...] | None:
         data = stream.read()
         count, left = divmod(len(data), self.subcon.sizeof())
         if left or not count:
             complaint = f"{len(data)} octets are not one or more whole items"
-            if not count or not forgives(context, complaint, left):
+            if not data or not forgives(context, complaint, left):
                 raise TerminatedError(complaint, path=path)
         items = BytesIO(data)
-        return tuple(self.subcon._parsereport(items, context, path) for _ in range(count))
+        return tuple(self.subcon._parsereport(items, context, path) for _ in range(count)) or None
 
     def _build(self, value: Iterable[Any], stream: BytesIO, context: Container, path: str) -> Any:
         if not value:
@@ -347,12 +349,3 @@ class WidthByLength(Element):
     def _build(self, value: int, stream: BytesIO, context: Container, path: str) -> Any:
         fitting = (width for width in self.widths if not value >> 8 * width.sizeof())
         return next(fitting, self.widths[-1])._build(value, stream, context, path)
-
-
-# Year, month and day 0 mean "not known", so these are six integers and never a calendar date.
-DATE_TIME: Final = tuple(
-    name / width
-    for name, width in zip(
-        ("year", "month", "day", "hours", "minutes", "seconds"), (Int16ul, *[Int8ul] * 5), strict=True
-    )
-)

@@ -139,6 +139,10 @@ def _bounded(writer: _Writer, layout: Any, path: str) -> Leaf:
     return leaf
 
 
+def _expected(writer: _Writer, layout: Any, path: str) -> Leaf:
+    return writer.leaf(layout.subcon, path)
+
+
 def _sfloat(writer: _Writer, layout: Any, path: str) -> Leaf:
     return replace(writer.leaf(layout.subcon, path), kind=Kind.SFLOAT)
 
@@ -278,6 +282,7 @@ RULES: Final[Mapping[type, Rule]] = {
     mappings.Coded: _enumerated,
     mappings.Unknown: _unknown,
     mappings.Bounded: _bounded,
+    mappings.Expected: _expected,
     medfloat.Sfloat: _sfloat,
     medfloat.Float: _float,
     schema.Record: _record,

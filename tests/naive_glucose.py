@@ -213,7 +213,7 @@ def _van_loan(a, q, dt):
 def smooth(t, g, dynamics):
     """The interacting filters of `dsp.glucose.smoothing`, with matrices: glucose and rate at each reading."""
     z, (noise_var, rounding, drive_tau), modes = np.array(dynamics[:2]), dynamics[2:5], dynamics[5:]
-    taus, drives, stirs, switch = modes[:4], modes[4:8], modes[8:12], np.array(modes[12:]).reshape(4, 4)
+    taus, drives, stirs, switch = modes[:4], modes[4:8], modes[8:12], np.array(modes[12:28]).reshape(4, 4)
     h = np.array([1, 0, 0, z[0] / (z[0] - z[1]), -z[1] / (z[0] - z[1])])
     p = np.diag([1e4, 0.5, 1e-3, 0, 0])
     p[3:, 3:] = noise_var / (1 - np.outer(z, z))
@@ -271,7 +271,7 @@ class Forecaster:
         self.spread = np.array(population[460:478]).reshape(3, 6)
         self.quantiles = np.array(population[478:]).reshape(3, 2)
         self.covariance = [np.eye(20) for _ in range(3)]
-        self.forgetting, self.step, self.trust = pace
+        self.forgetting, self.step, self.trust, self.fastest = pace
         self.past, self.issued = [], []
 
     def lags(self):
@@ -284,6 +284,8 @@ class Forecaster:
             if not older or newer[0][0] - older[-1][0] > 20:
                 break
             (t0, g0), (t1, g1) = older[-1], newer[0]
+            if abs(g1 - g0) > self.fastest * max(5, t1 - t0):
+                break
             lags.append(g0 + (g1 - g0) * (at - t0) / (t1 - t0))
         return lags + [lags[-1]] * (12 - len(lags)), len(lags)
 
@@ -332,7 +334,7 @@ class Forecaster:
         z = self.whitening @ x
         about = np.array([1, x[17], abs(x[0]), x[19], max(0, min(x[12], 3)), (12 - known) / 12])
         expected = np.maximum(self.spread @ about, 2)
-        forecast = np.clip(g + 10 * self.weights @ z, 39, 401)
+        forecast = np.clip(g + 10 * self.weights @ z, 20, 600)
         if known >= 7:
             issue = {
                 "t": t,
@@ -343,8 +345,8 @@ class Forecaster:
                 "judged": [False] * 3,
             }
             self.issued = [*self.issued[-31:], issue]
-        low = np.maximum(39, forecast - self.quantiles[:, 0] * expected)
-        high = np.minimum(401, forecast + self.quantiles[:, 1] * expected)
+        low = np.maximum(20, forecast - self.quantiles[:, 0] * expected)
+        high = np.minimum(600, forecast + self.quantiles[:, 1] * expected)
         return np.array([forecast, low, high]).T.ravel()
 
 

@@ -19,7 +19,7 @@ from dsp.glucose.grid import grid, interpolate, step_min
 from dsp.glucose.readings import trace
 from dsp.glucose.risk import risk
 from dsp.glucose.variability import changes, day_spread
-from tools import analyse_glucose
+from tools import analyse_glucose, glucose_csv
 
 HERE = Path(__file__).parent
 IGLU = HERE / "vectors/hall_iglu_metrics.csv"
@@ -51,7 +51,7 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def hall() -> dict[str, tuple[dict[str, float], dict[str, episodes.EpisodeSummary]]]:
-    people = analyse_glucose.load(HERE / "recordings/hall_glucose.csv.gz")
+    people = glucose_csv.read(HERE / "recordings/hall_glucose.csv.gz").people()
     return {person.id: metrics.metrics_of(person.trace()) for person in people}
 
 
@@ -80,7 +80,7 @@ def test_episodes_are_those_of_iglu(gold: dict[str, str], hall) -> None:
 
 
 def test_zigzag_mage_is_what_people_score_by_hand() -> None:
-    days = analyse_glucose.load(HERE / "recordings/hall_mage_days.csv.gz")
+    days = glucose_csv.read(HERE / "recordings/hall_mage_days.csv.gz").people()
     scores = {row["day"]: row for row in rows(HERE / "vectors/mage_hand_scores.csv")}
     errors = []
     for day in days:
@@ -146,6 +146,20 @@ def test_iglu_mage_equals_its_plain_twin(seed: int) -> None:
     ours = mage.mage_iglu(x)
     assert ours == pytest.approx(naive.mage_iglu(x.tolist()), rel=1e-10, nan_ok=True)
     assert ours.avg > 0
+
+
+def test_fourteen_full_days_suffice_and_are_the_profile() -> None:
+    """The first day at 300, the rest at 100; the fifteenth has begun."""
+    t = 5.0 * np.arange(14 * 288)
+    g = np.where(t < 1440.0, 300.0, 100.0)
+    readings = trace(t, g)
+    assert metrics.is_sufficient(metrics.metrics_of(readings)[0])
+    assert not metrics.is_sufficient(metrics.metrics_of(trace(t[2:], g[2:]))[0])
+    begun = trace(np.append(t, [20160.0, 20165.0]), np.append(g, [100.0, 100.0]))
+    profile = agp.agp(grid(begun, 5.0))
+    at_nine = profile[9 * 12 - 1]
+    np.testing.assert_allclose(at_nine, np.percentile([300.0] + 13 * [100.0], agp.PERCENTILES))
+    assert (profile[0] == 100.0).all()  # at 00:05 the first of 15 days is no more within 14 times 24 h
 
 
 NOTHING = {"readings": 0.0, "days": 0.0}
@@ -245,7 +259,7 @@ def test_days_of_23_and_25_hours(zone_change: str, hours: int, tmp_path: Path) -
         local = (start + timedelta(minutes=5 * k)).astimezone(zone)
         lines.append(f"{local:%Y-%m-%d %H:%M:%S},{5 + local.hour / 4}")
     (tmp_path / "cgm.csv").write_text("\n".join(lines))
-    [person] = analyse_glucose.load(tmp_path / "cgm.csv", "Europe/Berlin")
+    [person] = glucose_csv.read(tmp_path / "cgm.csv", "Europe/Berlin").people()
     readings = person.trace()
     assert np.diff(readings.t_min).tolist() == [5.0] * (readings.t_min.size - 1)
     assert metrics.active_pct(readings.t_min, 5.0) == 100.0

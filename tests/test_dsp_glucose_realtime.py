@@ -163,6 +163,49 @@ def test_forecast_beats_last_value_and_its_interval_holds() -> None:
     assert 0.86 <= np.mean(np.concatenate(inside)) <= 0.94
 
 
+def ahead(live: realtime.Live) -> list[float]:
+    return [live.in_15_mg_dl, live.in_30_mg_dl, live.in_60_mg_dl]
+
+
+@pytest.mark.parametrize(("before", "after"), [(100, 300), (300, 100), (200, 120), (120, 200), (150, 60)])
+def test_a_step_that_no_body_makes_is_no_trend(before: float, after: float) -> None:
+    """A new or recalibrated sensor: what it says from now on is all that is known."""
+    wearer = realtime.new_wearer()
+    for k in range(60):
+        realtime.update(wearer, 5.0 * k, float(before))
+    lives = [realtime.update(wearer, 300.0 + 5.0 * k, float(after)) for k in range(4)]
+    assert [realtime.trend(live) for live in lives] == [None, None, None, "flat"]
+    for live in lives:
+        assert abs(live.rate_mg_dl_min) < 0.1
+        assert max(abs(value - after) for value in ahead(live)) < 60.0
+
+
+def test_forecasts_follow_sensors_that_go_beyond_400() -> None:
+    wearer = realtime.new_wearer()
+    g = [440.0 + 40.0 * math.sin(k / 30.0) for k in range(600)]
+    lives = [realtime.update(wearer, 5.0 * k, value) for k, value in enumerate(g)]
+    within = [
+        live.in_15_low_mg_dl <= value <= live.in_15_high_mg_dl
+        for live, value in zip(lives, g[3:], strict=False)
+    ]
+    assert np.mean(within[20:]) > 0.88
+
+
+def test_one_stamp_from_the_future_does_not_silence_for_good() -> None:
+    """From the sixth reading on that disagrees with it, the clock is believed to have been wrong."""
+    t = np.append([0.0, 5.0, 1e7], 10.0 + 5.0 * np.arange(30))
+    g = np.append([200.0, 197.0, 195.0], 194.0 - 4.5 * np.arange(30))
+    rows = realtime.follow(realtime.new_wearer(), t, g)
+    assert np.isnan(rows[3:8, FORECASTS]).all()
+    assert np.isfinite(rows[8:, FORECASTS]).all()
+    first_low = int(np.argmax(rows[:, LIVE.index("low")]))
+    assert rows[8:first_low, LIVE.index("low_ahead")].any()
+    one_by_one = realtime.new_wearer()
+    np.testing.assert_array_equal(
+        rows, [realtime.update(one_by_one, *reading) for reading in zip(t, g, strict=True)]
+    )
+
+
 def rough(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Readings as bad as they get: jumps, saturation, gaps, repeated and backward stamps, missing values."""
     random = np.random.default_rng(seed)
@@ -184,8 +227,8 @@ def assert_sane(t: np.ndarray, g: np.ndarray, rows: np.ndarray) -> None:
     # After an unmeasured reading "newer" means newer than the last that counted: never fewer than these.
     assert np.isfinite(rows[counts, :15]).all()
     forecasts = rows[counts][:, FORECASTS]
-    assert forecasts.min() >= 39.0
-    assert forecasts.max() <= 401.0
+    assert forecasts.min() >= 20.0
+    assert forecasts.max() <= 600.0
     assert (np.diff(forecasts.reshape(-1, 3)[:, [1, 0, 2]], axis=1) >= 0).all()
     assert np.abs(rows[counts, 1]).max() <= 30.0
     assert np.abs(rows[counts, 0] - g[counts].clip(39, 401)).max() <= 60.0

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -477,6 +478,35 @@ def test_only_a_sensor_without_a_clock_is_given_one(play: Play) -> None:
         written = sensor.start.utc_seconds()
         assert written is not None
         assert abs(written - (MIDNIGHT_UTC_S + 110 - 3600)) <= 60
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        cgm.SessionStartTime(2026, 13, 20, 23, 30, 0),
+        cgm.SessionStartTime(2026, 2, 31, 23, 30, 0),
+        cgm.SessionStartTime(2026, 11, 20, 24, 30, 0),
+        cgm.SessionStartTime(65_535, 255, 255, 255, 255, 255, 127, 254),
+        cgm.SessionStartTime(1, 1, 1, 0, 0, 0, 56, 8),
+        cgm.SessionStartTime(9999, 12, 31, 23, 59, 59, -48, 0),
+    ],
+)
+def test_a_session_that_began_at_no_credible_time_began_by_the_gateways_clock(
+    play: Play, start: cgm.SessionStartTime
+) -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(g, age_min=60)
+        sensor.store(range(0, 60, 5))
+        sensor.start = start
+        with g.store.transaction():  # there are closed days, to which records may belong
+            g.store.set_cursor("glucose_day/cgm", date(2026, 11, 1).toordinal())
+        assert await g.talk(sensor, 10) is None
+        assert g.kept() == list(range(0, 60, 5))
+        session = g.store.current_session("cgm")
+        assert session is not None
+        assert abs(session.start_utc_s - (MIDNIGHT_UTC_S - 3600)) <= 60
 
     play(scenario)
 

@@ -1,7 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from protocol_vectors import BOUNDED, accepted, crc_of, encoded, medfloat, name, octets
+from protocol_vectors import BOUNDED, accepted, crc_of, encoded, medfloat, name, octets, rejected
 
 from protocols import cgm_control
 from protocols.cgm_control import (
@@ -9,11 +9,14 @@ from protocols.cgm_control import (
     CalibrationResponse,
     CalibrationStatus,
     Code,
+    HyperResponse,
     HypoResponse,
     IntervalResponse,
     OpCode,
+    PatientHighResponse,
     PatientLowResponse,
     RateOfDecreaseResponse,
+    RateOfIncreaseResponse,
     Request,
     ResponseCode,
 )
@@ -42,6 +45,12 @@ def message_of(expected):
                     CalibrationStatus(expected["status"]),
                 )
             )
+        case {"op": OpCode.PATIENT_HIGH_RESPONSE, "value": level}:
+            return PatientHighResponse(level)
+        case {"op": OpCode.HYPER_RESPONSE, "value": level}:
+            return HyperResponse(level)
+        case {"op": OpCode.RATE_OF_INCREASE_RESPONSE, "value": rate}:
+            return RateOfIncreaseResponse(rate)
         case {"op": OpCode.PATIENT_LOW_RESPONSE, "value": level}:
             return PatientLowResponse(level)
         case {"op": OpCode.HYPO_RESPONSE, "value": level}:
@@ -50,6 +59,8 @@ def message_of(expected):
             return RateOfDecreaseResponse(rate)
         case {"op": OpCode.RESPONSE_CODE, "req": request_op, "code": code}:
             return ResponseCode(request_op, code)
+        case {"op": op, "operand": operand}:
+            return Request(op, bytes.fromhex(operand))
     raise AssertionError(expected)
 
 
@@ -62,6 +73,12 @@ def test_decodes_and_encodes_the_published_messages(row):
     else:
         assert cgm_control.decode_response(octets(row), crc=crc) == message
         assert cgm_control.encode_response(message, crc=crc) == encoded(row)
+
+
+@pytest.mark.parametrize("row", rejected("cgm_control", "2AAC"), ids=name)
+def test_refuses_the_published_malformed_responses(row):
+    with pytest.raises(DecodeError, match="E2E-CRC"):
+        cgm_control.decode_response(octets(row), crc=crc_of(row))
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row["hex"].startswith("1c")], ids=name)

@@ -88,7 +88,9 @@ def spot_check(e):
 
 def continuous(e):
     fast, slow = (Oximetry(*e[name]) if name in e else None for name in ("fast", "slow"))
-    return Continuous(Oximetry(e["spo2"], e["pr"]), fast, slow)
+    return Continuous(
+        Oximetry(e["spo2"], e["pr"]), fast, slow, e.get("mstatus"), e.get("dstatus"), e.get("pai")
+    )
 
 
 def now(e):
@@ -97,7 +99,15 @@ def now(e):
 
 def weight(e):
     counts = round(e["weight"] * {"kg": 200, "lb": 100}[e["unit"]])
-    return WeightMeasurement(counts, {"kg": 0, "lb": 1}[e["unit"]], time_of(e["time"]), e.get("user"))
+    per_height = {"kg": 1000, "lb": 10}[e["unit"]]
+    both = BmiAndHeight(round(e["bmi"] * 10), round(e["height"] * per_height)) if "bmi" in e else None
+    return WeightMeasurement(counts, {"kg": 0, "lb": 1}[e["unit"]], time_of(e["time"]), e.get("user"), both)
+
+
+def features(e):
+    # Two of the author's bits announce what comes after them.
+    announced = ("mstatus" in e) | ("dstatus" in e) << 1
+    return Features(e["features"] & ~announced, e.get("mstatus"), e.get("dstatus"))
 
 
 def pnp_id(e):
@@ -112,7 +122,7 @@ TABLE = {
     "2A39": ("heart_rate", heart_rate.CONTROL_POINT, lambda e: e["control"]),
     "2A49": ("blood_pressure", blood_pressure.FEATURE, lambda e: e["features"]),
     "2A9D": ("weight_scale", weight_scale.MEASUREMENT, weight),
-    "2A60": ("pulse_oximeter", pulse_oximeter.FEATURES, lambda e: Features(e["features"])),
+    "2A60": ("pulse_oximeter", pulse_oximeter.FEATURES, features),
     "2A50": ("device_information", PNP_ID, pnp_id),
     "2A18": ("glucose_meter", glucose_meter.MEASUREMENT, glucose),
     "2A34": ("glucose_meter", glucose_meter.CONTEXT, context),

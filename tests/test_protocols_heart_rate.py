@@ -157,6 +157,11 @@ def test_a_reading_survives_half_an_rr_interval():
     reading, oddities = heart_rate.decode_lenient(bytes.fromhex("1048b303c2"))
     assert reading == HeartRateMeasurement(72, rr_ticks=(947,))
     assert len(oddities) == 1
+    reading, oddities = heart_rate.decode_lenient(bytes.fromhex("104800"))
+    assert reading == HeartRateMeasurement(72)
+    assert [oddity.octets_left for oddity in oddities] == [1]
+    with pytest.raises(DecodeError):
+        heart_rate.decode(bytes.fromhex("104800"))
     with pytest.raises(DecodeError):
         heart_rate.decode_lenient(bytes.fromhex("170101"))
 

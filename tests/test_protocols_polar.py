@@ -19,6 +19,11 @@ def test_published_frames(row):
         expected.get("ts", frame.timestamp_ns),
         expected["compressed"],
     )
+    assert FRAME.encode(frame) == octets(row)
+    if "reject" in expected:
+        with pytest.raises(DecodeError, match=f"of measurement {expected['type']} are not known"):
+            samples(frame)
+        return
     decoded = samples(frame).tolist()
     assert len(decoded) == expected.get("n", len(decoded))
     if "sample0" in expected:
@@ -27,7 +32,6 @@ def test_published_frames(row):
     else:
         assert decoded[: len(expected["first"])] == expected["first"]
         assert decoded[-1] == expected["last"]
-    assert FRAME.encode(frame) == octets(row)
 
 
 @pytest.mark.parametrize("row", rows("polar", "PMD-DELTA"), ids=name)
@@ -134,6 +138,12 @@ def test_control_point_messages():
     assert offered == Response(0xF0, 1, 0, Status.SUCCESS, 0, bytes.fromhex("0001820001010e00"))
     assert polar.decode_settings(offered.parameters) == {0: (130,), 1: (14,)}
     assert polar.decode_response(bytes.fromhex("f0020006")).status is Status.ALREADY_IN_STATE
+
+
+def test_a_refusal_has_no_more_and_a_response_may_be_about_a_recording():
+    assert polar.decode_response(bytes.fromhex("f001020501ff")) == Response(0xF0, 1, 2, 5, 0, b"\xff")
+    assert polar.decode_response(bytes.fromhex("f0018200 01")) == Response(0xF0, 1, 2, 0, 1, offline=True)
+    assert polar.STREAM_STOPPED.decode(bytes.fromhex("010102")).measurements == b"\1\2"
 
 
 @pytest.mark.parametrize("payload", ["", "f0", "f00100", "0f05", "01020304"])

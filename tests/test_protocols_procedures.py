@@ -124,7 +124,8 @@ def test_a_polar_stream_from_settings_to_stop():
     stream.start({Setting.SAMPLE_RATE_HZ: 130, Setting.RESOLUTION_BITS: 14}, 2.0)
     assert stream.take().hex() == "02000001820001010e00"
     stream.on_indication(bytes.fromhex("f00202000000"), 2.5)
-    assert stream.phase is Phase.STARTING, "that was about another measurement"
+    stream.on_indication(bytes.fromhex("f002800000"), 2.5)
+    assert stream.phase is Phase.STARTING, "that was about another measurement, and about a recording"
     stream.on_indication(bytes.fromhex("f0020000000501" + "0000803f"), 3.0)
     assert (stream.phase, stream.factor) == (Phase.STREAMING, 1.0)
     stream.on_indication(bytes.fromhex("0102"), 4.0)

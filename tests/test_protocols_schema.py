@@ -40,7 +40,7 @@ def walk(node):
         for value in vars(node).values():
             yield from walk(value)
     else:
-        assert node is None or isinstance(node, int | str | type), node
+        assert node is None or isinstance(node, int | str | type | range | frozenset), node
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)

@@ -106,6 +106,8 @@ def test_mistakes_are_one_line(words: list[str]) -> None:
         (b"rr_ms\n", "no intervals"),
         (b"hello\nworld\n", "it has: hello"),
         (b"rr_ms\n800\nabc\n", "line 3"),
+        (b"rr_ms\n800\n1_00\n", "line 3"),
+        (b"rr_ms, RR_ms\n800,800\n", "two columns"),
         (b"rr_ms\n-1\nnan\n", "no intervals"),
         (b"rr_ms\n800\n1e300\n", "1e+300 ms"),
         (b"rr_ms\n800\ninf\n", "inf ms"),
@@ -135,3 +137,32 @@ def test_what_is_no_interval_is_a_gap(tmp_path: Path) -> None:
     (tmp_path / "odd.csv").write_bytes(b"\xef\xbb\xbfrr_ms \n800\n\n810\nnan\n820\n-5\n790\n60000\n800\n")
     beats = ran("rr", str(tmp_path / "odd.csv"))["beats"]
     assert (beats["total"], beats["gaps"]) == (5, 3)
+
+
+def test_columns_are_found_in_any_case_and_semicolons_go_with_decimal_commas(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("n; RR_Ms \n1;800,5\n2;810\n3;820,25\n")
+    assert ran("rr", str(tmp_path / "x.csv"))["duration_s"] == pytest.approx(2.43075)
+
+
+def test_no_result_overwrites_what_is_read_or_another_result(tmp_path: Path) -> None:
+    source = tmp_path / "x.svg"
+    source.write_text("rr_ms\n800\n810\n820\n")
+    for words in (["--per-beat", str(source)], ["--plot", str(tmp_path / "." / "x.svg")]):
+        result = CliRunner().invoke(app, ["analyse", "rr", str(source), *words])
+        assert result.exit_code == 2
+        assert len(result.stderr.strip().splitlines()) == 1
+    assert source.read_text().startswith("rr_ms")
+
+
+def test_capital_suffixes_are_taken(tmp_path: Path) -> None:
+    for name, begins in (("x.SVG", b"<svg"), ("x.PNG", b"\x89PNG")):
+        ran("rr", NSR, "--plot", str(tmp_path / name))
+        assert (tmp_path / name).read_bytes().startswith(begins)
+
+
+@pytest.mark.parametrize(("option", "name"), [("--per-beat", "x.csv"), ("--plot", "x.png")])
+def test_a_full_disk_is_one_line(option: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to("/dev/full")
+    result = CliRunner().invoke(app, ["analyse", "rr", NSR, option, str(tmp_path / name)])
+    assert result.exit_code == 2
+    assert len(result.stderr.strip().splitlines()) == 1

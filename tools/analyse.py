@@ -7,10 +7,11 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, help="The gateway's signal processing on a recording of yours.")
 
-Recording = Annotated[
-    Path, typer.Argument(metavar="FILE.csv", help="CSV, or CSV.gz.", exists=True, dir_okay=False)
+CsvFile = Annotated[
+    Path, typer.Argument(metavar="FILE.csv", help="CSV with a header, plain or gzip-compressed.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+LIMITS = "Alerts: low below 70, very_low below 54, high above 250 mg/dL; low_ahead and high_ahead before 70 and 250."
 Window = Annotated[str, typer.Option(metavar="LENGTH", help="Length of a window: 300s, 5min, 1h.")]
 PerBeat = Annotated[
     Path | None, typer.Option(metavar="CSV", help="Every beat: time, class, corrected value, AF probability.")
@@ -21,11 +22,11 @@ Start = Annotated[str | None, typer.Option(metavar="HH:MM", help="Clock time at 
 
 @app.command(epilog="Example: vitalgate analyse glucose cgm.csv --per-reading readings.csv --plot agp.svg")
 def glucose(
-    file: Recording,
+    file: CsvFile,
     json: Json = False,
     per_reading: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.csv", help="What each reading said when it came, row by row."),
+        typer.Option(metavar="OUT.csv", help=f"What each reading said when it came, row by row. {LIMITS}"),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="OUT.png|svg", help="The glucose profile of the last 14 days.")
@@ -35,26 +36,20 @@ def glucose(
         typer.Option(metavar="ZONE", help="Where local times without offset were kept, like Europe/Berlin."),
     ] = None,
 ) -> None:
-    """Metrics and episodes of each person, from columns time, glucose_mg_dl or glucose_mmol_l, maybe id."""
+    """Metrics and episodes of each person, from columns time, glucose_mg_dl or glucose_mmol_l, maybe id.
+
+    Rows that cannot be used are left out and counted.
+    """
     from tools import analyse_glucose
-    from tools.cli import one_line_errors, print_json
+    from tools.cli import one_line_errors
 
     with one_line_errors():
-        people = analyse_glucose.load(file, timezone)
-        documents = [analyse_glucose.document(person) for person in people]
-        if per_reading is not None:
-            analyse_glucose.write_readings(people, per_reading)
-        if plot is not None:
-            analyse_glucose.plot(people, plot)
-    if json:
-        print_json({"people": documents})
-    else:
-        analyse_glucose.show(documents)
+        analyse_glucose.command(file, timezone, per_reading, plot, json=json)
 
 
 @app.command(epilog="Example: vitalgate analyse rr night.csv --window 5min --json")
 def rr(
-    file: Annotated[Path, typer.Argument(help="CSV with a header, plain or gzip-compressed.")],
+    file: CsvFile,
     column: Annotated[str, typer.Option(help="Column of the RR intervals in ms.")] = "rr_ms",
     window: Window = "5min",
     start: Start = None,

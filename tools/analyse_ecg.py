@@ -12,7 +12,7 @@ from dsp.arrays import F64, as_f64
 from dsp.cardiac import qrs, signal_quality
 from dsp.cardiac.respiration import agreed, respiration
 from edge.errors import ConfigError
-from tools import analyse_rr, wfdb_record
+from tools import analyse_rr, recording_files, wfdb_record
 
 QUALITY_WINDOW_S = 10.0
 LOST_S = 0.15  # what is missing for longer may have held a complex
@@ -40,7 +40,7 @@ def command(
     json: bool,
 ) -> None:
     window_s, start_h = analyse_rr.duration_s("--window", window), analyse_rr.clock_h("--start", start)
-    analyse_rr.check_outputs(per_beat, plot)
+    recording_files.check_outputs(file, {"--per-beat": per_beat, "--plot": plot})
     values, rate_hz = samples(file, column, rate)
     ecg = detected(values, rate_hz)
     if ecg.complexes.apex.size < 2:

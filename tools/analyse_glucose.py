@@ -1,144 +1,58 @@
-"""`vitalgate analyse glucose`: readings from a CSV file to metrics, episodes, a profile and rows per reading."""
+"""`vitalgate analyse glucose`: readings from a CSV file to metrics, episodes, a profile and rows per reading.
+
+Per reading, the columns `low`, `very_low` and `high` are 1 where the reading is below 70, below 54 or above
+250 mg/dL; `low_ahead` and `high_ahead` where it is about to be below 70 or above 250. See `dsp.glucose.alerts`.
+"""
 
 import csv
-import gzip
 import math
-import zlib
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
-from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from dsp.arrays import F64, as_f64
+from dsp.arrays import as_f64
 from dsp.glucose import agp, arrows, metrics, realtime, smoothing
 from dsp.glucose.grid import Grid, grid, step_min
-from dsp.glucose.readings import MG_DL_PER_MMOL_L, Trace, trace
-from edge.errors import ConfigError
-from tools import glucose_plot
+from edge.errors import one_line
+from tools import glucose_csv, glucose_plot, recording_files
+from tools.glucose_csv import LeftOut, Person, Recording, Row
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-OFF_SCALE = {"lo": -math.inf, "low": -math.inf, "hi": math.inf, "high": math.inf}
-MISSING = ("", "na", "nan", "null", "none")
-IDS = ("id", "subject", "patient")
-UNITS = {"glucose_mg_dl": 1.0, "glucose_mmol_l": MG_DL_PER_MMOL_L}
+FLAGS = ("low", "very_low", "high", "low_ahead", "high_ahead", "compression")
+NUMBERS = [name for name in realtime.Live._fields if name not in (*FLAGS, "grade", "trend_min")]
+WORDS = {math.inf: "HI", -math.inf: "LO"}
 
 
-class Person(NamedTuple):
-    """One person's rows as they stand in the file."""
+def command(
+    file: Path, timezone: str | None, per_reading: Path | None, drawing: Path | None, *, json: bool
+) -> None:
+    from tools import cli
 
-    id: str
-    times: list[str]
-    utc_min: list[float]
-    offset_min: list[float]
-    glucose_mg_dl: list[float]
-
-    def trace(self) -> Trace:
-        return trace(self.utc_min, self.glucose_mg_dl, self.offset_min)
-
-
-def load(path: Path, timezone: str | None = None) -> list[Person]:
-    """Everyone in a file, in the order of appearance.
-
-    Raises:
-        ConfigError: the file cannot be read, or a line is not what its column says.
-    """
-    zone = _zone(timezone)
-    people: dict[str, Person] = {}
-    for line, row in _rows(path):
-        where = f"{path}, line {line}"
-        name = next((row[key] for key in IDS if key in row), "")
-        person = people.setdefault(name, Person(name, [], [], [], []))
-        before = person.utc_min[-1] if person.utc_min else -math.inf
-        stamp = _stamp(row["time"], where, zone, before)
-        offset = stamp.utcoffset() or timedelta()
-        person.times.append(row["time"])
-        person.utc_min.append((stamp - EPOCH).total_seconds() / 60.0)
-        person.offset_min.append(offset.total_seconds() / 60.0)
-        person.glucose_mg_dl.append(_glucose_mg_dl(row, where))
-    if not people:
-        raise ConfigError(str(path), "it has no rows", "one row for each reading")
-    for person in people.values():
-        _check_unit(path, person)
-    return list(people.values())
+    recording_files.check_outputs(file, {"--per-reading": per_reading, "--plot": drawing})
+    recording = glucose_csv.read(file, timezone)
+    people = recording.people()
+    documents = [document(person) for person in people]
+    if per_reading is not None:
+        write_readings(recording, per_reading)
+    if drawing is not None:
+        plot(people, drawing)
+    if json:
+        left_out = [group._asdict() for group in recording.left_out]
+        cli.print_json({"people": documents, "rows_left_out": left_out})
+    else:
+        tell(recording.left_out)
+        show(documents)
 
 
-def _glucose_mg_dl(row: dict[str, str], where: str) -> float:
-    """A row's value, from whichever column has one."""
-    for column, factor in UNITS.items():
-        value = _number(row.get(column, ""), where)
-        if not math.isnan(value):
-            return value * factor
-    return math.nan
-
-
-def _check_unit(path: Path, person: Person) -> None:
-    """Nobody lives for long below 25 or above 700 mg/dL: the values are under the wrong unit then."""
-    measured = [value for value in person.glucose_mg_dl if math.isfinite(value) and value > 0.0]
-    usual = median(measured) if measured else 100.0
-    if not 25.0 < usual < 700.0:
-        what = f"its usual value {person.id} is {usual:.4g} mg/dL".replace("  ", " ")
-        raise ConfigError(str(path), what, "name the column after its unit, glucose_mg_dl or glucose_mmol_l")
-
-
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(
-            path, "rt", encoding="utf-8-sig", newline=""
-        ) as file:
-            header = file.readline()
-            # As spreadsheets write it where a comma stands before the decimals.
-            separator = ";" if ";" in header else ","
-            columns = [name.strip() for name in next(csv.reader([header], delimiter=separator), [])]
-            reader = csv.DictReader(file, columns, delimiter=separator)
-            if "time" not in columns or not UNITS.keys() & set(columns):
-                what = f"its columns are {', '.join(columns) or 'none'}"
-                raise ConfigError(str(path), what, "name them time and glucose_mg_dl or glucose_mmol_l")
-            for row in reader:
-                cells = {k: (v or "").strip() for k, v in row.items() if isinstance(k, str)}
-                if separator == ";":
-                    cells |= {unit: cells[unit].replace(",", ".") for unit in UNITS.keys() & cells.keys()}
-                yield reader.line_num + 1, cells
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(str(path), str(error), "give a CSV or CSV.gz file in UTF-8") from error
-
-
-def _zone(name: str | None) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name) if name else None
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise ConfigError("--timezone", f"{name!r} is no time zone", "write it like Europe/Berlin") from error
-
-
-def _number(text: str, where: str) -> float:
-    word = text.lower()
-    if word in MISSING:
-        return math.nan
-    try:
-        return OFF_SCALE[word] if word in OFF_SCALE else float(word)
-    except ValueError as error:
-        remedy = "write a number, LO, HI, or nothing"
-        raise ConfigError(where, f"{text!r} is not a glucose value", remedy) from error
-
-
-def _stamp(text: str, where: str, zone: ZoneInfo | None, before_utc_min: float) -> datetime:
-    """A time with its offset. Of an hour that the clock shows twice it is the second if the rows say so."""
-    try:
-        stamp = datetime.fromisoformat(text)
-        if stamp.tzinfo is not None:
-            return stamp
-        if zone is None:
-            return stamp.replace(tzinfo=UTC)
-        first, second = (stamp.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
-        late = (first.astimezone(UTC) - EPOCH).total_seconds() / 60.0 <= before_utc_min
-        chosen = second if late and first.utcoffset() != second.utcoffset() else first
-        return chosen.astimezone(UTC).astimezone(zone)
-    except (ValueError, OverflowError) as error:
-        raise ConfigError(where, f"{text!r} is not a time", "write it like 2026-01-31 08:05:00") from error
+def tell(left_out: list[LeftOut]) -> None:
+    """What of the file is not in the result, as one line on stderr."""
+    if left_out:
+        groups = (f"{g.rows} with {g.reason} (first in line {g.first_line})" for g in left_out)
+        print(f"vitalgate: rows left out: {', '.join(groups)}", file=sys.stderr)
 
 
 def _plain(values: dict[str, float]) -> dict[str, float | None]:
@@ -150,10 +64,13 @@ def document(person: Person) -> dict[str, Any]:
     readings = person.trace()
     found, episodes = metrics.metrics_of(readings)
     on_grid = grid(readings, step_min(readings.t_min))
+    measured = sorted(
+        (row for row in person.rows if not math.isnan(row.glucose_mg_dl)), key=lambda row: row.utc_min
+    )
     return {
         "id": person.id,
-        "from": person.times[person.utc_min.index(min(person.utc_min))],
-        "to": person.times[person.utc_min.index(max(person.utc_min))],
+        "from": measured[0].time if measured else None,
+        "to": measured[-1].time if measured else None,
         "sufficient": metrics.is_sufficient(found),
         "gri_zone": metrics.gri_zone(found["gri"]),
         "metrics": _plain(found),
@@ -174,43 +91,40 @@ def profile(on_grid: Grid) -> list[dict[str, Any]]:
     return rows
 
 
-def _follow(person: Person) -> F64:
-    """What was said of each row when it came; of a file with the newest row first, from its end."""
-    order = (
-        -1 if person.utc_min[0] > person.utc_min[-1] and person.utc_min == sorted(person.utc_min)[::-1] else 1
-    )
-    t, glucose = person.utc_min[::order], person.glucose_mg_dl[::order]
-    return realtime.follow(realtime.new_wearer(), t, glucose)[::order]
+def follow(recording: Recording) -> Iterator[tuple[Row, realtime.Live]]:
+    """Each row in the order of the file, with what was said of it when it came. Each person begins anew.
+
+    What is said of a row follows from the rows before it, so that a file's beginning gives the beginning of
+    this; in a file with the newest row first, from those below it. See `tools.glucose_csv` for which it is.
+    """
+    said = {}
+    for person in recording.people():
+        t, glucose = zip(*((row.utc_min, row.glucose_mg_dl) for row in person.rows), strict=True)
+        said[person.id] = iter(realtime.follow(realtime.new_wearer(), t, glucose).tolist())
+    pairs = [(row, realtime.Live._make(next(said[row.person]))) for row in recording.rows]
+    return reversed(pairs) if recording.newest_first else iter(pairs)
 
 
-def write_readings(people: Iterable[Person], out: Path) -> None:
-    """What was said of each row when it came, in the order of the file. Each person begins anew."""
-    flags = ("low", "very_low", "high", "low_ahead", "high_ahead", "compression")
-    numbers = [name for name in realtime.Live._fields if name not in (*flags, "grade", "trend_min")]
-    header = [
-        "id",
-        "time",
-        "reading_mg_dl",
-        *(f"smoothed_{n}" if n == "glucose_mg_dl" else n for n in numbers),
-    ]
-    header += ["arrow_dexcom", "arrow_libre", "grade", *flags]
-    try:
-        with out.open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(header)
-            for person in people:
-                said_of = _follow(person)
-                triples = zip(person.times, person.glucose_mg_dl, said_of.tolist(), strict=True)
-                for time, glucose, row in triples:
-                    live = realtime.Live._make(row)
-                    said = live._asdict()
-                    cells = ["" if math.isnan(said[n]) else f"{said[n]:.2f}" for n in numbers]
-                    grade = "" if math.isnan(live.grade) else smoothing.GRADES[int(live.grade)]
-                    drawn = [realtime.trend(live, system) or "" for system in (arrows.DEXCOM, arrows.LIBRE)]
-                    flagged = [int(said[n]) for n in flags]
-                    writer.writerow([person.id, time, f"{glucose:g}", *cells, *drawn, grade, *flagged])
-    except OSError as error:
-        raise ConfigError("--per-reading", str(error), "choose a file that can be written") from error
+def write_readings(recording: Recording, out: Path) -> None:
+    """What was said of each row when it came, as CSV."""
+    header = ["id", "time", "reading_mg_dl"]
+    header += [f"smoothed_{name}" if name == "glucose_mg_dl" else name for name in NUMBERS]
+    header += ["arrow_dexcom", "arrow_libre", "grade", *FLAGS]
+    with recording_files.writing("--per-reading"), out.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        for row, live in follow(recording):
+            said = live._asdict()
+            reading = WORDS.get(row.glucose_mg_dl, _cell(row.glucose_mg_dl, "g"))
+            grade = "" if math.isnan(live.grade) else smoothing.GRADES[int(live.grade)]
+            drawn = [realtime.trend(live, system) or "" for system in (arrows.DEXCOM, arrows.LIBRE)]
+            numbers = [_cell(said[name], ".2f") for name in NUMBERS]
+            flags = [int(said[name]) for name in FLAGS]
+            writer.writerow([row.person, row.time, reading, *numbers, *drawn, grade, *flags])
+
+
+def _cell(value: float, form: str) -> str:
+    return "" if math.isnan(value) else f"{value:{form}}"
 
 
 def plot(people: list[Person], out: Path) -> None:
@@ -221,25 +135,22 @@ def plot(people: list[Person], out: Path) -> None:
         on_grid = grid(readings, step_min(readings.t_min))
         rows = agp.agp(on_grid)
         hours = as_f64([(k + 1) * on_grid.step_min / 60.0 for k in range(len(rows))])
-        panels.append(glucose_plot.Panel(person.id, hours, rows))
-    try:
-        if out.suffix == ".svg":
-            out.write_text(glucose_plot.svg(panels))
-        elif out.suffix == ".png":
-            out.write_bytes(glucose_plot.png(panels))
+        panels.append(glucose_plot.Panel(one_line(person.id), hours, rows))
+    with recording_files.writing("--plot"):
+        if out.suffix.lower() == ".svg":
+            out.write_text(glucose_plot.svg(panels), encoding="utf-8")
         else:
-            raise ConfigError("--plot", f"{out.name} is neither .png nor .svg", "choose one of the two")
-    except OSError as error:
-        raise ConfigError("--plot", str(error), "choose a file that can be written") from error
+            out.write_bytes(glucose_plot.png(panels))
 
 
 def show(documents: list[dict[str, Any]], console: Console | None = None) -> None:
     """The documents as a person reads them."""
     console = console or Console()
     for person in documents:
-        title = person["id"] or "glucose"
+        title = one_line(person["id"]) or "glucose"
         enough = "sufficient" if person["sufficient"] else "fewer than 14 days with 70 % of the readings"
-        console.print(f"[bold]{title}[/]  {person['from']} to {person['to']}  ({enough})")
+        span = f"{person['from']} to {person['to']}" if person["from"] else "no readings"
+        console.print(Text.assemble((title, "bold"), f"  {span}  ({enough})"), soft_wrap=True)
         table = Table("metric", "value", "metric", "value")
         cells = [(n, "-" if v is None else f"{v:.6g}") for n, v in person["metrics"].items()]
         cells.append(("gri_zone", person["gri_zone"] or "-"))

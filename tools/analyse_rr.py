@@ -1,14 +1,10 @@
 """`vitalgate analyse rr`: one record of RR intervals, judged as the gateway would judge it."""
 
 import csv
-import gzip
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import TextIOWrapper
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +12,7 @@ from dsp.arrays import F64, as_f64
 from dsp.cardiac import circadian, episodes, intervals, rhythm, rhythm_weights, turbulence, variability
 from dsp.cardiac.respiration import respiration
 from edge.errors import ConfigError
+from tools import recording_files
 
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 LONGEST_RR_MS = 10_000.0  # what is longer, or not positive, is no interval: the stream was interrupted
@@ -51,7 +48,7 @@ def command(
     json: bool,
 ) -> None:
     window_s, start_h = duration_s("--window", window), clock_h("--start", start)
-    check_outputs(per_beat, plot)
+    recording_files.check_outputs(file, {"--per-beat": per_beat, "--plot": plot})
     analysis = analyse(placed(column_of(file, column)))
     report(document(analysis, window_s, start_h), analysis, per_beat, plot, json=json)
 
@@ -71,49 +68,20 @@ def report(
         analyse_view.show(found)
 
 
-def check_outputs(per_beat: Path | None, plot: Path | None) -> None:
-    """What cannot be written is said before the work, not after it."""
-    for option, file in (("--per-beat", per_beat), ("--plot", plot)):
-        if file and not file.parent.is_dir():
-            raise ConfigError(option, f"there is no directory {file.parent}", "make it, or name another")
-        if file and file.is_dir():
-            raise ConfigError(option, f"{file} is a directory", "name a file")
-    if plot and plot.suffix not in (".png", ".svg"):
-        raise ConfigError("--plot", f"{plot.name} is neither .png nor .svg", "choose one of them")
-
-
-@contextmanager
-def text_of(file: Path) -> Iterator[TextIO]:
-    """A file's text, unpacked if compressed; how much of it has been read shows on a terminal."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with (
-        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
-        progress.open(file, "rb", description=f"Reading {file.name}") as packed,
-        gzip.open(packed) if file.suffix == ".gz" else packed as raw,
-        TextIOWrapper(raw, "utf-8-sig", newline="") as text,
-    ):
-        yield text
-
-
 def column_of(file: Path, name: str) -> F64:
     """One column of a CSV file as numbers; empty cells are left out."""
-    try:
-        with text_of(file) as text:
-            rows = csv.reader(text)
-            header = [cell.strip() for cell in next(rows, [])]
-            if name not in header:
-                found = ", ".join(header) or "nothing"
-                raise ConfigError("--column", f"{file.name} has no column {name}", f"it has: {found}")
-            k = header.index(name)
-            return as_f64([float(row[k]) for row in rows if len(row) > k and row[k].strip()])
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError("FILE", f"cannot read {file}", str(error)) from error
-    except ValueError as error:
-        what = f"{file.name}, line {rows.line_num}: column {name} is not a number"
-        raise ConfigError("FILE", what, str(error)) from error
+    with recording_files.table(file) as table:
+        k = table.find(name)
+        if k is None:
+            found = ", ".join(table.columns) or "nothing"
+            raise ConfigError("--column", f"{file.name} has no column {name}", f"it has: {found}")
+        try:
+            return as_f64([table.number(row[k]) for row in table.rows if len(row) > k and row[k].strip()])
+        except UnicodeDecodeError:  # a ValueError, too
+            raise
+        except ValueError as error:
+            what = f"{file.name}, line {table.line}: column {name} is not a number"
+            raise ConfigError("FILE", what, str(error)) from error
 
 
 def placed(rr_ms: F64) -> Beats:
@@ -224,7 +192,7 @@ def write_per_beat(analysis: Analysis, file: Path) -> None:
         "af_sure_lag_beats",
     ]
     beats, judged = analysis.beats, analysis.judged
-    with file.open("w", newline="") as out:
+    with recording_files.writing("--per-beat"), file.open("w", newline="", encoding="utf-8") as out:
         lines = csv.writer(out)
         lines.writerow(header)
         for k in range(beats.rr_ms.size):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tools import recording_files
 from tools.analyse_rr import Analysis
 
 WIDTH, HEIGHT, MARGIN = 1200, 420, 40
@@ -67,10 +68,11 @@ def draw(analysis: Analysis, file: Path) -> None:
     af_y = 400 - analysis.tiers.sure * 80
     other = analysis.judged.beat != 0
     intervals, odd, line = (np.stack(pair, 1) for pair in ((x, rr_y), (x[other], rr_y[other]), (x, af_y)))
-    if file.suffix == ".svg":
-        file.write_text(svg(intervals, odd, line, float(t_s[-1])))
-    else:
-        file.write_bytes(png(intervals, odd, line))
+    with recording_files.writing("--plot"):
+        if file.suffix.lower() == ".svg":
+            file.write_text(svg(intervals, odd, line, float(t_s[-1])), encoding="utf-8")
+        else:
+            file.write_bytes(png(intervals, odd, line))
 
 
 def svg(intervals: Points, odd: Points, line: Points, end_s: float) -> str:

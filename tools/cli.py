@@ -1,15 +1,19 @@
 """The `vitalgate` command: what people type. Everything heavy is imported only by the command that needs it."""
 
 import asyncio
+import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import TextIOWrapper
+from json import dumps
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
-from edge.errors import ConfigError
+from edge.errors import ConfigError, one_line
 from tools import analyse
 
 app = typer.Typer(
@@ -160,7 +164,11 @@ def decode(
         list[str] | None, typer.Argument(metavar="HEX...", help="The packet; spaces do not matter.")
     ] = None,
     crc: Annotated[
-        str, typer.Option(metavar="auto|none|mcrf4xx|ccitt-false", help="The CGM sensor's checksum.")
+        str,
+        typer.Option(
+            metavar="auto|none|mcrf4xx|ccitt-false",
+            help="The CGM sensor's checksum, if no line says another.",
+        ),
     ] = "auto",
     json: Json = False,
     jsonl: Annotated[
@@ -171,17 +179,17 @@ def decode(
     """Say what a packet means, field by field."""
     from tools import decode as decoding
 
+    if not decoding.is_checksum(crc):
+        fail(f"--crc {crc}: is none of auto, none, mcrf4xx, ccitt-false", 2)
     if jsonl:
-        for line in decoding.answers(sys.stdin):
+        for line in decoding.answers(sys.stdin.buffer, crc):
             print(line, flush=True)
         return
     if characteristic is None or not hexadecimal:
         fail("decode needs a UUID and a packet in hexadecimal, or --jsonl", 2)
-    if crc not in ("auto", "none", "mcrf4xx", "ccitt-false"):
-        fail(f"--crc {crc}: is none of auto, none, mcrf4xx, ccitt-false", 2)
-    document = decoding.answer(characteristic, "".join(hexadecimal), {"crc": crc})
+    document = decoding.answer(characteristic, " ".join(hexadecimal), {"crc": crc})
     if json:
-        print_json(document)
+        print(decoding.in_json(document, indent=1))
     else:
         decoding.show(document)
     if "error" in document:
@@ -228,10 +236,25 @@ def fail(line: str, code: int) -> NoReturn:
 
 
 def print_json(document: dict[str, Any]) -> None:
+    """In ASCII, which every terminal and every pipe takes."""
     import msgspec
 
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=1).decode() + "\n")
+    text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
+    print(re.sub(r"[^\x00-\x7f]+", lambda words: dumps(words[0])[1:-1], text))
 
 
 def main() -> None:
-    app()
+    """Whatever the output cannot show is escaped; where it cannot be written, that is one line."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            app()
+        finally:
+            print(end="", flush=True)
+    except OSError as error:
+        if sys.stdout is not None:  # what is still buffered would fail once more when the interpreter ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # whoever read it has seen enough
+            print(f"vitalgate: {one_line(str(error))}", file=sys.stderr)
+        sys.exit(1)

@@ -108,7 +108,7 @@ def _raster(panel: Panel) -> npt.NDArray[np.uint8]:
     there = ~np.isnan(panel.percentiles[:, 0]) if len(panel.hours) else np.zeros(0, bool)
     if there.any():
         x, rows = _x(panel.hours[there]), _y(panel.percentiles[there])
-        columns = np.arange(int(x[0]), min(right, int(x[-1]) + 1))
+        columns = np.arange(int(x[0]), int(x[-1]) + 1)
         at = [np.interp(columns, x, rows[:, p]) for p in range(5)]
         line = np.arange(HEIGHT)[:, None]
         for low, high, colour in BANDS:

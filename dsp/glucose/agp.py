@@ -52,7 +52,7 @@ def clock_percentiles(by_clock_mg_dl: F64, slots: float) -> F64:
 
 
 def agp(on_grid: Grid, days: int = PROFILE_DAYS) -> F64:
-    """Profile of the last `days` days that have data.
+    """Profile of the `days` times 24 hours that end with the last reading, by the wearer's clock.
 
     Returns:
         float64[slots, 5]: `PERCENTILES` one step after midnight, two steps, ..., at the next midnight; no rows
@@ -60,7 +60,9 @@ def agp(on_grid: Grid, days: int = PROFILE_DAYS) -> F64:
     """
     if on_grid.slots == 0 or on_grid.by_clock_mg_dl.size == 0:
         return np.zeros((0, len(PERCENTILES)))
-    by_day = on_grid.by_clock_mg_dl.reshape(-1, on_grid.slots)
-    with_data = np.flatnonzero(~np.isnan(by_day).all(axis=1))
-    chosen = by_day[with_data[-days:]].reshape(-1)
-    return clock_percentiles(chosen, float(on_grid.slots)).reshape(-1, len(PERCENTILES))
+    seen = np.flatnonzero(~np.isnan(on_grid.by_clock_mg_dl))
+    begin = max(0, seen[-1] + 1 - days * on_grid.slots) if seen.size else 0
+    midnight = begin // on_grid.slots * on_grid.slots
+    lately = on_grid.by_clock_mg_dl[midnight:].copy()
+    lately[: begin - midnight] = np.nan
+    return clock_percentiles(lately, float(on_grid.slots)).reshape(-1, len(PERCENTILES))

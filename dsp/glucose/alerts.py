@@ -59,11 +59,17 @@ class Alerts(NamedTuple):
 def initial_state() -> F64:
     """State before the first reading."""
     state = np.zeros(STATE_SIZE)
+    lose_time(state)
+    return state
+
+
+def lose_time(state: F64) -> None:
+    """Forget the readings and when it alerted, in place; how strict the rules are for the wearer stays."""
     state[0] = np.nan
     state[11:19] = np.nan
     for side in range(2):
-        state[1 + _SIDE * side : 6 + _SIDE * side] = (-1e9, 1.0, 0.0, 0.0, -1e9)
-    return state
+        strictness = state[3 + _SIDE * side]
+        state[1 + _SIDE * side : 6 + _SIDE * side] = (-1e9, 1.0, strictness, 0.0, -1e9)
 
 
 @njit(cache=True)

@@ -14,17 +14,19 @@ import numpy as np
 from numba import njit
 
 from dsp.arrays import F64
+from dsp.glucose.readings import STEP_MG_DL_MIN
 
 HORIZONS_MIN = (15.0, 30.0, 60.0)
 FEATURES = 20
 SPREADS = 6
 # What `Population.packed` and the state hold, one after the other.
 POPULATION_SIZE = FEATURES * FEATURES + 3 * FEATURES + 3 * SPREADS + 6
+LEAST_MG_DL, MOST_MG_DL = 20.0, 600.0  # of a forecast: what some sensor reports or some person survives
 _RING = 32
 _ENTRY = FEATURES + 11
-# Forgetting factor of the weights, relative step of the interval's quantiles, and as how many readings the
-# population counts.
-PACE = (0.9998, 0.02, 700.0)
+# Forgetting factor of the weights, relative step of the interval's quantiles, as how many readings the population
+# counts, and the rate from which on a step ends what is known.
+PACE = (0.9998, 0.02, 700.0, STEP_MG_DL_MIN)
 STATE_SIZE = 4 + 2 * _RING + _RING * _ENTRY + 3 * FEATURES + 3 * FEATURES * FEATURES + 6
 
 
@@ -65,12 +67,18 @@ def initial_state(population: F64) -> F64:
     return state
 
 
+def lose_time(state: F64) -> None:
+    """Forget the readings and the forecasts not judged yet, in place; what was learnt stays."""
+    state[0] = np.nan
+    state[1:4] = 0.0
+
+
 @njit(cache=True)
-def _lags(t_ring: F64, g_ring: F64, newest: int, count: int) -> tuple[F64, int]:
+def _lags(t_ring: F64, g_ring: F64, newest: int, count: int, fastest: float) -> tuple[F64, int]:
     """Glucose 0, 5, ..., 55 min before the newest reading, and how many of them there are.
 
-    Between readings at most 20 min apart it is interpolated; beyond the first longer distance, or before the
-    first reading, the oldest value stands in.
+    Between readings at most 20 min apart it is interpolated; beyond the first longer distance, before a step of
+    more than `fastest` mg/dL/min, or before the first reading, the oldest value stands in.
     """
     lags = np.empty(12)
     known = 1
@@ -85,9 +93,10 @@ def _lags(t_ring: F64, g_ring: F64, newest: int, count: int) -> tuple[F64, int]:
             break
         i = (newest - back) % 32
         j = (newest - back + 1) % 32
-        if t_ring[j] - t_ring[i] > 20.0:
+        apart = t_ring[j] - t_ring[i]
+        if apart > 20.0 or abs(g_ring[j] - g_ring[i]) > fastest * max(5.0, apart):
             break
-        lags[k] = g_ring[i] + (g_ring[j] - g_ring[i]) * (t - t_ring[i]) / (t_ring[j] - t_ring[i])
+        lags[k] = g_ring[i] + (g_ring[j] - g_ring[i]) * (t - t_ring[i]) / apart
         known += 1
     lags[known:] = lags[known - 1]
     return lags, known
@@ -131,12 +140,13 @@ def _spread(x: F64, known: int) -> F64:
 
 
 @njit(cache=True)
-def feature_rows(t_min: F64, glucose_mg_dl: F64) -> F64:
+def feature_rows(t_min: F64, glucose_mg_dl: F64, fastest: float) -> F64:
     """Features and spread of every reading of a trace, for training.
 
     Args:
         t_min: float64[n], min, strictly increasing.
         glucose_mg_dl: float64[n], mg/dL, finite.
+        fastest: mg/dL/min; a faster step ends what is known.
 
     Returns:
         float64[n, 27]: twenty features, six of the spread, the number of known lags.
@@ -148,7 +158,7 @@ def feature_rows(t_min: F64, glucose_mg_dl: F64) -> F64:
     count = 0
     for k in range(t_min.size):
         newest, count = _remember(t_ring, g_ring, newest, count, t_min[k], glucose_mg_dl[k])
-        lags, known = _lags(t_ring, g_ring, newest, count)
+        lags, known = _lags(t_ring, g_ring, newest, count, fastest)
         x = _features(lags)
         rows[k, :20] = x
         rows[k, 20:26] = _spread(x, known)
@@ -263,13 +273,13 @@ def _keep(state: F64, t: float, g: float, z: F64, row: F64, known: int) -> None:
 
 
 @njit(cache=True)
-def _forecast(state: F64, t: float, g: float, population: F64, row: F64) -> None:
+def _forecast(state: F64, t: float, g: float, population: F64, pace: F64, row: F64) -> None:
     """Fill in what `advance` says at this reading, and note it, to be judged later."""
     at_w = 4 + 64 + 32 * 31
     newest, count = _remember(state[4:36], state[36:68], int(state[1]) - 1, int(state[2]), t, g)
     state[1] = newest + 1
     state[2] = count
-    lags, known = _lags(state[4:36], state[36:68], newest, count)
+    lags, known = _lags(state[4:36], state[36:68], newest, count, pace[3])
     x = _features(lags)
     spread = _spread(x, known)
     z = np.zeros(20)
@@ -285,11 +295,11 @@ def _forecast(state: F64, t: float, g: float, population: F64, row: F64) -> None
         for i in range(6):
             expected += population[460 + 6 * h + i] * spread[i]
         expected = max(expected, 2.0)
-        forecast = min(401.0, max(39.0, g + 10.0 * change))
+        forecast = min(MOST_MG_DL, max(LEAST_MG_DL, g + 10.0 * change))
         q = state.size - 6 + 2 * h
         row[3 * h] = forecast
-        row[3 * h + 1] = max(39.0, forecast - state[q] * expected)
-        row[3 * h + 2] = min(401.0, forecast + state[q + 1] * expected)
+        row[3 * h + 1] = max(LEAST_MG_DL, forecast - state[q] * expected)
+        row[3 * h + 2] = min(MOST_MG_DL, forecast + state[q + 1] * expected)
         row[9 + h] = expected
     row[12] = 5.0 * (known - 1)
     _keep(state, t, g, z, row, known)
@@ -304,7 +314,7 @@ def step(
     if np.isfinite(t) and np.isfinite(g) and not t <= state[0]:
         state[0] = t
         _judge(state, t, g, pace)
-        _forecast(state, t, g, population, row)
+        _forecast(state, t, g, population, pace, row)
     return (
         row[0],
         row[1],
@@ -331,13 +341,13 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, population: F64, pace: F
         t_min: float64[n], min.
         glucose_mg_dl: float64[n], mg/dL.
         population: float64[484], `Population.packed`.
-        pace: float64[3], `PACE`.
+        pace: float64[4], `PACE`.
 
     Returns:
         float64[n, 13]: forecast, lower and upper end of the 90 % interval for 15, 30 and 60 min in mg/dL, the
         three expected absolute errors, and how many minutes before the reading are known (0 to 55). NaN where a
-        reading is no number or not newer than the one before: it is passed over. After a gap, or at the
-        beginning, the trend counts as level as far as it is unknown.
+        reading is no number or not newer than the one before: it is passed over. After a gap or a step that no
+        body makes, or at the beginning, the trend counts as level as far as it is unknown.
     """
     out = np.empty((t_min.size, 13))
     for k in range(t_min.size):

@@ -60,8 +60,12 @@ def gri_zone(gri: float) -> str | None:
 
 
 def is_sufficient(metrics: Metrics) -> bool:
-    """Whether the trace meets the consensus for a report: 14 days with 70 % of the readings."""
-    return metrics["days"] >= SUFFICIENT_DAYS and metrics["active_pct"] >= SUFFICIENT_PCT
+    """Whether the trace meets the consensus for a report: 14 days with 70 % of the readings.
+
+    A reading stands for the time until the next: 14 days of them end one step before the fourteenth midnight.
+    """
+    covered_days = metrics["days"] + metrics["step_min"] / DAY_MIN
+    return covered_days > SUFFICIENT_DAYS - 1e-9 and metrics["active_pct"] >= SUFFICIENT_PCT
 
 
 def metrics_of(readings: Trace) -> tuple[Metrics, dict[str, episodes.EpisodeSummary]]:

@@ -15,6 +15,8 @@ DAY_MIN = 1440.0
 MG_DL_PER_MMOL_L = 18.0  # as sensors and the sources of the metrics convert; the molar mass would say 18.016
 # Readings below and above what a sensor can tell count as just outside the scale common to today's sensors.
 LO_MG_DL, HI_MG_DL = 39.0, 401.0
+# No body is as fast: the sensor was changed, calibrated or pressed. Over less than 5 min it counts as over 5.
+STEP_MG_DL_MIN = 10.0
 T_MAX_MIN = 1e12
 
 

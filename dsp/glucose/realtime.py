@@ -4,6 +4,7 @@ One `Wearer` per person. It is a few thousand numbers, changed in place by every
 to a store and read back, so that what was learnt about its wearer survives a restart.
 """
 
+import itertools
 import math
 import struct
 import zlib
@@ -24,17 +25,27 @@ SIGNS = compression.Signs().packed()
 PACE = np.array(forecast.PACE)
 MOST_MG_DL = 1000.0  # what is above counts as this: a slip of the comma must not spoil what was learnt
 
-_MAGIC = b"vgw2"
-_SIZES = (smoothing.STATE_SIZE, forecast.STATE_SIZE, alerts.STATE_SIZE, compression.STATE_SIZE)
+# So many readings in a row, each newer than the last but all older than the newest: the newest was misdated.
+BEHIND = 6
+CLOCK_SIZE = 3
+
+_MAGIC = b"vgw3"
+_SIZES = (smoothing.STATE_SIZE, forecast.STATE_SIZE, alerts.STATE_SIZE, compression.STATE_SIZE, CLOCK_SIZE)
 
 
 class Wearer(NamedTuple):
-    """What is known of a person: the states of the four kernels, float64 vectors changed in place."""
+    """What is known of a person: float64 vectors changed in place.
+
+    Attributes:
+        smoothing, forecast, alerts, compression: the states of the four kernels.
+        clock: time of the newest reading, of the last one older than that, and how many of these in a row.
+    """
 
     smoothing: F64
     forecast: F64
     alerts: F64
     compression: F64
+    clock: F64
 
 
 class Live(NamedTuple):
@@ -82,7 +93,30 @@ def new_wearer() -> Wearer:
         forecast.initial_state(POPULATION),
         alerts.initial_state(),
         compression.initial_state(),
+        np.array([np.nan, np.nan, 0.0]),
     )
+
+
+def _turned_back(clock: F64, t: float, g: float) -> bool:
+    """Whether the clock proves by this reading to have been ahead; from then on it is right."""
+    if math.isnan(t) or math.isnan(g):
+        return False
+    if not t <= clock[0]:
+        clock[:] = t, math.nan, 0.0
+        return False
+    clock[2] = 1.0 if not t >= clock[1] else clock[2] + float(t > clock[1])
+    clock[1] = t
+    if clock[2] < BEHIND:
+        return False
+    clock[:] = t, math.nan, 0.0
+    return True
+
+
+def _lose_time(wearer: Wearer) -> None:
+    wearer.smoothing[:] = smoothing.initial_state()
+    forecast.lose_time(wearer.forecast)
+    alerts.lose_time(wearer.alerts)
+    wearer.compression[:] = compression.initial_state()
 
 
 def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, rules: F64 = RULES) -> F64:
@@ -92,8 +126,9 @@ def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, r
 
     Args:
         wearer: changed in place.
-        t_min: n times in minutes on an axis without jumps. A reading not newer than the one before is
-            passed over, except that a value beyond a limit alerts.
+        t_min: n times in minutes on an axis without jumps. A reading not newer than the newest is passed over,
+            except that a value beyond a limit alerts. The sixth in a row of such, each newer than the last, shows
+            that the clock was ahead before: what was known of the last hour is given up, and all goes on from it.
         glucose_mg_dl: n values in mg/dL; NaN or not above 0 no measurement, -inf LO (39), +inf HI (401).
         rules: `alerts.Rules.packed`.
 
@@ -102,6 +137,18 @@ def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, r
     """
     t = in_time(as_f64(t_min))
     g = np.minimum(on_scale(as_f64(glucose_mg_dl)), MOST_MG_DL)
+    readings = enumerate(zip(t.tolist(), g.tolist(), strict=True))
+    back = [k for k, (minute, value) in readings if _turned_back(wearer.clock, minute, value)]
+    parts = []
+    for first, end in itertools.pairwise((0, *back, t.size)):
+        if first in back:
+            _lose_time(wearer)
+        parts.append(_follow(wearer, t[first:end], g[first:end], rules))
+    return np.concatenate(parts)
+
+
+def _follow(wearer: Wearer, t: F64, g: F64, rules: F64) -> F64:
+    """Readings among which the clock is not turned back."""
     out = np.empty((t.size, len(Live._fields)))
     smooth = smoothing.advance(wearer.smoothing, t, g, DYNAMICS)
     ahead = forecast.advance(wearer.forecast, t, g, POPULATION, PACE)
@@ -120,6 +167,8 @@ def update(wearer: Wearer, t_min: float, glucose_mg_dl: float, rules: F64 = RULE
     if math.isinf(g):
         g = HI_MG_DL if g > 0.0 else LO_MG_DL
     g = min(g, MOST_MG_DL) if g > 0.0 else math.nan
+    if _turned_back(wearer.clock, t, g):
+        _lose_time(wearer)
     smooth = smoothing.step(wearer.smoothing, t, g, DYNAMICS)
     ahead = forecast.step(wearer.forecast, t, g, POPULATION, PACE)
     alarm = alerts.step(wearer.alerts, t, g, ahead[0], rules)

@@ -12,13 +12,14 @@ import numpy as np
 from numba import njit
 
 from dsp.arrays import F64
+from dsp.glucose.readings import STEP_MG_DL_MIN
 
 # By how many times the innovations exceed a good sensor's: light from 2.2, medium 3.4, heavy 5.2. Of real G6
 # readings 75 % are clean and 1 % heavy. The first half hour of a stretch of readings is the warm-up.
 GRADES = ("clean", "light", "medium", "heavy", "warm_up")
 # Time of the newest reading, time of the first of its stretch, surprise, scale of the noise's variance, weights of
-# the four modes, and a filter for each: x[5] = glucose, rate, drive, two parts of the noise, and P[25].
-STATE_SIZE = 8 + 4 * 30
+# the four modes, and a filter for each: x[5] = glucose, rate, drive, two parts of the noise, and P[25]. Newest reading.
+STATE_SIZE = 8 + 4 * 30 + 1
 
 Four = tuple[float, float, float, float]
 
@@ -50,12 +51,14 @@ class Dynamics(NamedTuple):
     noise: tuple[float, float] = (1.22, -0.331)
     noise_var: float = 3.641
     rounding_var: float = 1.0 / 12.0
+    fastest_mg_dl_min: float = STEP_MG_DL_MIN
 
     def packed(self) -> F64:
         """As the kernels take it, with the roots of the autoregression in place of its coefficients."""
         roots = np.roots([1.0, -self.noise[0], -self.noise[1]]).real
         modes = np.ravel((self.rate_tau_min, self.drive, self.stir, *self.switch))
-        return np.array([*roots, self.noise_var, self.rounding_var, self.drive_tau_min, *modes])
+        one = (self.noise_var, self.rounding_var, self.drive_tau_min)
+        return np.array([*roots, *one, *modes, self.fastest_mg_dl_min])
 
 
 class Smoothed(NamedTuple):
@@ -81,7 +84,7 @@ def _begin(state: F64, t: float, g: float, noise: F64) -> None:
     """A new stretch of readings: level known, rate 0, both within the population's spread."""
     state[1] = t
     state[4:8] = 0.25
-    state[8:] = 0.0
+    state[8:128] = 0.0
     for m in range(4):
         kalman = state[8 + 30 * m : 38 + 30 * m]
         kalman[0] = g
@@ -96,7 +99,7 @@ def _begin(state: F64, t: float, g: float, noise: F64) -> None:
 @njit(cache=True)
 def _mix(state: F64, switch: F64, dt: float) -> None:
     """Each filter goes on from the mixture of all that may have turned into its mode; weights in place."""
-    before = state[8:].copy()
+    before = state[8:128].copy()
     share = np.zeros(16)
     weights = state[4:8].copy()
     for i in range(4):
@@ -216,7 +219,7 @@ def _filter(state: F64, dt: float, g: float, dynamics: F64) -> float:
     noise[2] *= state[3]
     z1 = noise[0] ** (dt / 5.0)
     z2 = noise[1] ** (dt / 5.0)
-    _mix(state, dynamics[17:], dt)
+    _mix(state, dynamics[17:33], dt)
     mean = square = 0.0
     misfit = np.empty(4)
     for m in range(4):
@@ -257,7 +260,8 @@ def step(state: F64, t: float, g: float, dynamics: F64) -> tuple[float, float, f
     if not np.isfinite(t) or not np.isfinite(g) or t <= state[0]:
         return np.nan, np.nan, np.nan, np.nan, np.nan
     glucose, rate, sd = g, np.inf, np.inf
-    if t - state[0] <= 60.0:
+    apart = t - state[0]
+    if apart <= 60.0 and abs(g - state[128]) <= dynamics[33] * max(5.0, apart):
         surprise = _filter(state, t - state[0], g, dynamics)
         state[2] += 0.08 * (surprise - state[2])
         glucose, rate, sd = _answer(state)
@@ -265,7 +269,7 @@ def step(state: F64, t: float, g: float, dynamics: F64) -> tuple[float, float, f
         _begin(state, t, g, dynamics[:4])
         _filter(state, 0.0, g, dynamics)
         glucose, rate, sd = _answer(state)
-    state[0] = t
+    state[0], state[128] = t, g
     grade = 3.0 if state[2] > 27.0 else (2.0 if state[2] > 11.6 else (1.0 if state[2] > 4.84 else 0.0))
     if t - state[1] < 30.0:
         grade = 4.0
@@ -277,17 +281,17 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, dynamics: F64) -> F64:
     """Take in readings, oldest first.
 
     Args:
-        state: float64[128] of `initial_state`, changed in place.
+        state: float64[129] of `initial_state`, changed in place.
         t_min: float64[n], min.
         glucose_mg_dl: float64[n], mg/dL.
-        dynamics: float64[33], `Dynamics.packed`.
+        dynamics: float64[34], `Dynamics.packed`.
 
     Returns:
         float64[n, 5]: the fields of `Smoothed` at each reading: glucose; rate; its SD; how many times as large
         as a good sensor's the last hour's innovations are (root mean square); the grade, an index of `GRADES`. NaN
         where a reading is no number or is not newer than the one before: it is passed over. After a gap of
-        more than 60 min, and where the glucose would be more than 60 mg/dL off the reading or the rate beyond
-        30 mg/dL/min, the filters start anew with rate 0.
+        more than 60 min or a step that no body makes, and where the glucose would be more than 60 mg/dL off the
+        reading or the rate beyond 30 mg/dL/min, the filters start anew with rate 0.
     """
     out = np.empty((t_min.size, 5))
     for k in range(t_min.size):
