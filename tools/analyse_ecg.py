@@ -1,7 +1,5 @@
 """`vitalgate analyse ecg`: one ECG, from its samples to rhythm and variability."""
 
-import csv
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,21 +77,19 @@ def header_of(file: Path) -> Path | None:
 
 def column_of(file: Path, name: str) -> F64:
     """One column of a CSV file, a sample from each row; an empty cell is a sample that is missing."""
-    try:
-        with analyse_rr.text_of(file) as text:
-            rows = csv.reader(text)
-            header = [cell.strip() for cell in next(rows, [])]
-            if name not in header:
-                found = ", ".join(header) or "nothing"
-                raise ConfigError("--column", f"{file.name} has no column {name}", f"it has: {found}")
-            k = header.index(name)
-            cells = (row[k].strip() if len(row) > k else "" for row in rows)
-            return as_f64([float(cell) if cell else math.nan for cell in cells])
-    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError("FILE", f"cannot read {file}", str(error)) from error
-    except ValueError as error:
-        what = f"{file.name}, line {rows.line_num}: column {name} is not a number"
-        raise ConfigError("FILE", what, str(error)) from error
+    with recording_files.table(file) as table:
+        k = table.find(name)
+        if k is None:
+            found = ", ".join(table.columns) or "nothing"
+            raise ConfigError("--column", f"{file.name} has no column {name}", f"it has: {found}")
+        cells = (row[k].strip() if len(row) > k else "" for row in table.rows)
+        try:
+            return as_f64([table.number(cell or "nan") for cell in cells])
+        except UnicodeDecodeError:  # a ValueError, too
+            raise
+        except ValueError as error:
+            what = f"{file.name}, line {table.line}: column {name} is not a number"
+            raise ConfigError("FILE", what, str(error)) from error
 
 
 def detected(values: F64, rate_hz: float) -> Ecg:
