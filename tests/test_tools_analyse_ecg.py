@@ -35,6 +35,10 @@ def found_in(file: Path, ecg: Array, *words: str) -> dict:
     return json.loads(result.stdout)
 
 
+def pauses_of_the_heart(found: dict) -> list:
+    return [pause for pause in found["pauses"] if not pause.get("may_be_lost_data")]
+
+
 @pytest.mark.parametrize(
     ("ecg", "says"),
     [
@@ -61,7 +65,7 @@ def test_an_electrode_that_came_off_is_a_gap(tmp_path: Path, level: float) -> No
     per_beat = tmp_path / "beats.csv"
     found = found_in(tmp_path / "x.csv", np.concatenate([ecg, noise, ecg]), "--per-beat", str(per_beat))
     assert found["af"]["af_pct"] == 0.0
-    assert found["episodes"] == found["pauses"] == []
+    assert found["episodes"] == pauses_of_the_heart(found) == []
     assert found["beats"]["gaps"] == 1
     assert 420.0 <= found["ecg"]["left_out"]["duration_s"] < 445.0
     assert found["ecg"]["left_out"]["intervals"] >= 1
@@ -84,7 +88,7 @@ def test_lost_samples_are_a_gap_and_keep_their_time(tmp_path: Path, missing: str
     assert found["ecg"]["left_out"]["lost_samples_s"] == 5.0
     assert found["ecg"]["left_out"]["intervals"] == 1
     assert found["beats"]["gaps"] == 1
-    assert found["pauses"] == []
+    assert pauses_of_the_heart(found) == []
     assert found["duration_s"] == pytest.approx(whole["duration_s"], abs=0.02)
     assert 5 <= whole["beats"]["total"] - found["beats"]["total"] <= 8
 
