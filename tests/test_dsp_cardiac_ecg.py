@@ -29,7 +29,7 @@ def f1_pct(found_s: np.ndarray, truth_s: np.ndarray) -> float:
     return 200.0 * matched / (len(found_s) + len(truth_s))
 
 
-@pytest.mark.parametrize("rate_hz", [100.0, 130.0, 250.0, 500.0, 1000.0])
+@pytest.mark.parametrize("rate_hz", [100.0, 130.0, 250.0, 500.0, 1000.0, 2000.0])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_apex_lies_between_the_samples(rate_hz: float, sign: float) -> None:
     """The apex is known to a fraction of a sample, so intervals are good to about a millisecond at 130 Hz."""
@@ -89,9 +89,82 @@ def test_any_cut_gives_the_same(cut: int) -> None:
     assert whole.size > 20
 
 
-@pytest.mark.parametrize("ecg", [[], [0.5], np.zeros(5000), np.full(5000, np.nan)])
+@pytest.mark.parametrize(
+    "ecg",
+    [
+        [],
+        [0.5],
+        np.zeros(5000),
+        np.full(5000, np.nan),
+        np.full(21600, -0.145),
+        np.repeat([-0.145, 1.0, 0.3], 8000),
+        -0.145 + 0.005 * np.random.default_rng(0).integers(-1, 2, 20_000),
+        0.3 * 0.9 ** np.arange(20_000),
+    ],
+)
 def test_silence_has_no_beats(ecg: np.ndarray) -> None:
+    """Nor has a constant that no binary number is, noise of the last bit, or what a filter leaves of a jump."""
     assert qrs.detect_all(as_f64(ecg), 130.0).apex.size == 0
+
+
+FLAT_S = 60.0
+OPEN_LEADS = {
+    "constant": np.full(7800, -0.145),
+    "at the limit": np.full(7800, 5.0),
+    "last bit": -0.145 + 0.005 * np.random.default_rng(1).integers(-1, 2, 7800),
+    "lost": np.full(7800, np.nan),
+}
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("open_lead", OPEN_LEADS.values(), ids=OPEN_LEADS)
+def test_open_lead_has_no_beats_and_spoils_none(open_lead: np.ndarray, before: bool) -> None:
+    apex_s = 0.7 + np.cumsum(sinus_ms(8, 100)) / 1000
+    ecg = 0.005 * np.round(made_up(apex_s, 130.0, 0.01) / 0.005) + 300.0 * before
+    parts = [open_lead, ecg] if before else [ecg, open_lead, ecg]
+    found_s = qrs.detect_all(as_f64(np.concatenate(parts)), 130.0).apex / 130.0
+    later_s = ecg.size / 130.0 + FLAT_S
+    truth_s = apex_s + FLAT_S if before else np.concatenate([apex_s, apex_s + later_s])
+    assert truth_s.size <= found_s.size <= truth_s.size + 2  # a lead opens and closes with a jump
+    assert signal_quality.nearest_s(as_f64(truth_s), as_f64(found_s)).max() < 0.02
+
+
+def test_an_offset_changes_nothing() -> None:
+    """Not even the first beat, 300 ms after the start."""
+    ecg = made_up(0.3 + np.cumsum(sinus_ms(2, 30)) / 1000 - 0.8, 250.0)
+    plain, raised = (qrs.detect_all(as_f64(ecg + offset), 250.0).apex for offset in (0.0, 1000.0))
+    np.testing.assert_allclose(raised, plain, atol=1e-6)
+    assert plain[0] < 100.0
+
+
+def test_spikes_while_learning_hide_no_beats() -> None:
+    apex_s = 0.7 + np.cumsum(sinus_ms(8, 60)) / 1000
+    ecg = made_up(apex_s, 130.0, 0.01)
+    spikes = [130, 400, 680]
+    ecg[spikes] += 100.0
+    found_s = as_f64(qrs.detect_all(ecg, 130.0).apex / 130.0)
+    hidden = signal_quality.nearest_s(as_f64(apex_s), as_f64(np.array(spikes) / 130.0)) < 0.4
+    assert signal_quality.nearest_s(as_f64(apex_s[~hidden]), found_s).max() < 0.02
+
+
+@pytest.mark.parametrize("nonsense", [1e300, -1e308, np.inf, np.nan])
+def test_one_sample_of_nonsense_is_passed_over(nonsense: float) -> None:
+    apex_s = 0.7 + np.cumsum(sinus_ms(8, 60)) / 1000
+    ecg = made_up(apex_s, 130.0, 0.01)
+    ecg[[0, 2000]] = nonsense
+    found_s = as_f64(qrs.detect_all(ecg, 130.0).apex / 130.0)
+    assert found_s.size == apex_s.size
+    assert signal_quality.nearest_s(as_f64(apex_s), found_s).max() < 0.02
+
+
+def test_a_heart_that_seems_smaller_than_what_was_before_is_found_again() -> None:
+    apex_s = 0.7 + np.cumsum(sinus_ms(9, 100)) / 1000
+    ecg = made_up(apex_s, 130.0, 0.005)
+    ecg[: 30 * 130] *= 100.0
+    found_s = as_f64(qrs.detect_all(ecg, 130.0).apex / 130.0)
+    missed = signal_quality.nearest_s(as_f64(apex_s), found_s) > 0.02
+    assert missed.sum() <= 35
+    assert not missed[apex_s > 60.0].any()
 
 
 def test_a_short_strip_is_enough() -> None:
@@ -112,6 +185,32 @@ def test_quality_falls_where_the_noise_is() -> None:
     found = signal_quality.quality(as_f64(first), as_f64(second), starts_s)
     assert found[[0, 1, 2, 9, 10]].min() > 0.9
     assert found[[4, 5, 6]].max() < 0.9
+
+
+@pytest.mark.parametrize("rate_hz", [130.0, 360.0])
+def test_noise_alone_is_never_good_and_a_clear_heart_always(rate_hz: float) -> None:
+    rng = np.random.default_rng(4)
+    apex_s = 0.7 + np.cumsum(sinus_ms(7, 350)) / 1000
+    ecg = made_up(apex_s, rate_hz, 0.02)
+    white = rng.standard_normal(ecg.size)
+    like_beats = np.convolve(white, np.hanning(int(0.1 * rate_hz)), "same")
+    starts_s = as_f64(np.arange(0.0, 290.0, 10.0))
+    for signal, expected in ((ecg, True), (white, False), (np.diff(white), False), (like_beats, False)):
+        first = qrs.detect_all(as_f64(signal), rate_hz)
+        state = signal_quality.second_detector(rate_hz)
+        second = [p.apex for p in (qrs.detect(state, as_f64(signal)), qrs.finish(state))]
+        first_s, second_s = as_f64(first.apex / rate_hz), as_f64(np.concatenate(second) / rate_hz)
+        quality = signal_quality.quality(first_s, second_s, starts_s)
+        assert (signal_quality.good(quality, first_s, first.prominence, starts_s) == expected).all()
+
+
+def test_two_good_windows_amid_poor_ones_are_not_believed() -> None:
+    quality = as_f64([1.0, 1.0, 0.2, 1.0, 1.0, 0.2, 1.0, 1.0, 1.0, 0.2])
+    beats_s = as_f64(np.arange(0.5, 100.0))
+    starts_s = as_f64(np.arange(0.0, 100.0, 10.0))
+    found = signal_quality.good(quality, beats_s, as_f64(np.full(100, 2.0)), starts_s)
+    np.testing.assert_array_equal(found, [1, 1, 0, 0, 0, 0, 1, 1, 1, 0])
+    assert not signal_quality.good(quality, beats_s, as_f64(np.full(100, 1.2)), starts_s).any()
 
 
 def test_breathing_is_found_or_not_at_all() -> None:

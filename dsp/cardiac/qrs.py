@@ -1,8 +1,10 @@
 """QRS complexes in a stream of ECG samples, each with its apex between the samples.
 
 Band-pass, absolute slope, 80 ms mean; peaks against thresholds that follow the medians of the last eight QRS and
-noise peaks; a complex that is missing is looked for among the peaks passed over. All state is in one vector, which
-can be copied, stored and put back; samples may come one by one or all at once.
+noise peaks; a complex that is missing is looked for among the peaks passed over. First thresholds are learned from
+eight seconds of signal, and learned anew when no complex has come for long: what is flat, or noise of the last bit,
+never becomes a heart. All state is in one vector, which can be copied, stored and put back; samples may come one by
+one or all at once.
 """
 
 from typing import NamedTuple
@@ -13,22 +15,29 @@ from numba import njit
 from dsp.arrays import F64
 
 LEARN_S = 8.0
+STARVED_S = 12.0  # without a complex: what was known of the heart is no longer true
+# Peaks of one bit of noise reach 5 bits, with a wider band 9; complexes of 20 uV a bit have 50 and more.
+NOISE_BITS = 8.0
+ROUNDING = 1e-9  # smaller relative steps are left by somebody's arithmetic
+LARGEST = 1e10  # in any unit no sample is larger; sums of smaller ones keep what an ECG needs
+RATE_HZ_MIN, RATE_HZ_MAX = 60.0, 2000.0
 
 # Places in the state: settings and filter memory, then what the beats left, then the rings.
-RATE, COUNT, LEARN_END = 0, 1, 2
-HIGH, LOW = 3, 8  # five coefficients each
-HIGH_Z, LOW_Z = 13, 15  # two values each
-BAND, SUM, FEATURE, SAMPLE = 17, 18, 19, 20  # of the last sample
-PEAK_AT, PEAK = 21, 22  # the peak that may still grow
-QRS_AT, QRS = 23, 24  # the last complex
-BEST_AT, BEST = 25, 26  # the highest peak passed over since
-SEARCH_AT, DECAY_AT, POLARITY = 27, 28, 29
-LEARNED = 30  # peaks stored while learning
-INTERVALS, QRS_PEAKS, NOISE_PEAKS = 32, 40, 48  # the last eight of each, newest last
-PEAKS, PEAKS_MAX = 56, 64
-MEAN, MEAN_MAX = 184, 128  # slopes of the last 80 ms
-RING, RING_SIZE = 312, 8192  # raw samples: over 8 s at 1000 Hz
-SIZE = RING + RING_SIZE
+RATE, COUNT = 0, 1
+LEARN_FROM, LEARN_END = 2, 3
+HIGH, LOW = 4, 9  # five coefficients each
+HIGH_Z, LOW_Z = 14, 16  # two values each
+BAND, SUM, FEATURE, SAMPLE = 18, 19, 20, 21  # of the last sample
+BEGIN, STEP = 22, 23  # the first sample that is a number; the smallest step between two
+PEAK_AT, PEAK = 24, 25  # the peak that may still grow
+QRS_AT, QRS = 26, 27  # the last complex
+BEST_AT, BEST = 28, 29  # the highest peak passed over since
+SEARCH_AT, DECAY_AT, POLARITY = 30, 31, 32
+LEARNED = 33  # peaks stored while learning
+INTERVALS, QRS_PEAKS, NOISE_PEAKS = 34, 42, 50  # the last eight of each, newest last
+PEAKS, PEAKS_MAX = 58, 64
+MEAN, MEAN_MAX = 186, 160  # slopes of the last 80 ms
+RING = 346  # raw samples, a power of two: the seconds of learning and what lies around a complex
 
 
 class Complexes(NamedTuple):
@@ -43,18 +52,18 @@ def new_state(rate_hz: float, low_hz: float = 5.0, high_hz: float = 15.0) -> F64
     """State before the first sample.
 
     Args:
-        rate_hz: samples per second, 60 to 1000.
+        rate_hz: samples per second, 60 to 2000.
         low_hz: lower corner of the band-pass.
         high_hz: upper corner.
     """
-    assert 60.0 <= rate_hz <= 1000.0
-    state = np.zeros(SIZE)
+    assert RATE_HZ_MIN <= rate_hz <= RATE_HZ_MAX
+    ring_size = 1 << int(np.ceil(np.log2((LEARN_S + 1.0) * rate_hz)))
+    state = np.zeros(RING + ring_size)
     state[RATE] = rate_hz
-    state[LEARN_END] = round(LEARN_S * rate_hz)
     state[HIGH : HIGH + 5] = butterworth(low_hz, rate_hz, is_high=True)
     state[LOW : LOW + 5] = butterworth(high_hz, rate_hz, is_high=False)
-    state[[PEAK_AT, QRS_AT, BEST_AT]] = -1.0
-    state[[SEARCH_AT, DECAY_AT]] = np.inf
+    state[[BEGIN, PEAK_AT, QRS_AT, BEST_AT]] = -1.0
+    state[[LEARN_END, STEP, SEARCH_AT, DECAY_AT]] = np.inf
     return state
 
 
@@ -74,7 +83,7 @@ def detect(state: F64, ecg: F64) -> Complexes:
 
     Args:
         state: of `new_state`, changed in place; copy it to save it.
-        ecg: float64[n], any unit, either polarity; NaN and infinity repeat the sample before.
+        ecg: float64[n], any unit, either polarity; NaN, infinity and what is over `LARGEST` repeat the sample before.
     """
     return Complexes(*detect_qrs(state, ecg))
 
@@ -107,7 +116,9 @@ def detect_qrs(state: F64, ecg: F64) -> tuple[F64, F64, F64]:
     rate = state[RATE]
     width = int(0.08 * rate + 0.5)
     blank = 0.2 * rate
-    onset = 0.15 * rate
+    first = _begin(state, ecg)
+    onset = state[BEGIN] + 0.15 * rate
+    mask = state.size - RING - 1
     found = np.empty((3, PEAKS_MAX + 8 + int(ecg.size / blank)))
     count = 0
     n = int(state[COUNT])
@@ -115,14 +126,16 @@ def detect_qrs(state: F64, ecg: F64) -> tuple[F64, F64, F64]:
     l0, l1, l2, l3, l4 = state[LOW], state[LOW + 1], state[LOW + 2], state[LOW + 3], state[LOW + 4]
     hz1, hz2, lz1, lz2 = state[HIGH_Z], state[HIGH_Z + 1], state[LOW_Z], state[LOW_Z + 1]
     x, band, total, feature = state[SAMPLE], state[BAND], state[SUM], state[FEATURE]
+    step = state[STEP]
     peak_at, peak = state[PEAK_AT], state[PEAK]
     at = n % width
-    for k in range(ecg.size):
-        if np.isfinite(ecg[k]):
+    for k in range(first, ecg.size):
+        if abs(ecg[k]) < LARGEST:  # which NaN is not
+            size = abs(ecg[k] - x)
+            if 0.0 < size < step and size > ROUNDING * abs(x):
+                step = state[STEP] = size
             x = ecg[k]
-        if n == 0:
-            hz1, hz2 = -h0 * x, -h2 * x  # as if the first sample had always been there
-        state[RING + n % RING_SIZE] = x
+        state[RING + (n & mask)] = x
         high = h0 * x + hz1
         hz1 = h1 * x - h3 * high + hz2
         hz2 = h2 * x - h4 * high
@@ -150,19 +163,40 @@ def detect_qrs(state: F64, ecg: F64) -> tuple[F64, F64, F64]:
         feature = total
         n += 1
         if n == state[LEARN_END]:
-            count = _learn(state, found, count)
+            count = _learn(state, n, found, count)
         elif n > state[SEARCH_AT]:
             count = _look_back(state, found, count)
         elif n > state[DECAY_AT]:
-            for i in range(8):
-                state[QRS_PEAKS + i] *= 0.7
-                state[NOISE_PEAKS + i] *= 0.7
-            state[DECAY_AT] += rate
+            _decay(state, n)
     state[COUNT] = n
     state[HIGH_Z], state[HIGH_Z + 1], state[LOW_Z], state[LOW_Z + 1] = hz1, hz2, lz1, lz2
     state[SAMPLE], state[BAND], state[SUM], state[FEATURE] = x, band, total, feature
     state[PEAK_AT], state[PEAK] = peak_at, peak
     return found[0, :count].copy(), found[1, :count].copy(), found[2, :count].copy()
+
+
+@njit(cache=True)
+def _begin(state: F64, ecg: F64) -> int:
+    """Passes over what is no number before the first sample, which then counts as having always been there."""
+    first = 0
+    if state[BEGIN] < 0.0:
+        while first < ecg.size and not abs(ecg[first]) < LARGEST:
+            first += 1
+        state[COUNT] += first
+        if first < ecg.size:
+            x = ecg[first]
+            state[BEGIN], state[SAMPLE] = state[COUNT], x
+            state[HIGH_Z], state[HIGH_Z + 1] = -state[HIGH] * x, state[HIGH + 2] * x
+            _learn_from(state, state[COUNT])
+    return first
+
+
+@njit(cache=True)
+def _learn_from(state: F64, n: float) -> None:
+    state[LEARN_FROM], state[LEARN_END] = n, n + np.rint(LEARN_S * state[RATE])
+    state[LEARNED] = 0.0
+    state[BEST_AT] = -1.0
+    state[SEARCH_AT], state[DECAY_AT] = np.inf, np.inf
 
 
 @njit(cache=True)
@@ -174,15 +208,38 @@ def _store_peak(state: F64, at: float, height: float) -> None:
 
 
 @njit(cache=True)
-def _learn(state: F64, found: F64, count: int) -> int:
-    """First thresholds from the highest peak of each two seconds; then the stored peaks are judged."""
+def _learn(state: F64, n: int, found: F64, count: int) -> int:
+    """First thresholds from the highest peak of each two seconds; then the stored peaks are judged.
+
+    Two seconds without signal are passed over. Without any, learning begins anew: at first nothing is taken
+    that is far below the heart seen before, later less and less of it is asked for.
+    """
+    floor = max(NOISE_BITS * state[STEP], _median_of_eight(state, QRS_PEAKS))
     stored = int(state[LEARNED])
     tops = np.zeros(4)
+    heights = np.zeros(stored)
     for k in range(stored):
-        part = min(int(4.0 * state[PEAKS + 2 * k] / state[LEARN_END]), 3)
-        tops[part] = max(tops[part], state[PEAKS + 2 * k + 1])
+        at, height = state[PEAKS + 2 * k], state[PEAKS + 2 * k + 1]
+        part = int(4.0 * (at - state[LEARN_FROM]) / (state[LEARN_END] - state[LEARN_FROM]))
+        part = min(max(part, 0), 3)
+        tops[part] = max(tops[part], height)
+        heights[k] = height
     tops.sort()
-    top = 0.5 * (tops[1] + tops[2])
+    heights.sort()
+    if tops[3] <= floor:
+        for i in range(8):
+            state[QRS_PEAKS + i] *= 0.2
+        _learn_from(state, n)
+        return count
+    first = 0
+    while tops[first] <= floor:
+        first += 1
+    # Of two parts the lower: what follows a flat line may begin with a jump.
+    top = tops[(first + 3) // 2] if first > 0 else 0.5 * (tops[1] + tops[2])
+    # Up to three spikes, as of an electrode that is touched, are no measure of a heart that can be seen below them.
+    fourth = heights[max(stored - 4, 0)]
+    if top > 10.0 * fourth and fourth > 8.0 * heights[stored // 4]:
+        top = fourth
     for i in range(8):
         state[QRS_PEAKS + i] = top
         state[NOISE_PEAKS + i] = 0.1 * top
@@ -193,9 +250,22 @@ def _learn(state: F64, found: F64, count: int) -> int:
 
 
 @njit(cache=True)
+def _decay(state: F64, n: int) -> None:
+    """The heart has become smaller, or cannot be seen."""
+    if n > state[QRS_AT] + STARVED_S * state[RATE]:
+        _learn_from(state, n)
+        return
+    for i in range(8):
+        state[QRS_PEAKS + i] *= 0.7
+        state[NOISE_PEAKS + i] *= 0.7
+    state[DECAY_AT] += state[RATE]
+
+
+@njit(cache=True)
 def _threshold(state: F64) -> float:
     noise = _median_of_eight(state, NOISE_PEAKS)
-    return noise + 0.45 * max(_median_of_eight(state, QRS_PEAKS) - noise, 0.0)
+    threshold = noise + 0.45 * max(_median_of_eight(state, QRS_PEAKS) - noise, 0.0)
+    return float(max(threshold, NOISE_BITS * state[STEP]))
 
 
 @njit(cache=True)
@@ -205,7 +275,7 @@ def _judge(state: F64, at: float, height: float, found: F64, count: int) -> int:
     threshold = _threshold(state)
     since = at - state[QRS_AT] if state[QRS_AT] >= 0.0 else np.inf
     is_t_wave = since < 0.36 * rate and height < 0.4 * state[QRS]
-    if height > threshold > 0.0 and since > 0.2 * rate and not is_t_wave:
+    if height > threshold and since > 0.2 * rate and not is_t_wave:
         return _accept(state, at, height, height / threshold, found, count)
     _push(state, NOISE_PEAKS, height)
     if since > 0.2 * rate and not is_t_wave and (state[BEST_AT] < 0.0 or height > state[BEST]):
@@ -217,7 +287,7 @@ def _judge(state: F64, at: float, height: float, found: F64, count: int) -> int:
 def _look_back(state: F64, found: F64, count: int) -> int:
     """A complex is overdue: the highest peak passed over, if it is high enough for one."""
     threshold = _threshold(state)
-    if state[BEST_AT] >= 0.0 and state[BEST] > 0.6 * threshold:
+    if state[BEST_AT] >= 0.0 and state[BEST] > max(0.6 * threshold, NOISE_BITS * state[STEP]):
         return _accept(state, state[BEST_AT], state[BEST], state[BEST] / threshold, found, count)
     state[SEARCH_AT] += 0.25 * state[RATE]
     if state[SEARCH_AT] > state[QRS_AT] + 8.0 * state[RATE]:
@@ -247,16 +317,17 @@ def _accept(state: F64, at: float, height: float, prominence: float, found: F64,
 def _apex(state: F64, at: float) -> tuple[float, float]:
     """Where the raw signal is farthest from the mean around the complex, by a parabola through three samples."""
     rate = state[RATE]
-    first = max(int(at - 0.25 * rate), 0)
+    mask = state.size - RING - 1
+    first = max(int(at - 0.25 * rate), int(state[BEGIN]))
     last = int(at + 0.1 * rate)
     mean = 0.0
     for k in range(first, last + 1):
-        mean += state[RING + k % RING_SIZE]
+        mean += state[RING + (k & mask)]
     mean /= last + 1 - first
     up_at, down_at = 0, 0
     up, down = -np.inf, np.inf
-    for k in range(max(int(at - 0.13 * rate), 1), int(at + 0.03 * rate) + 1):
-        v = state[RING + k % RING_SIZE] - mean
+    for k in range(max(int(at - 0.13 * rate), int(state[BEGIN]) + 1), int(at + 0.03 * rate) + 1):
+        v = state[RING + (k & mask)] - mean
         if v > up:
             up_at, up = k, v
         if v < down:
@@ -266,9 +337,9 @@ def _apex(state: F64, at: float) -> tuple[float, float]:
     upward = up > -down if side == 0.0 else (1.5 * up > -down if side > 0.0 else up > -1.5 * down)
     state[POLARITY] = 1.0 if upward else -1.0
     k = up_at if upward else down_at
-    before = state[RING + (k - 1) % RING_SIZE] - mean
-    top = state[RING + k % RING_SIZE] - mean
-    after = state[RING + (k + 1) % RING_SIZE] - mean
+    before = state[RING + ((k - 1) & mask)] - mean
+    top = state[RING + (k & mask)] - mean
+    after = state[RING + ((k + 1) & mask)] - mean
     bend = before - 2.0 * top + after
     shift = 0.5 * (before - after) / bend if bend != 0.0 else 0.0
     shift = min(max(shift, -0.5), 0.5)
