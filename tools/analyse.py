@@ -72,10 +72,12 @@ def rr(
 
 @app.command(epilog="Example: vitalgate analyse ecg 100.hea --json; vitalgate analyse ecg h10.csv --rate 130")
 def ecg(
-    file: Annotated[Path, typer.Argument(help="CSV with a header, or a WFDB header (.hea).")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV with a header, or a WFDB record: its name, its .hea or its .dat.")
+    ],
     column: Annotated[str, typer.Option(help="Column of a CSV, or the signal's name in WFDB.")] = "ecg",
     rate: Annotated[
-        float | None, typer.Option(min=60.0, max=1000.0, help="Samples per second of a CSV.")
+        float | None, typer.Option(min=60.0, max=2000.0, help="Samples per second of a CSV.")
     ] = None,
     window: Window = "5min",
     start: Start = None,

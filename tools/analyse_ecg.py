@@ -10,7 +10,7 @@ from dsp.arrays import F64, as_f64
 from dsp.cardiac import qrs, signal_quality
 from dsp.cardiac.respiration import agreed, respiration
 from edge.errors import ConfigError
-from tools import analyse_rr, recording_files, wfdb_record
+from tools import analyse_rr, recording_files, rr_csv, wfdb_record
 
 QUALITY_WINDOW_S = 10.0
 LOST_S = 0.15  # what is missing for longer may have held a complex
@@ -40,7 +40,8 @@ def command(
     window_s, start_h = analyse_rr.duration_s("--window", window), analyse_rr.clock_h("--start", start)
     recording_files.check_outputs(file, {"--per-beat": per_beat, "--plot": plot})
     values, rate_hz = samples(file, column, rate)
-    ecg = detected(values, rate_hz)
+    with analyse_rr.ended_by_interrupt():
+        ecg = detected(values, rate_hz)
     if ecg.complexes.apex.size < 2:
         raise ConfigError("FILE", f"no heartbeats found in {file.name}", "is this the right column and rate?")
     found = beats(ecg)
@@ -49,8 +50,9 @@ def command(
             f"no usable heartbeats in {file.name}: {100.0 * ecg.is_good.mean():.0f} % of it has good quality"
         )
         raise ConfigError("FILE", what, "is this the right column and rate?")
-    analysis = analyse_rr.analyse(found)
-    document = {"ecg": described(ecg, analysis)} | analyse_rr.document(analysis, window_s, start_h)
+    with analyse_rr.ended_by_interrupt():
+        analysis = analyse_rr.analyse(found)
+        document = {"ecg": described(ecg, analysis)} | analyse_rr.document(analysis, window_s, start_h)
     analyse_rr.report(document, analysis, per_beat, plot, json=json)
 
 
@@ -77,19 +79,10 @@ def header_of(file: Path) -> Path | None:
 
 def column_of(file: Path, name: str) -> F64:
     """One column of a CSV file, a sample from each row; an empty cell is a sample that is missing."""
-    with recording_files.table(file) as table:
-        k = table.find(name)
-        if k is None:
-            found = ", ".join(table.columns) or "nothing"
-            raise ConfigError("--column", f"{file.name} has no column {name}", f"it has: {found}")
+    with recording_files.table(file, bare=name) as table:
+        k = rr_csv.column_at(table, file, name)
         cells = (row[k].strip() if len(row) > k else "" for row in table.rows)
-        try:
-            return as_f64([table.number(cell or "nan") for cell in cells])
-        except UnicodeDecodeError:  # a ValueError, too
-            raise
-        except ValueError as error:
-            what = f"{file.name}, line {table.line}: column {name} is not a number"
-            raise ConfigError("FILE", what, str(error)) from error
+        return as_f64([rr_csv.number(table, file, name, cell) for cell in cells])
 
 
 def detected(values: F64, rate_hz: float) -> Ecg:

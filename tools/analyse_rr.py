@@ -21,7 +21,6 @@ from dsp.cardiac import circadian, episodes, intervals, rhythm, rhythm_weights, 
 from dsp.cardiac.respiration import by_minutes
 from edge.errors import ConfigError, one_line
 from tools import recording_files, rr_csv
-from tools.rr_csv import column_of as column_of
 
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 WINDOW_S_MIN = 10.0

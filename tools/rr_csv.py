@@ -63,14 +63,6 @@ def records(file: Path, column: str) -> list[Record]:
     return [_record(name, [rows]) for name, rows in found.items()]
 
 
-def column_of(file: Path, column: str) -> F64:
-    """One column of a CSV file as numbers; empty cells are left out."""
-    with recording_files.table(file) as table:
-        k = column_at(table, file, column)
-        cells = (_cell(row, k) for row in table.rows)
-        return as_f64([number(table, file, column, text) for text in cells if text])
-
-
 def column_at(table: Table, file: Path, column: str) -> int:
     k = table.find(column)
     if k is None:

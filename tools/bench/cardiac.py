@@ -23,7 +23,7 @@ import numpy as np
 from dsp.arrays import F64, as_f64
 from dsp.cardiac import intervals, qrs, rhythm
 from dsp.cardiac.variability import variability, windows
-from tools.rr_csv import column_of
+from tools import rr_csv
 from tools.wfdb_record import read
 
 PEERS = [
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--ecg", type=Path, help="WFDB header")
     parser.add_argument("--peers", type=Path, default=Path.home() / ".cache" / "vitalgate-bench-cardiac")
     options = parser.parse_args()
-    rr_ms = column_of(options.rr, "rr_ms") if options.rr else made_up_rr_ms()
+    rr_ms = rr_csv.records(options.rr, "rr_ms")[0].rr_ms if options.rr else made_up_rr_ms()
     ecg, rate_hz = read(options.ecg, None)[:2] if options.ecg else (made_up_ecg(rr_ms), 130.0)
     python = installed(options.peers)
     window = rr_ms[: int(np.searchsorted(np.cumsum(rr_ms), 300_000.0))]
