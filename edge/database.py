@@ -57,11 +57,14 @@ class Database:
         self.path = path
         self.simulated = bool(simulated)
         self.quarantined: Path | None = None
-        _check_key(path, identity)
+        note = path.with_name(path.name + ".keycheck")
+        noted = _noted(note)
+        if simulated is not None:
+            _make_room(path)
         self._connection = _connect(path, identity)
         try:
             try:
-                self._examine()
+                self._examine(was_filled=noted is not None, key_is_noted=noted == identity.key_check)
             except StoreCorrupt:
                 if simulated is None:
                     raise
@@ -70,6 +73,8 @@ class Database:
                 self.close()
                 self._connection = _connect(path, identity)
             self._prepare(simulated)
+            if simulated is not None and noted != identity.key_check:
+                _write_note(note, identity)
         except BaseException:
             self.close()
             raise
@@ -107,8 +112,20 @@ class Database:
         with typed_failures():
             return int(self._connection.execute(sql, values).rowcount)
 
-    def _examine(self) -> None:
-        """Look at every page in use, through the log: a checkpoint cut short by a power cut is no damage."""
+    def _examine(self, *, was_filled: bool, key_is_noted: bool) -> None:
+        """Tell a key that does not fit from damage: both make the first page unreadable.
+
+        Then look at every page in use, through the log: a checkpoint cut short by a power cut is no damage.
+        """
+        if was_filled and self.path.exists() and self.path.stat().st_size == 0:
+            raise StoreCorrupt("the database is damaged: it is empty, and was not")
+        try:
+            self.read("PRAGMA schema_version")
+        except StoreCorrupt as failure:
+            if key_is_noted:
+                raise
+            remedy = f"restore the key it was made with, or move {self.path} away"
+            raise ConfigError(str(self.path), "was made with another key", remedy) from failure
         ((finding,),) = self.read("PRAGMA quick_check(1)")
         if finding != "ok":
             raise StoreCorrupt(f"the database is damaged: {' '.join(finding.split())}")
@@ -173,18 +190,26 @@ def _connect(path: Path, identity: Identity) -> sqlite.Connection:
     return connection
 
 
-def _check_key(path: Path, identity: Identity) -> None:
-    """Refuse a key that is not the database's: to SQLite it would look like damage."""
-    noted = path.with_name(path.name + ".keycheck")
+def _noted(note: Path) -> str | None:
+    """The check of the key that the database was filled with; None if none ever was, or the note is lost."""
+    try:
+        return note.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as fault:
+        raise ConfigError(str(note), fault.strerror or str(fault), "correct gateway.state_dir") from fault
+
+
+def _write_note(note: Path, identity: Identity) -> None:
+    try:
+        durable.write(note, f"{identity.key_check}\n".encode(), 0o600)
+    except OSError as fault:
+        raise ConfigError(str(note), fault.strerror or str(fault), "correct gateway.state_dir") from fault
+
+
+def _make_room(path: Path) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        exists = path.exists() and path.stat().st_size > 0
-        if exists and noted.exists():
-            if noted.read_text(errors="replace").strip() != identity.key_check:
-                remedy = f"restore the key it was made with, or move {path} away"
-                raise ConfigError(str(path), "was made with another key", remedy)
-            return
-        durable.write(noted, f"{identity.key_check}\n".encode(), 0o600)
         # SQLite gives its other files the mode of this one.
         path.touch(mode=0o600)
     except OSError as fault:

@@ -102,6 +102,33 @@ def test_wrong_key_is_the_operators_fault(tmp_path: Path) -> None:
     assert content(path)[0] is None
 
 
+def test_another_gateways_database_without_its_note_is_not_touched(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    before, note = path.read_bytes(), path.with_name("store.db.keycheck")
+    note.unlink()
+    with pytest.raises(ConfigError, match="was made with another key"):
+        Store(path, Identity(b"x" * 32), simulated=True)
+    assert path.read_bytes() == before
+    assert not note.exists()
+
+
+def test_a_restored_database_is_known_by_its_key_not_by_the_note_beside_it(tmp_path: Path) -> None:
+    """A backup of store and key, copied over what a fresh gateway had begun."""
+    path = filled(tmp_path)
+    good, note = content(path), path.with_name("store.db.keycheck")
+    note.write_text(f"{Identity(b'x' * 32).key_check}\n")
+    assert content(path) == good
+    assert note.read_text() == f"{IDENTITY.key_check}\n"
+
+
+def test_a_database_that_was_emptied_is_damage(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    path.write_bytes(b"")
+    store = Store(path, IDENTITY, simulated=True)
+    assert store.quarantined == path.with_name("store.db.corrupt-1")
+    store.close()
+
+
 def test_worlds_and_versions_do_not_mix(tmp_path: Path) -> None:
     path = filled(tmp_path)
     with pytest.raises(ConfigError, match="holds data of simulated sensors; use another state_dir"):

@@ -11,7 +11,7 @@ from edge.errors import UpstreamUnavailable
 
 
 class FileUpstream:
-    """Writes batches into `directory`, which is made when it is missing."""
+    """Writes batches into `directory`, which is made once; one that vanishes later, as a stick does, is waited for."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
