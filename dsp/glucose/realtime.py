@@ -102,7 +102,9 @@ def _turned_back(clock: F64, t: float, g: float) -> bool:
     if math.isnan(t) or math.isnan(g):
         return False
     if not t <= clock[0]:
-        clock[:] = t, math.nan, 0.0
+        clock[0] = t
+        if clock[2] > 0.0:
+            clock[1:] = math.nan, 0.0
         return False
     clock[2] = 1.0 if not t >= clock[1] else clock[2] + float(t > clock[1])
     clock[1] = t
