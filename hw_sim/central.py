@@ -190,7 +190,7 @@ class _BondFile(JsonKeyStore):
             for keys in bonds.values():
                 PairingKeys.from_dict(keys)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            log.warning("%s holds no bonds and is set aside: %s", self.filename, error)
+            log.warning("no bonds in %s: %s", self.filename, error)
             with contextlib.suppress(OSError):
                 self.filename.replace(self.filename.with_name(self.filename.name + ".unreadable"))
             bonds = {}

@@ -4,9 +4,7 @@ import asyncio
 from itertools import accumulate
 from pathlib import Path
 
-import pytest
 from bleak import BleakClient
-from bleak.exc import BleakError
 
 from hw_sim.air import Air
 from hw_sim.central import open_central
@@ -76,22 +74,3 @@ def test_without_recordings_there_are_bodies_and_a_seed_is_a_home():
     assert first[2] != other[2]
     assert 1300 < len(first[1]) < 3600
     assert len(first[2]) == 6
-
-
-def test_each_glucose_sensor_has_the_passkey_printed_on_it():
-    passkeys = {"F0:00:00:00:00:02": 123_456, "F0:00:00:00:00:03": 654_321}
-
-    async def main(typed):
-        air = Air()
-        specs = [SensorSpec("cgm", address, passkey) for address, passkey in passkeys.items()]
-        home = Home(air, specs, begin_s=0.0, duration_s=60.0)
-        await home.start()
-        central = await open_central(air, bonds=None, passkey=typed)
-        for address in passkeys:
-            async with BleakClient(address, backend=central.client_backend) as client:
-                await client.pair()
-        await home.stop()
-
-    run(main(passkeys.get))
-    with pytest.raises(BleakError):
-        run(main(lambda _: 123_456))

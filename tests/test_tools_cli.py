@@ -90,7 +90,7 @@ def test_a_state_that_is_a_file_is_not_the_worlds_fault(tmp_path: Path) -> None:
 
 
 def test_an_unreadable_configuration_is_told_by_who_opens_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "gateway.toml"
     configured(tmp_path, "cgm")
