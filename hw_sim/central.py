@@ -11,6 +11,7 @@ Not here: GATT (client_backend), advertisements (scanner_backend), how links fai
 import asyncio
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, TypeVar
 from bleak.exc import BleakError
 from bumble import core, hci
 from bumble.device import Advertisement, Connection, Device, DeviceConfiguration
-from bumble.keys import JsonKeyStore, KeyStore, MemoryKeyStore
+from bumble.keys import JsonKeyStore, KeyStore, MemoryKeyStore, PairingKeys
 from bumble.pairing import PairingConfig, PairingDelegate
 from bumble.transport.tcp_client import open_tcp_client_transport
 
@@ -32,6 +33,8 @@ GATEWAY_ADDRESS = "C6:1A:70:00:00:01"
 
 PasskeyProvider = Callable[[str], int | None]
 """The passkey the user reads off the sensor with this address, or None to pair by Just Works."""
+
+log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -179,7 +182,20 @@ class _Typist(PairingDelegate):
 
 
 class _BondFile(JsonKeyStore):
-    """Bumble's key file, readable by nobody else from its first byte on."""
+    """Bumble's key file, readable by nobody else from its first byte on; one that makes no sense is set aside."""
+
+    async def load(self) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[str, dict[str, Any]]]:
+        try:
+            content, bonds = await super().load()
+            for keys in bonds.values():
+                PairingKeys.from_dict(keys)
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            log.warning("no bonds in %s: %s", self.filename, error)
+            with contextlib.suppress(OSError):
+                self.filename.replace(self.filename.with_name(self.filename.name + ".unreadable"))
+            bonds = {}
+            content = {self.namespace: bonds}
+        return content, bonds
 
     async def save(self, db: dict[str, dict[str, dict[str, Any]]]) -> None:
         self.filename.parent.mkdir(parents=True, exist_ok=True)

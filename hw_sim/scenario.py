@@ -12,23 +12,30 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from pathlib import Path
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hw_sim import recordings
 from hw_sim.air import Air
 from hw_sim.physiology.glucose import GlucoseBody
 from hw_sim.physiology.heart import Heart
+from hw_sim.recordings import GlucoseRecording
 from hw_sim.sensors.cgm_sensor import CgmSensor
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
 
 
 @dataclass(frozen=True, slots=True)
 class SensorSpec:
-    """One sensor of a home; the address is a static random one, like "F0:00:00:00:00:01"."""
+    """One sensor of a home; the address is a static random one, like "F0:00:00:00:00:01".
+
+    With a passkey printed on it, a glucose sensor pairs by that; without, by Just Works.
+    """
 
     kind: Literal["heart_rate", "cgm"]
     address: str
+    passkey: int | None = None
 
 
 class Home:
@@ -42,18 +49,14 @@ class Home:
         begin_s: float,
         duration_s: float,
         seed: int = 0,
-        rr_recording: Path | None = None,
-        glucose_recording: Path | None = None,
+        rr_ms: NDArray[np.float64] | None = None,
+        glucose: GlucoseRecording | None = None,
         cgm_session_age_s: float = 3600.0,
         cgm_history_s: float = 0.0,
         glucose_pace: float = 1.0,
-        cgm_passkey: int | None = None,
     ) -> None:
-        """Raises RecordingError if a recording cannot be used."""
         self.straps: list[HeartRateStrap] = []
         self.cgms: list[CgmSensor] = []
-        rr_ms = None if rr_recording is None else recordings.load_rr(rr_recording)
-        trace = None if glucose_recording is None else recordings.load_glucose(glucose_recording)
         for n, spec in enumerate(specs):
             if spec.kind == "heart_rate":
                 beats = Heart(seed + n) if rr_ms is None else recordings.repeat(rr_ms)
@@ -61,15 +64,15 @@ class Home:
                     HeartRateStrap(air, spec.address, _beats_within(beats, duration_s), begin_s=begin_s)
                 )
             else:
-                glucose = GlucoseBody(seed + n) if trace is None else recordings.repeat_days(trace)
+                readings = GlucoseBody(seed + n) if glucose is None else recordings.repeat_days(glucose)
                 self.cgms.append(
                     CgmSensor(
                         air,
                         spec.address,
-                        _readings_within(glucose, glucose_pace, cgm_history_s + duration_s),
+                        _readings_within(readings, glucose_pace, cgm_history_s + duration_s),
                         begin_s=begin_s - cgm_history_s,
                         session_age_s=cgm_session_age_s,
-                        passkey=cgm_passkey,
+                        passkey=spec.passkey,
                     )
                 )
 

@@ -16,6 +16,7 @@ from hw_sim.clock import VirtualClock
 from hw_sim.faults import LinkFaults, drop_links
 from hw_sim.scenario import Home, SensorSpec
 from tools.simulation import radio
+from tools.worn import Worn
 
 STRAP, CGM = "F0:00:00:00:00:01", "F0:00:00:00:00:02"
 PATIENT, GATEWAY = "patient-x1y2z3", "gateway-x1y2z3"
@@ -87,14 +88,15 @@ async def world(
     """A home whose day begins at `MIDNIGHT_UTC_S`, `LEAD_S` after the gateway was switched on."""
     loop = asyncio.get_running_loop()
     air = Air()
+    worn = Worn.chosen(None, None)
     home = Home(
         air,
         [SensorSpec(sensor.kind, sensor.address) for sensor in config.sensors],
         begin_s=loop.time() + LEAD_S,
         duration_s=hours * 3600,
         seed=seed,
-        rr_recording=RECORDINGS / "afdb_08219_rr.csv.gz",
-        glucose_recording=RECORDINGS / "azt1d_09_glucose.csv.gz",
+        rr_ms=worn.rr_ms,
+        glucose=worn.glucose,
         cgm_history_s=history_s,
     )
     await home.start()

@@ -217,6 +217,32 @@ async def test_a_bond_is_used_on_reconnecting_and_survives_the_process(tmp_path:
         assert await client.read_gatt_char(SECRET) == b"secret"
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"garbage", b"[]", b"\xff", b'{"C6:1A:70:00:00:01": 5}', b'{"C6:1A:70:00:00:01": {"x": {"ltk": 1}}}'],
+)
+def test_a_bond_file_that_makes_no_sense_is_set_aside_with_one_line(
+    content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bonds = tmp_path / "bonds.json"
+    bonds.write_bytes(content)
+
+    @in_virtual_time
+    async def pair_twice() -> None:
+        air, _, central = await room(bonds)
+        async with client_of(central, pair=True) as client:
+            assert await client.read_gatt_char(SECRET) == b"secret"
+        await central.close()
+        reborn = await open_central(air, bonds=bonds)
+        async with client_of(reborn) as client:
+            assert await client.read_gatt_char(SECRET) == b"secret"
+
+    pair_twice()
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "hw_sim.central"]
+    assert line.startswith(f"no bonds in {bonds}: ")
+    assert bonds.with_name("bonds.json.unreadable").read_bytes() == content
+
+
 @in_virtual_time
 async def test_the_passkey_is_asked_for_and_checked() -> None:
     asked: list[str] = []

@@ -4,19 +4,18 @@ import asyncio
 from itertools import accumulate
 from pathlib import Path
 
-import pytest
 from bleak import BleakClient
 
-from hw_sim import recordings
 from hw_sim.air import Air
 from hw_sim.central import open_central
 from hw_sim.clock import run
 from hw_sim.scenario import Home, SensorSpec
 from protocols import cgm, heart_rate, racp, uuids
+from tools.worn import read_glucose, read_rr
 
 RECORDINGS = Path(__file__).parent / "recordings"
-RR = RECORDINGS / "afdb_08219_rr.csv.gz"
-GLUCOSE = RECORDINGS / "azt1d_09_glucose.csv.gz"
+RR_MS = read_rr(RECORDINGS / "afdb_08219_rr.csv.gz")
+GLUCOSE = read_glucose(RECORDINGS / "azt1d_09_glucose.csv.gz")
 STRAP, CGM = SensorSpec("heart_rate", "F0:00:00:00:00:01"), SensorSpec("cgm", "F0:00:00:00:00:02")
 
 
@@ -51,22 +50,19 @@ def listen(seconds, **options):
 
 def test_recordings_arrive_as_they_are():
     hours = 1
-    home, ticks, records = listen(
-        hours * 3600 + 60, duration_s=hours * 3600.0, rr_recording=RR, glucose_recording=GLUCOSE
-    )
-    rr_ms = recordings.load_rr(RR)
-    beats = [t for t in accumulate(rr_ms.tolist()) if t <= hours * 3_600_000]
-    assert [abs(tick - ms * 1.024) <= 1 for tick, ms in zip(ticks, rr_ms, strict=False)] == [True] * len(
+    home, ticks, records = listen(hours * 3600 + 60, duration_s=hours * 3600.0, rr_ms=RR_MS, glucose=GLUCOSE)
+    beats = [t for t in accumulate(RR_MS.tolist()) if t <= hours * 3_600_000]
+    assert [abs(tick - ms * 1.024) <= 1 for tick, ms in zip(ticks, RR_MS, strict=False)] == [True] * len(
         beats
     )
-    t_s, glucose_mg_dl = recordings.load_glucose(GLUCOSE)
+    t_s, glucose_mg_dl = GLUCOSE
     wanted = [(int(t + 3600) // 60, g) for t, g in zip(t_s, glucose_mg_dl, strict=True) if t < hours * 3600]
     assert [(r.time_offset_min, r.glucose_mg_dl) for r in records] == wanted
     assert home.straps[0].rr_lost == 0
 
 
 def test_a_glucose_sensor_with_a_history_brings_its_records():
-    home, _, records = listen(600, duration_s=300.0, glucose_recording=GLUCOSE, cgm_history_s=86_400.0)
+    home, _, records = listen(600, duration_s=300.0, glucose=GLUCOSE, cgm_history_s=86_400.0)
     assert len(records) == home.cgms[0].taken == 274 + 1
     assert records == home.cgms[0].stored
 
@@ -78,8 +74,3 @@ def test_without_recordings_there_are_bodies_and_a_seed_is_a_home():
     assert first[2] != other[2]
     assert 1300 < len(first[1]) < 3600
     assert len(first[2]) == 6
-
-
-def test_a_recording_that_cannot_be_used_is_told_before_anything_starts(tmp_path):
-    with pytest.raises(recordings.RecordingError):
-        Home(Air(), [STRAP], begin_s=0.0, duration_s=1.0, rr_recording=tmp_path / "none.csv")

@@ -1,6 +1,9 @@
 """The command line as its user meets it."""
 
+import asyncio
 import json
+import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -8,15 +11,31 @@ from typing import Any
 
 import pytest
 import typer
+import typer.testing
 from fhir_directory import bundles
 from simulated_gateway import configured
 
-from tools.cli import one_line_errors
+from edge.lock import lock
+from hw_sim.air import Air
+from hw_sim.hci_server import serve
+from tools.cli import app, one_line_errors
 
 
-def vitalgate(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def vitalgate(
+    *arguments: str, file_bytes_max: int = resource.RLIM_INFINITY
+) -> subprocess.CompletedProcess[str]:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, resource.RLIM_INFINITY))
+
     command = [sys.executable, "-P", "-m", "tools", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=cwd)
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=limit,
+    )
 
 
 @pytest.mark.parametrize("command", ["run", "demo", "simulate", "status"])
@@ -52,6 +71,39 @@ def test_a_recording_that_is_none_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "line 3" in line
+
+
+def test_a_state_that_is_a_file_is_not_the_worlds_fault(tmp_path: Path) -> None:
+    configured(tmp_path, "cgm")
+    (tmp_path / "state").touch()
+
+    async def run_on_a_world() -> subprocess.CompletedProcess[str]:
+        async with await serve(Air(), "127.0.0.1", 0) as server:
+            world = "{}:{}".format(*server.sockets[0].getsockname())
+            arguments = ("run", "--config", str(tmp_path / "gateway.toml"), "--world", world)
+            return await asyncio.to_thread(vitalgate, *arguments)
+
+    done = asyncio.run(run_on_a_world())
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("vitalgate: gateway.state_dir: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_an_unreadable_configuration_is_told_by_who_opens_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "gateway.toml"
+    configured(tmp_path, "cgm")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # what a mode says, it does not say to root
+    monkeypatch.setattr(Path, "open", refuse)
+    done = typer.testing.CliRunner().invoke(app, ["status", "--config", str(file)])
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"vitalgate: {file}: Permission denied; ")
 
 
 def test_status_of_what_never_ran_is_one_line(tmp_path: Path) -> None:
@@ -113,6 +165,27 @@ def test_a_demo_directory_is_used_anew(tmp_path: Path) -> None:
     assert len(bundles(tmp_path / "bundles")) == said["counts"]["bundles"]
     # Of the hour before, with its twelve windows, nothing is left.
     assert len(said["summaries"]["heart_5min"]) == 2
+
+
+def test_a_demo_directory_in_use_stays_as_it_is(tmp_path: Path) -> None:
+    document(tmp_path, "--hours", "0.1")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    held = lock(tmp_path / "state")
+    done = vitalgate("demo", "--hours", "0.1", "--out", str(tmp_path))
+    os.close(held)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "--out: a gateway is running on" in line
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("kilobytes", [30, 1500])  # too little for the database to open, and to grow
+def test_a_full_disk_ends_the_demo_with_one_line(tmp_path: Path, kilobytes: int) -> None:
+    arguments = ("demo", "--hours", "2", "--bodies", "--json", "--out", str(tmp_path))
+    done = vitalgate(*arguments, file_bytes_max=kilobytes * 1024)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("vitalgate: the database cannot be used")
 
 
 def test_real_time_can_be_scaled(tmp_path: Path) -> None:

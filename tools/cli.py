@@ -28,16 +28,31 @@ app = typer.Typer(
 app.add_typer(analyse.app, name="analyse")
 
 ConfigFile = Annotated[
-    Path, typer.Option("--config", help="The gateway's TOML file.", envvar="VITALGATE_CONFIG", metavar="FILE")
+    Path,
+    typer.Option(
+        "--config",
+        help="The gateway's TOML file.",
+        envvar="VITALGATE_CONFIG",
+        metavar="FILE",
+        readable=False,  # click need not look: whoever opens it says in one line what is wrong
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 Seed = Annotated[int, typer.Option(help="Of everything random: the same seed gives the same run.")]
 Heart = Annotated[
-    Path | None, typer.Option("--heart", metavar="CSV", help="RR intervals the strap wears (column rr_ms).")
+    Path | None,
+    typer.Option(
+        "--heart", metavar="CSV", help="RR intervals the strap wears (column rr_ms).", readable=False
+    ),
 ]
 Glucose = Annotated[
     Path | None,
-    typer.Option("--glucose", metavar="CSV", help="Readings of the CGM (columns time, glucose_mg_dl)."),
+    typer.Option(
+        "--glucose",
+        metavar="CSV",
+        help="Readings of the CGM (columns time, and glucose_mg_dl or glucose_mmol_l).",
+        readable=False,
+    ),
 ]
 Bodies = Annotated[bool, typer.Option("--bodies", help="Simulated bodies instead of recordings.")]
 Listen = Annotated[
@@ -64,10 +79,12 @@ def run(
         raise typer.Exit(daemon.main(config))
     with one_line_errors():
         simulation = simulation_extra()
+        from tools.worn import Worn
+
         if world is not None:
             open_radio = simulation.world_radio(*endpoint("--world", world))
         else:
-            open_radio = simulation.own_radio(simulation.Worn.chosen(None, None), seed)
+            open_radio = simulation.own_radio(Worn.chosen(None, None), seed)
     raise typer.Exit(daemon.main(config, open_radio, simulated=True))
 
 
@@ -94,8 +111,10 @@ def simulate(
     """
     with one_line_errors():
         simulation = simulation_extra()
+        from tools.worn import Worn
+
         host, port = endpoint("--listen", listen)
-        worn = simulation.Worn.chosen(heart, glucose, bodies=bodies)
+        worn = Worn.chosen(heart, glucose, bodies=bodies, pace=glucose_pace)
         asyncio.run(
             simulation.serve_world(
                 config,
@@ -129,11 +148,12 @@ def demo(
 ) -> None:
     """A simulated home: a strap and a CGM, the whole gateway, bundles in a directory; ends by itself."""
     with one_line_errors():
-        simulation = simulation_extra()
+        simulation_extra()
         from tools import demo as home
         from tools import demo_view
+        from tools.worn import Worn
 
-        worn = simulation.Worn.chosen(heart, glucose, bodies=bodies)
+        worn = Worn.chosen(heart, glucose, bodies=bodies)
         options = home.Options(hours, speed, seed, out, drops_per_hour, worn)
         result = demo_view.watched(options, quiet=json)
     if json:
@@ -220,18 +240,23 @@ def one_line_errors() -> Iterator[None]:
     """What the user has to mend is one line on stderr, never a traceback."""
     from edge.errors import StoreCorrupt, StoreUnavailable
 
+    groups: list[BaseException] = []
     try:
-        yield
-    except ConfigError as error:
-        fail(str(error), 2)
-    except (StoreCorrupt, StoreUnavailable) as error:
-        fail(str(error), 1)
-    except KeyboardInterrupt:
-        fail("interrupted", 130)
-    except SystemError as error:  # what a compiled kernel makes of an interrupt
-        if not isinstance(error.__cause__, KeyboardInterrupt):
-            raise
-        fail("interrupted", 130)
+        try:
+            yield
+        except SystemError as error:  # what a compiled kernel makes of an interrupt
+            if not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
+            raise error.__cause__ from None
+    except* (ConfigError, StoreCorrupt, StoreUnavailable, KeyboardInterrupt) as group:
+        groups.append(group)
+    if groups:
+        from edge.daemon import leaves
+
+        problem = next(leaves(groups[0]))
+        if isinstance(problem, KeyboardInterrupt):
+            fail("interrupted", 130)
+        fail(str(problem), 2 if isinstance(problem, ConfigError) else 1)
 
 
 def fail(line: str, code: int) -> NoReturn:

@@ -5,6 +5,7 @@ simulated.
 """
 
 import asyncio
+import os
 import random
 import shutil
 import tempfile
@@ -19,12 +20,14 @@ from edge import config
 from edge.app import Gateway
 from edge.clock import NS_PER_S, SystemClock
 from edge.errors import ConfigError
+from edge.lock import lock
 from edge.store import Summary
 from hw_sim.air import Air
 from hw_sim.central import open_central
 from hw_sim.clock import VirtualClock, VirtualTimeLoop, run
 from hw_sim.faults import LinkFaults, drop_links
-from tools.simulation import Worn, build_home, passkeys, radio
+from tools.simulation import build_home, passkeys, radio
+from tools.worn import Worn
 
 # Midnight in the simulated home, when the recordings begin; the gateway is switched on a minute before.
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -140,14 +143,30 @@ def prepare(out: Path | None) -> Path:
         if any(out.iterdir()):
             if not (out / MARKER).exists():
                 raise ConfigError("--out", f"{out} is not empty", "name a new or an empty directory")
-            for old in ("state", "bundles"):
-                shutil.rmtree(out / old, ignore_errors=True)
+            _empty_state(out / "state")
+            shutil.rmtree(out / "bundles", ignore_errors=True)
         (out / MARKER).touch()
         (out / "bundles").mkdir()
         (out / "gateway.toml").write_text(CONFIG)
     except OSError as error:
         raise ConfigError("--out", f"{out}: {error.strerror}", "name a directory you may write") from error
     return out
+
+
+def _empty_state(state_dir: Path) -> None:
+    """Nothing is taken from under a running gateway; the lock file stays, so that there is never a second one."""
+    try:
+        held = lock(state_dir)
+    except ConfigError as error:
+        raise ConfigError("--out", error.reason, "stop it first, or name another directory") from error
+    try:
+        for path in state_dir.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != "lock":
+                path.unlink()
+    finally:
+        os.close(held)
 
 
 def play(options: Options, out: Path, watch: Callable[[float, Gateway], None]) -> Result:

@@ -35,6 +35,7 @@ def watched(options: Options, *, quiet: bool) -> Result:
     # To the simulated radio every lost link is an error, with a traceback; here links are lost on purpose.
     for radio in ("bumble", "asyncio"):
         logging.getLogger(radio).setLevel(logging.CRITICAL)
+    logging.getLogger("edge.app").disabled = True  # why a gateway ended is what the command ends with
     if quiet and not console.is_terminal:
         return play(options, out, lambda _since_s, _gateway: None)
     if not console.is_terminal:

@@ -3,7 +3,6 @@
 import asyncio
 import math
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 
 from edge.config import Config, load
@@ -13,26 +12,8 @@ from edge.radio import Radio
 from hw_sim.air import Air
 from hw_sim.central import Central, PasskeyProvider, open_central, open_remote_central
 from hw_sim.hci_server import serve
-from hw_sim.recordings import RecordingError
 from hw_sim.scenario import Home, SensorSpec
-
-# Real recordings lie beside the tests; an installed gateway has none, and its simulated people are models.
-OWN = ("afdb_08219_rr.csv.gz", "azt1d_09_glucose.csv.gz")
-RECORDINGS = Path(__file__).resolve().parent.parent / "tests" / "recordings"
-
-
-@dataclass(frozen=True)
-class Worn:
-    """What the simulated sensors wear: recordings, or models of a body where there is none."""
-
-    rr_recording: Path | None
-    glucose_recording: Path | None
-
-    @classmethod
-    def chosen(cls, rr: Path | None, glucose: Path | None, *, bodies: bool = False) -> "Worn":
-        """The recordings named; for those that are not, the ones that come along, or bodies."""
-        ours = [None if bodies or not path.exists() else path for path in (RECORDINGS / name for name in OWN)]
-        return cls(rr or ours[0], glucose or ours[1])
+from tools.worn import Worn
 
 
 def build_home(
@@ -47,21 +28,17 @@ def build_home(
     glucose_pace: float = 1.0,
 ) -> Home:
     """A home with one sensor for each that the configuration names."""
-    try:
-        return Home(
-            air,
-            [SensorSpec(sensor.kind, sensor.address) for sensor in config.sensors],
-            begin_s=begin_s,
-            duration_s=duration_s,
-            seed=seed,
-            rr_recording=worn.rr_recording,
-            glucose_recording=worn.glucose_recording,
-            cgm_history_s=history_s,
-            glucose_pace=glucose_pace,
-            cgm_passkey=next((s.passkey for s in config.sensors if s.kind == "cgm"), None),
-        )
-    except RecordingError as error:
-        raise ConfigError("recording", str(error), "give a CSV with the columns the README names") from error
+    return Home(
+        air,
+        [SensorSpec(sensor.kind, sensor.address, sensor.passkey) for sensor in config.sensors],
+        begin_s=begin_s,
+        duration_s=duration_s,
+        seed=seed,
+        rr_ms=worn.rr_ms,
+        glucose=worn.glucose,
+        cgm_history_s=history_s,
+        glucose_pace=glucose_pace,
+    )
 
 
 def radio(central: Central) -> Radio:
