@@ -7,7 +7,7 @@ operator. What the tables hold and mean is not known here.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,8 @@ class Database:
                 self._connection = _connect(path, identity)
             self._prepare(simulated)
             if simulated is not None and noted != identity.key_check:
-                _write_note(note, identity)
+                with _usable(note):
+                    durable.write(note, f"{identity.key_check}\n".encode(), 0o600)
         except BaseException:
             self.close()
             raise
@@ -190,30 +191,27 @@ def _connect(path: Path, identity: Identity) -> sqlite.Connection:
     return connection
 
 
+@contextmanager
+def _usable(path: Path) -> Iterator[None]:
+    """What the disk refuses here is for the operator to mend."""
+    try:
+        yield
+    except OSError as fault:
+        raise ConfigError(str(path), fault.strerror or str(fault), "correct gateway.state_dir") from fault
+
+
 def _noted(note: Path) -> str | None:
     """The check of the key that the database was filled with; None if none ever was, or the note is lost."""
-    try:
+    with _usable(note), suppress(FileNotFoundError):
         return note.read_text(errors="replace").strip()
-    except FileNotFoundError:
-        return None
-    except OSError as fault:
-        raise ConfigError(str(note), fault.strerror or str(fault), "correct gateway.state_dir") from fault
-
-
-def _write_note(note: Path, identity: Identity) -> None:
-    try:
-        durable.write(note, f"{identity.key_check}\n".encode(), 0o600)
-    except OSError as fault:
-        raise ConfigError(str(note), fault.strerror or str(fault), "correct gateway.state_dir") from fault
+    return None
 
 
 def _make_room(path: Path) -> None:
-    try:
+    with _usable(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # SQLite gives its other files the mode of this one.
         path.touch(mode=0o600)
-    except OSError as fault:
-        raise ConfigError(str(path), fault.strerror or str(fault), "correct gateway.state_dir") from fault
 
 
 def _set_aside(path: Path) -> Path:
@@ -221,12 +219,10 @@ def _set_aside(path: Path) -> Path:
     number = 1
     while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
         number += 1
-    try:
+    with _usable(path):
         for suffix in ("-wal", "-shm", ""):
             companion = path.with_name(path.name + suffix)
             if companion.exists():
                 companion.rename(aside.with_name(aside.name + suffix))
         path.touch(mode=0o600)
-    except OSError as fault:
-        raise ConfigError(str(path), fault.strerror or str(fault), "correct gateway.state_dir") from fault
     return aside
