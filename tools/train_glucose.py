@@ -7,9 +7,9 @@ are leave-subjects-out: whoever is scored had no part in the weights. `--write` 
 subjects into dsp/glucose/population.py.
 """
 
+import argparse
 import csv
 import gzip
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -170,16 +170,22 @@ def write(population: Population) -> None:
     TARGET.write_text("\n".join(lines))
 
 
-def main(args: list[str]) -> None:
-    subjects = load(Path(args[0]))
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, metavar="DATA.csv.gz")
+    parser.add_argument("--write", action="store_true", help="replace the population that is shipped")
+    args = parser.parse_args()
+    subjects = load(args.data)
     rows = left_out(subjects)
     table = {subject: scores(readings, rows[subject]) for subject, readings in subjects.items()}
     for name in next(iter(table.values())):
         values = [row[name] for row in table.values()]
         print(f"{name:14} mean {np.mean(values):8.3f}   worst {max(values):8.3f}   least {min(values):8.3f}")
-    if "--write" in args:
+    if args.write:
         write(fit([lesson(readings) for readings in subjects.values()]))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -7,9 +7,9 @@ records in the weights' training (the card in dsp/cardiac/rhythm_weights.py) the
 `tools.train_rhythm --folds` says what to expect of others.
 """
 
+import argparse
 import csv
 import gzip
-import sys
 from itertools import groupby
 from pathlib import Path
 
@@ -28,7 +28,11 @@ SINUS, PREMATURE, SINUS_BEATS = ("N", "B", "T"), ("A", "a", "J", "S", "V"), ("N"
 
 
 def main() -> None:
-    data = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, metavar="DATA")
+    data = parser.parse_args().data
     records = read_rhythms(data)
     rhythms(records)
     premature(data / "mitdb_rr.csv.gz")

@@ -6,8 +6,8 @@ Prints a line for each packet on which one of the two is wrong, with the reason,
 Numbers are compared: every number that a packet's author expects has to be among those decoded.
 """
 
+import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +32,14 @@ PEER_KNOWS: Final = frozenset({
 
 def main() -> None:
     """Compare all vectors in the directory given."""
-    files = sorted(Path(sys.argv[1]).glob("*.jsonl"))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("directory", type=Path, help="where the vectors are, *.jsonl")
+    directory = parser.parse_args().directory
+    files = sorted(directory.glob("*.jsonl"))
+    if not files:
+        parser.error(f"no *.jsonl in {directory}")
     rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     rows = [row for row in rows if row["characteristic"] in PEER_KNOWS and row["provenance"] != ONE_SIDED]
     theirs = peer.answers([(row["characteristic"], bytes.fromhex(row["hex"])) for row in rows])

@@ -10,7 +10,7 @@ interstitial glucose at that instant, on simulated people behind the noise publi
 what the sensor shares with others, `cc`, is left out), rounded to whole mg/dL.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -159,8 +159,12 @@ def show_rate(scratch: Path) -> None:
         )
 
 
-def main(args: list[str]) -> None:
-    subjects = train_glucose.load(Path(args[0]))
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, metavar="DATA.csv.gz")
+    subjects = train_glucose.load(parser.parse_args().data)
     rows = train_glucose.left_out(subjects)
     table = [train_glucose.scores(readings, rows[subject]) for subject, readings in subjects.items()]
     for name in table[0]:
@@ -171,4 +175,4 @@ def main(args: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
