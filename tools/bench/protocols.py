@@ -128,9 +128,25 @@ def columnar(codec: Any, packets: list[bytes]) -> tuple[Callable[[], Any], int]:
     return lambda: codec.columns(flat, offsets), len(packets)
 
 
-def table(title: str, peer_ns: float | None, calls: Mapping[str, tuple[Callable[[], Any], int]]) -> None:
-    """Print times and ratios."""
-    times = ({} if peer_ns is None else {PEER: peer_ns}) | least_ns(calls)
+def table(
+    title: str,
+    packet: bytes,
+    peer_ns: float | None,
+    codec: Any,
+    plain: Any,
+    compiled: Any,
+    by_hand: Callable[[bytes], Any],
+) -> None:
+    """Print times and ratios of every way to decode a packet."""
+    ways = {
+        BASELINE: (lambda: plain.parse(packet), 1),
+        "construct Struct, compiled (checks nothing)": (lambda: compiled.parse(packet), 1),
+        "our layout, interpreted": (lambda: codec.interpret(packet), 1),
+        "our layout, generated decoder": (lambda: codec.decode(packet), 1),
+        "struct.unpack by hand": (lambda: by_hand(packet), 1),
+        "our layout, columnar, a million": columnar(codec, [packet] * MILLION),
+    }
+    times = ({} if peer_ns is None else {PEER: peer_ns}) | least_ns(ways)
     print(f"\n{title}")
     for name, spent in times.items():
         print(f"  {name:<44}{spent:>12,.1f} ns {times[BASELINE] / spent:>9,.1f}x")
@@ -147,31 +163,23 @@ def main() -> None:
     )
     parser.add_argument("--no-peer", action="store_true", help="install and time nothing else")
     heart_peer, glucose_peer = (None, None) if parser.parse_args().no_peer else peer_times()
-    codec = heart_rate.MEASUREMENT
     table(
         "2A37 Heart Rate Measurement, 2 RR intervals",
+        HEART,
         heart_peer,
-        {
-            BASELINE: (lambda: PLAIN_HEART.parse(HEART), 1),
-            "construct Struct, compiled (no end check)": (lambda: COMPILED_HEART.parse(HEART), 1),
-            "our layout, interpreted": (lambda: codec.interpret(HEART), 1),
-            "our layout, generated decoder": (lambda: codec.decode(HEART), 1),
-            "struct.unpack by hand": (lambda: heart_by_hand(HEART), 1),
-            "our layout, columnar, a million": columnar(codec, [HEART] * MILLION),
-        },
+        heart_rate.MEASUREMENT,
+        PLAIN_HEART,
+        COMPILED_HEART,
+        heart_by_hand,
     )
-    records = cgm.MEASUREMENT[0][Crc.MCRF4XX]
     table(
-        "2AA7 CGM Measurement with E2E-CRC, a SmartGuide's record (bluetooth-sig, compiled: no checksum)",
+        "2AA7 CGM Measurement with E2E-CRC, a SmartGuide's record (bluetooth-sig: checksum not looked at)",
+        GLUCOSE,
         glucose_peer,
-        {
-            BASELINE: (lambda: PLAIN_GLUCOSE.parse(GLUCOSE), 1),
-            "construct Struct, compiled": (lambda: COMPILED_GLUCOSE.parse(GLUCOSE), 1),
-            "our layout, interpreted": (lambda: records.interpret(GLUCOSE), 1),
-            "our layout, generated decoder": (lambda: records.decode(GLUCOSE), 1),
-            "struct.unpack by hand": (lambda: glucose_by_hand(GLUCOSE), 1),
-            "our layout, columnar, a million": columnar(records, [GLUCOSE] * MILLION),
-        },
+        cgm.MEASUREMENT[0][Crc.MCRF4XX],
+        PLAIN_GLUCOSE,
+        COMPILED_GLUCOSE,
+        glucose_by_hand,
     )
     polar()
 
