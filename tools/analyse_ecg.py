@@ -10,7 +10,7 @@ from dsp.arrays import F64, as_f64
 from dsp.cardiac import qrs, signal_quality
 from dsp.cardiac.respiration import agreed, respiration
 from edge.errors import ConfigError
-from tools import analyse_rr, recording_files, rr_csv, wfdb_record
+from tools import analyse_rr, recording_files, wfdb_record
 
 QUALITY_WINDOW_S = 10.0
 LOST_S = 0.15  # what is missing for longer may have held a complex
@@ -80,9 +80,9 @@ def header_of(file: Path) -> Path | None:
 def column_of(file: Path, name: str) -> F64:
     """One column of a CSV file, a sample from each row; an empty cell is a sample that is missing."""
     with recording_files.table(file, bare=name) as table:
-        k = rr_csv.column_at(table, file, name)
+        k = table.column(name)
         cells = (row[k].strip() if len(row) > k else "" for row in table.rows)
-        return as_f64([rr_csv.number(table, file, name, cell) for cell in cells])
+        return as_f64([table.number_or_nan(name, cell) for cell in cells])
 
 
 def detected(values: F64, rate_hz: float) -> Ecg:

@@ -22,14 +22,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from dsp.glucose.readings import MG_DL_PER_MMOL_L, Trace, trace
 from edge.errors import ConfigError
 from tools import recording_files
-from tools.recording_files import Table
+from tools.recording_files import IDS, MISSING, Table
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MISSING = frozenset(("", "-", "na", "n/a", "<na>", "nan", "nat", "null", "none"))
 OFF_SCALE = {"lo": -math.inf, "low": -math.inf, "hi": math.inf, "high": math.inf}
 # Where sensors' scales end: <40 is LO, but <120 says nothing.
 LO_MG_DL_MAX, HI_MG_DL_MIN = 70.0, 300.0
-IDS = ("id", "subject", "subject_id", "patient", "patient_id", "user_id", "participant_id")
 # mg/dL per unit, and from which value on it is no reading.
 UNITS = {"glucose_mg_dl": (1.0, 1000.0), "glucose_mmol_l": (MG_DL_PER_MMOL_L, 55.0)}
 # Nobody's median lies outside for long: the values are under the wrong unit then.

@@ -1,10 +1,12 @@
 """Files of `vitalgate analyse`: CSV tables that come in, and where the results go.
 
-The only place that knows how a CSV is packed, separated and headed. What its columns mean must not be here.
+The only place that knows how a CSV is packed, separated and headed, how a cell says that it holds nothing, and what
+the column is called that tells people apart. What the other columns mean must not be here.
 """
 
 import csv
 import gzip
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,18 +21,22 @@ if TYPE_CHECKING:
     from _csv import Reader
 
 DRAWINGS = (".png", ".svg")
+MISSING = frozenset(("", "-", "na", "n/a", "<na>", "nan", "nat", "null", "none"))
+IDS = ("id", "subject", "subject_id", "patient", "patient_id", "user_id", "participant_id")
 
 
 class Table(NamedTuple):
     """An open CSV file.
 
     Attributes:
+        name: of the file.
         columns: names in the header, in lower case without the spaces around them.
         rows: of the rest of the file; a row may be shorter than the header, or empty.
         decimal: what stands before decimals, a comma where spreadsheets separate columns by semicolons.
         header_lines: 1, or 0 for a bare list of numbers.
     """
 
+    name: str
     columns: list[str]
     rows: "Reader"
     decimal: str
@@ -49,6 +55,22 @@ class Table(NamedTuple):
             if name in self.columns:
                 return self.columns.index(name)
         return None
+
+    def column(self, name: str) -> int:
+        """Where the column stands that the user has named."""
+        k = self.find(name)
+        if k is None:
+            found = ", ".join(self.columns) or "nothing"
+            raise ConfigError("--column", f"{self.name} has no column {name}", f"it has: {found}")
+        return k
+
+    def number_or_nan(self, column: str, text: str) -> float:
+        """A cell of that column, which holds a number or nothing."""
+        try:
+            return math.nan if text.lower() in MISSING else self.number(text)
+        except ValueError as error:
+            what = f"{self.name}, line {self.line}: column {column} is not a number"
+            raise ConfigError("FILE", what, str(error)) from error
 
     def number(self, text: str) -> float:
         """A cell as a number, or a ValueError. Python would read 1_00 as 100."""
@@ -77,9 +99,9 @@ def table(file: Path, bare: str = "") -> Iterator[Table]:
             )
             columns = [name.strip().lower() for name in next(first, [])]
             if bare and len(columns) == 1 and _is_number(columns[0]):
-                yield Table([bare.lower()], csv.reader(chain([header], text)), ".", 0)
+                yield Table(file.name, [bare.lower()], csv.reader(chain([header], text)), ".", 0)
             else:
-                yield Table(columns, rows, "," if separator == ";" else ".", 1)
+                yield Table(file.name, columns, rows, "," if separator == ";" else ".", 1)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
         what = f"cannot read {file}: {error}"
         raise ConfigError("FILE", what, "give a CSV or CSV.gz file in UTF-8") from error

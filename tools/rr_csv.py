@@ -20,9 +20,8 @@ from edge.errors import ConfigError
 from tools import recording_files
 from tools.recording_files import Table
 
-IDS = ("record", "id", "subject", "subject_id", "patient", "patient_id", "user_id", "participant_id")
+IDS = ("record", *recording_files.IDS)
 TIMES = ("time", "timestamp")
-MISSING = frozenset(("", "-", "na", "n/a", "<na>", "nan", "null", "none"))
 
 
 class Record(NamedTuple):
@@ -49,34 +48,18 @@ def records(file: Path, column: str) -> list[Record]:
     found: dict[str, _Rows] = {}
     count = 0
     with recording_files.table(file, bare=column) as table:
-        k, of_record, has_times = column_at(table, file, column), table.find(*IDS), table.find(*TIMES)
+        k, of_record, has_times = table.column(column), table.find(*IDS), table.find(*TIMES)
         for count, row in enumerate(_rows(table), 1):
             text = _cell(row, k)
             rows = found.setdefault(_cell(row, of_record), _Rows(array("q"), array("d"), bytearray()))
             rows.row.append(count)
-            rows.rr_ms.append(number(table, file, column, text))
+            rows.rr_ms.append(table.number_or_nan(column, text))
             rows.was_sent.append(bool(text) or has_times is None)
     if not found:
         raise ConfigError("FILE", f"no intervals in {file.name}", "it has no rows below its header")
     if of_record is None or 1 < count == len(found):
         return [_record(None, list(found.values()))]  # a name for each row is its number, and names no record
     return [_record(name, [rows]) for name, rows in found.items()]
-
-
-def column_at(table: Table, file: Path, column: str) -> int:
-    k = table.find(column)
-    if k is None:
-        found = ", ".join(table.columns) or "nothing"
-        raise ConfigError("--column", f"{file.name} has no column {column}", f"it has: {found}")
-    return k
-
-
-def number(table: Table, file: Path, column: str, text: str) -> float:
-    try:
-        return float("nan") if text.lower() in MISSING else table.number(text)
-    except ValueError as error:
-        what = f"{file.name}, line {table.line}: column {column} is not a number"
-        raise ConfigError("FILE", what, str(error)) from error
 
 
 def _rows(table: Table) -> Iterator[list[str]]:
