@@ -10,6 +10,7 @@ Not here: the time of day in any other sense. Whoever needs it takes a clock as 
 """
 
 import asyncio
+import heapq
 import itertools
 import math
 import selectors
@@ -23,16 +24,24 @@ _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 
-class _Instant(float):
-    """A point in time that sorts after the equal ones made before it; the loop's heap alone is not FIFO."""
+class _Timer(asyncio.TimerHandle):
+    """A timer that is due after those of the same instant that were set before it: its key is (time, number)."""
 
-    __slots__ = ("order",)
-    order: int
+    __slots__ = ("_key",)
 
-    def __lt__(self, other: float) -> bool:
-        if isinstance(other, _Instant) and float.__eq__(self, other):
-            return self.order < other.order
-        return float.__lt__(self, other)
+    def __init__(
+        self,
+        key: tuple[float, int],
+        callback: Callable[[*_Ts], object],
+        args: tuple[*_Ts],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        super().__init__(key[0], callback, args, loop, context)
+        self._key = key
+
+    def __lt__(self, other: "_Timer") -> bool:  # type: ignore[override]
+        return self._key < other._key
 
 
 class _VirtualSelector(selectors.DefaultSelector):
@@ -79,7 +88,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, *, speed: float = 0.0) -> None:
         self._virtual = _VirtualSelector(speed)
-        self._scheduled_count = itertools.count()
+        self._timer_count = itertools.count()
         super().__init__(self._virtual)
         wall_start_s = super().time()
         self._virtual.wall_s = lambda: super(VirtualTimeLoop, self).time() - wall_start_s
@@ -94,9 +103,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def call_at(
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        instant = _Instant(when)
-        instant.order = next(self._scheduled_count)
-        return super().call_at(instant, callback, *args, context=context)
+        # As `BaseEventLoop` does it, but in a heap of our own kind of timers: among equals its own is not FIFO.
+        self._check_closed()  # type: ignore[attr-defined]
+        timer = _Timer((when, next(self._timer_count)), callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., _T], *args: Any
@@ -125,13 +137,28 @@ def run(main: Coroutine[Any, Any, _T], *, speed: float = 0.0) -> _T:
 
 @dataclass
 class VirtualClock:
-    """The simulated machine's clocks: its boot was at the running loop's time zero."""
+    """The simulated machine's clocks: its boot was at the running loop's time zero.
+
+    Attributes:
+        epoch_utc_ns: what the wall clock showed at boot, were it always set as it is now.
+        boot_id: names the boot.
+        error_ms: how far the wall clock may be wrong, as the machine knows; None while nothing vouches for it. What it
+            says and how right the clock is are two things: `step` makes any clock wrong.
+    """
 
     epoch_utc_ns: int
     boot_id: str
+    error_ms: int | None = 500
 
     def boot_ns(self) -> int:
         return round(asyncio.get_running_loop().time() * 1e9)
 
     def utc_ns(self) -> int:
         return self.epoch_utc_ns + self.boot_ns()
+
+    def utc_error_ms(self) -> int | None:
+        return self.error_ms
+
+    def step(self, by_s: float) -> None:
+        """Set the wall clock forward, or back."""
+        self.epoch_utc_ns += round(by_s * 1e9)

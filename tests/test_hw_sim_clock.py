@@ -1,4 +1,5 @@
 import asyncio
+import contextvars
 import os
 import signal
 import threading
@@ -158,3 +159,48 @@ def test_the_clock_reads_the_loop() -> None:
         return at_boot, virtual_clock.boot_ns(), virtual_clock.utc_ns()
 
     assert clock.run(read()) == (0, 1_500_000_000, 1_700_000_001_500_000_000)
+
+
+def test_the_wall_clock_can_be_set_and_says_how_far_it_may_be_wrong() -> None:
+    virtual_clock = clock.VirtualClock(epoch_utc_ns=0, boot_id="boot")
+    unsure = clock.VirtualClock(epoch_utc_ns=0, boot_id="boot", error_ms=None)
+
+    async def read() -> list[tuple[int, int]]:
+        readings = []
+        for by_s in (0.0, 86_400.0, -90_000.5):
+            virtual_clock.step(by_s)
+            readings.append((virtual_clock.boot_ns(), virtual_clock.utc_ns()))
+            await asyncio.sleep(10)
+        return readings
+
+    assert clock.run(read()) == [
+        (0, 0),
+        (10_000_000_000, 86_410_000_000_000),
+        (20_000_000_000, -3_580_500_000_000),
+    ]
+    assert (virtual_clock.utc_error_ms(), unsure.utc_error_ms()) == (500, None)
+
+
+def test_a_timer_is_the_loops_own_in_everything_else() -> None:
+    async def set_timers() -> list[object]:
+        loop = asyncio.get_running_loop()
+        seen: list[object] = []
+        context = contextvars.copy_context()
+        marked: contextvars.ContextVar[str] = contextvars.ContextVar("marked", default="here")
+        context.run(marked.set, "there")
+        loop.call_at(1, lambda: seen.append(marked.get()), context=context)
+        dropped = loop.call_at(2, seen.append, "cancelled")
+        dropped.cancel()
+        seen.append((dropped.cancelled(), dropped.when()))
+        with pytest.raises(RuntimeError, match="closed"):
+            _closed_loop().call_at(1, print)
+        await asyncio.sleep(3)
+        return seen
+
+    assert clock.run(set_timers()) == [(True, 2), "there"]
+
+
+def _closed_loop() -> clock.VirtualTimeLoop:
+    loop = clock.VirtualTimeLoop()
+    loop.close()
+    return loop
