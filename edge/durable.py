@@ -11,7 +11,7 @@ def write(path: Path, content: bytes, mode: int) -> None:
     """Make, or replace, the file at `path`; it is on the disk when this returns.
 
     Raises:
-        OSError: nothing has changed at `path`.
+        OSError: it is not sure to be on the disk. What is at `path` is whole all the same, the old or the new.
     """
     torn = path.with_name(f".{path.name}{TORN_SUFFIX}")
     try:
@@ -24,8 +24,23 @@ def write(path: Path, content: bytes, mode: int) -> None:
     except OSError:
         torn.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def replace(file: Path, path: Path) -> None:
+    """Put a file in the place of another in the same directory.
+
+    Raises:
+        OSError: as `write`.
+    """
+    _sync(file)
+    file.rename(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)

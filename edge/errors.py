@@ -1,9 +1,11 @@
 """What can go wrong in the gateway, each type naming who has to act.
 
-`protocols.errors.DecodeError` (a sensor sent nonsense) belongs to its room; what bleak raises, the session
-turns into `SensorLost`. Each message is one printable line, fit for log, status page and terminal. No
+`protocols.errors.DecodeError` (a sensor sent nonsense) belongs to its package; what bleak raises is
+told by `edge.radio.diagnosis`. Each message is one printable line, fit for log, status page and terminal. No
 handling here.
 """
+
+from edge.radio.trouble import Trouble
 
 
 class ConfigError(Exception):
@@ -21,11 +23,19 @@ class _ReasonedError(Exception):
 
 
 class SensorLost(_ReasonedError):  # noqa: N818 - a state of the radio, not a defect
-    """The link is gone or silent: back off and connect again."""
+    """The link is gone, silent or of no use: back off and connect again."""
+
+    def __init__(self, reason: str, trouble: Trouble = Trouble.NO_ANSWER) -> None:
+        super().__init__(reason)
+        self.trouble = trouble
 
 
 class StoreCorrupt(_ReasonedError):  # noqa: N818
     """The database is damaged: stop; the next start sets it aside and begins a new one."""
+
+
+class StoreGone(_ReasonedError):  # noqa: N818
+    """The database was deleted or replaced while it was in use: begin a new one."""
 
 
 class StoreUnavailable(_ReasonedError):  # noqa: N818

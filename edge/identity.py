@@ -22,6 +22,7 @@ class Identity:
 
     def __init__(self, secret: bytes) -> None:
         assert len(secret) == SECRET_BYTES
+        self._secret = secret
         self.store_key = _derive(secret, "store key")
         # Lies beside the database in the clear: tells a wrong key from a damaged file and nothing else.
         self.key_check = _derive(secret, "key check")[:8].hex()
@@ -37,9 +38,20 @@ class Identity:
         """Pseudonym of a sensor: all that is told of it outside the encrypted store."""
         return self.id("sensor", address)
 
+    def keep(self, key_file: Path) -> None:
+        """Write the secret into a file that only its owner may read.
 
-def load(key_file: Path, database: Path) -> Identity:
+        Raises:
+            OSError: it could not be written.
+        """
+        key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        durable.write(key_file, self._secret, 0o600)
+
+
+def load(key_file: Path, database: Path, known: Identity | None = None) -> Identity:
     """Read the secret, or make it if there is no database yet that needs the old one.
+
+    `known` is the identity in use so far, of a gateway that goes on: if its file has vanished it is written again.
 
     Raises:
         ConfigError: missing beside an existing database, wrong length, readable by others, or not to be read.
@@ -47,13 +59,15 @@ def load(key_file: Path, database: Path) -> Identity:
     try:
         if key_file.exists():
             return Identity(_read(key_file))
-        if database.exists() and database.stat().st_size > 0:
+        if known is None and database.exists() and database.stat().st_size > 0:
             raise ConfigError(
                 str(key_file),
                 f"missing, but {database} needs it",
                 "restore the key file, or move the database away",
             )
-        return Identity(_create(key_file))
+        identity = known or Identity(os.urandom(SECRET_BYTES))
+        identity.keep(key_file)
+        return identity
     except OSError as fault:
         raise ConfigError(
             str(key_file), fault.strerror or str(fault), "correct its place or permissions"
@@ -71,10 +85,3 @@ def _read(key_file: Path) -> bytes:
     if status.st_mode & 0o077:
         raise ConfigError(str(key_file), "open to other users", f"chmod 600 {key_file}")
     return key_file.read_bytes()
-
-
-def _create(key_file: Path) -> bytes:
-    secret = os.urandom(SECRET_BYTES)
-    key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    durable.write(key_file, secret, 0o600)
-    return secret

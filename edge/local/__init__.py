@@ -1,0 +1,1 @@
+"""Who asks on this machine: the socket and the status document."""

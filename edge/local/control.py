@@ -1,0 +1,267 @@
+"""The gateway's socket: who owns the gateway asks it, in lines of JSON, and is answered in lines of JSON.
+
+A request names what it wants: {"do": "status"}, or {"do": "watch", "every_s": 1}. `VERBS` says what may be asked; one
+request is answered by one line or by several, and the next request of the same client is read after that. What makes no
+sense is answered with {"error": {"cause": ..., "remedy": ...}}.
+
+Contract: the socket is its user's alone. A client that is slow, silent or gone keeps nobody waiting: nothing more is
+made for it until it has read what it has, and when there are too many clients, the one that has been quiet for longest
+is let go. Answers are never kept in a file: they hold health data. What they say is not known here.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple, Protocol
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edge.errors import StoreCorrupt, StoreUnavailable
+from edge.local.status import StatusDocument
+
+log = logging.getLogger(__name__)
+
+SOCKET_NAME: Final = "control.sock"
+REQUEST_BYTES_MAX: Final = 16_384
+CLIENTS_MAX: Final = 16
+# How long the gateway may be out of reach when somebody has removed its socket, or the disk had no room for it.
+CHECK_S: Final = 60.0
+ANSWER_BYTES_MAX: Final = 16 << 20
+ANSWER_TIMEOUT_S: Final = 5.0
+
+
+class Served(Protocol):
+    """What of the gateway is asked."""
+
+    async def status(self) -> StatusDocument:
+        """Everything there is to say at this moment."""
+        ...
+
+
+class Plain(Struct, frozen=True, forbid_unknown_fields=True):
+    """A request without arguments."""
+
+    do: str
+
+
+class Watch(Struct, frozen=True, forbid_unknown_fields=True):
+    """A status now and again every so often, until the client has gone."""
+
+    do: str
+    every_s: Annotated[float, Meta(ge=0.2, le=3600.0)] = 1.0
+
+
+class Error(Struct, frozen=True):
+    """Why a request was not answered."""
+
+    cause: str
+    remedy: str
+
+
+class Refusal(Struct, frozen=True):
+    """The line that says so."""
+
+    error: Error
+
+
+class Verb(NamedTuple):
+    """One thing that may be asked: the form of the request, and what answers it, a line for each item."""
+
+    request: type[Struct]
+    answer: Callable[[Served, Any], AsyncGenerator[Struct, None]]
+
+
+async def _status(served: Served, _: Plain) -> AsyncGenerator[Struct, None]:
+    yield await served.status()
+
+
+async def _watch(served: Served, request: Watch) -> AsyncGenerator[Struct, None]:
+    while True:
+        yield await served.status()
+        await asyncio.sleep(request.every_s)
+
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "status": Verb(Plain, _status),
+    "watch": Verb(Watch, _watch),
+}
+
+
+class _Envelope(Struct, frozen=True):
+    do: str
+
+
+async def answers(served: Served, line: bytes) -> AsyncGenerator[Struct, None]:
+    """What is to be said to one request."""
+    try:
+        verb = VERBS.get(msgspec.json.decode(line, type=_Envelope).do)
+        if verb is None:
+            yield Refusal(Error("nothing of that name can be asked", f"ask for one of: {', '.join(VERBS)}"))
+            return
+        request = msgspec.json.decode(line, type=verb.request)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        yield Refusal(Error(f"not a request: {fault}", 'send a line of JSON like {"do": "status"}'))
+        return
+    try:
+        async for answer in verb.answer(served, request):
+            yield answer
+    except (StoreUnavailable, StoreCorrupt) as fault:
+        yield Refusal(Error(fault.reason, "mend the disk; the gateway goes on meanwhile"))
+
+
+class Control:
+    """The socket of a running gateway: there once it is open, gone after `close`."""
+
+    def __init__(self, state_dir: Path, served: Served) -> None:
+        self._state_dir = state_dir
+        self._served = served
+        self._server: asyncio.Server | None = None
+        self._inode: int | None = None
+        self._check: asyncio.TimerHandle | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._is_closed = False
+        # In the order in which they were last answered.
+        self._clients: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
+        self._complained = False
+
+    async def open(self) -> None:
+        """Make the socket; if that cannot be, say so once and try again later."""
+        try:
+            listener, inode = _listen(self._state_dir)
+        except FileNotFoundError:
+            pass  # the state directory is gone, which the store tells
+        except OSError as fault:
+            if not self._complained:
+                log.warning("`vitalgate status` cannot reach this gateway: %s", fault.strerror)
+            self._complained = True
+        else:
+            if self._server is not None:
+                self._server.close()
+            self._server = await asyncio.start_server(self._meet, sock=listener, limit=REQUEST_BYTES_MAX)
+            self._inode, self._complained = inode, False
+        if self._is_closed:
+            self.close()
+        else:
+            self._check = asyncio.get_running_loop().call_later(CHECK_S, self._look_after)
+
+    def close(self) -> None:
+        """Let everybody go and take the socket away."""
+        self._is_closed = True
+        if self._check is not None:
+            self._check.cancel()
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._clients):
+            self._let_go(writer)
+        if self._inode is not None and self._inode == _inode(self._state_dir):
+            (self._state_dir / SOCKET_NAME).unlink(missing_ok=True)
+
+    def _look_after(self) -> None:
+        """Whoever asks finds this gateway, even if the directory was cleaned or made anew."""
+        loop = asyncio.get_running_loop()
+        if self._inode is not None and self._inode == _inode(self._state_dir):
+            self._check = loop.call_later(CHECK_S, self._look_after)
+        else:
+            self._opening = loop.create_task(self.open())
+
+    def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._clients) >= CLIENTS_MAX:
+            self._let_go(next(iter(self._clients)))
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._clients[writer] = task
+        task.add_done_callback(lambda _: self._let_go(writer))
+
+    def _let_go(self, writer: asyncio.StreamWriter) -> None:
+        task = self._clients.pop(writer, None)
+        if task is not None:
+            task.cancel()
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):  # who asked has gone
+            await self._converse(reader, writer)
+            writer.close()
+            await writer.wait_closed()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            try:
+                line = await reader.readuntil(b"\n")
+            except asyncio.IncompleteReadError as end:
+                line = end.partial
+            except asyncio.LimitOverrunError:
+                remedy = f"send at most {REQUEST_BYTES_MAX} bytes in a line"
+                await self._say(writer, Refusal(Error("the request is too long", remedy)))
+                return
+            if not line.strip():
+                if reader.at_eof():
+                    return
+                continue
+            async with aclosing(answers(self._served, line)) as lines:
+                async for answer in lines:
+                    await self._say(writer, answer)
+
+    async def _say(self, writer: asyncio.StreamWriter, answer: Struct) -> None:
+        writer.write(msgspec.json.encode(answer) + b"\n")
+        await writer.drain()
+        self._clients[writer] = self._clients.pop(writer)
+
+
+def ask(state_dir: Path, request: Mapping[str, Any]) -> bytes | None:
+    """The first line that the gateway on this state directory answers; None if none is there to answer.
+
+    Raises:
+        TimeoutError: it is there, and does not answer.
+        PermissionError: it belongs to another user.
+    """
+    line = bytearray()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(ANSWER_TIMEOUT_S)
+        try:
+            with _short_path(state_dir) as path:
+                connection.connect(path)
+            connection.sendall(msgspec.json.encode(request) + b"\n")
+            while not line.endswith(b"\n"):
+                part = connection.recv(1 << 16)
+                if not part or len(line) > ANSWER_BYTES_MAX:
+                    return None  # it ended while it spoke
+                line += part
+        except (FileNotFoundError, ConnectionError, NotADirectoryError):
+            return None
+    return bytes(line)
+
+
+def _listen(state_dir: Path) -> tuple[socket.socket, int]:
+    """A socket that is its user's alone from the moment it exists, in place of any left behind."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.fchmod(listener.fileno(), 0o600)  # what the file is made with; the umask is every thread's
+        listener.setblocking(False)
+        with _short_path(state_dir) as path:
+            Path(path).unlink(missing_ok=True)
+            listener.bind(path)
+            return listener, Path(path).stat().st_ino
+    except BaseException:
+        listener.close()
+        raise
+
+
+def _inode(state_dir: Path) -> int | None:
+    with suppress(OSError):
+        return (state_dir / SOCKET_NAME).stat().st_ino
+    return None
+
+
+@contextmanager
+def _short_path(directory: Path) -> Iterator[str]:
+    """A name for the socket that fits into a socket address, which takes 107 bytes."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{SOCKET_NAME}"
+    finally:
+        os.close(descriptor)

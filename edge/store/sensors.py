@@ -1,0 +1,159 @@
+"""Which devices the store has data of, who wears each, and what was learned of it.
+
+A device is (kind, address, person). Its number is for good; the name it has in the configuration may change. A device
+that the configuration no longer names is retired: it keeps its data, its sessions have ended, and both are in use
+again when the configuration names it again.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from edge.config import Person, SensorConfig
+from edge.measurements import PERIODS
+from edge.store.database import Database
+from edge.store.sessions import Sessions
+
+# The person of deliveries that version 1 left behind, until the configuration has said who wears the sensor, as the
+# migration writes it. No pseudonym looks like it.
+_UNTOLD_PERSON = "sensor/{no}"
+
+_TAKEN_AWAY = ("replaced", "removed")
+
+
+class SensorRow(NamedTuple):
+    """A device; `person` is the pseudonym of who wears it, None until the configuration has said it."""
+
+    no: int
+    id: str
+    kind: str
+    address: str
+    person: str | None
+    retired: bool
+
+
+class Sensors:
+    """The devices."""
+
+    def __init__(self, database: Database, sessions: Sessions) -> None:
+        self._database = database
+        self._sessions = sessions
+
+    def register(self, sensors: Sequence[SensorConfig], people: Sequence[Person]) -> list[SensorRow]:
+        """Bring the devices in line with the configuration; the rows of its sensors, in its order.
+
+        A known device keeps its data and takes the new name. A name whose device has no data takes the new address.
+        A name whose device has data gets a new device: the old one is retired, its sessions end as "replaced".
+        """
+        wanted = self._wanted(sensors, people)
+        known = {row.no: row for row in self.all()}
+        numbers = {row.no for row in wanted}
+        names = {row.id for row in wanted}
+        # A name belongs to one device in use at a time, so all that change lay theirs down first.
+        for row in known.values():
+            if not row.retired and row not in wanted:
+                self._database.write("UPDATE sensors SET retired = 1 WHERE no = ?", row.no)
+                if row.no not in numbers:
+                    self._sessions.end_all(row.no, _TAKEN_AWAY[0] if row.id in names else _TAKEN_AWAY[1])
+                if row.person is None and len(people) == 1:
+                    # Version 1 knew one person only: who wore all of its sensors.
+                    self._tell_person(row.no, people[0].pseudonym)
+        return [self._settle(row, known.get(row.no)) for row in wanted]
+
+    def get(self, no: int) -> SensorRow:
+        (row,) = self._database.read("SELECT * FROM sensors WHERE no = ?", no)
+        return _row(row)
+
+    def all(self) -> list[SensorRow]:
+        """Every device, retired ones too, in the order in which they became known."""
+        return [_row(row) for row in self._database.read("SELECT * FROM sensors ORDER BY no")]
+
+    def trait(self, no: int, key: str) -> str | None:
+        """What was learned of the device under this key."""
+        rows = self._database.read("SELECT value FROM traits WHERE sensor_no = ? AND key = ?", no, key)
+        return str(rows[0][0]) if rows else None
+
+    def keep_trait(self, no: int, key: str, value: str) -> None:
+        self._database.write("INSERT OR REPLACE INTO traits VALUES (?, ?, ?)", no, key, value)
+
+    def is_unused(self, no: int) -> bool:
+        """Whether nothing but what was learned of a device refers to it."""
+        ((found,),) = self._database.read(
+            "SELECT EXISTS (SELECT 1 FROM dirty WHERE sensor_no = ?1)"
+            " OR EXISTS (SELECT 1 FROM unplaced WHERE sensor_no = ?1)"
+            " OR EXISTS (SELECT 1 FROM alerts WHERE sensor_no = ?1)",
+            no,
+        )
+        return not found and not self._has_data(no)
+
+    def delete(self, no: int) -> None:
+        """Forget a device, and what was learned of it."""
+        self._database.write("DELETE FROM traits WHERE sensor_no = ?", no)
+        self._database.write("DELETE FROM sensors WHERE no = ?", no)
+
+    def _wanted(self, sensors: Sequence[SensorConfig], people: Sequence[Person]) -> list[SensorRow]:
+        """How the configuration wants its devices; those that are new to the store have number 0."""
+        pseudonyms = {person.id: person.pseudonym for person in people}
+        free = self.all()
+        wanted = []
+        for sensor in sensors:
+            person = pseudonyms[sensor.person]
+            row = SensorRow(0, sensor.id, sensor.kind, sensor.address, person, retired=False)
+            device = next((known for known in free if _is_same(known, row)), None)
+            if device:
+                free.remove(device)
+            wanted.append(row._replace(no=device.no if device else 0))
+        names = {known.id: known for known in free if not known.retired}
+        return [
+            row._replace(no=names[row.id].no)
+            if row.no == 0 and row.id in names and not self._has_data(names[row.id].no)
+            else row
+            for row in wanted
+        ]
+
+    def _has_data(self, no: int) -> bool:
+        ((found,),) = self._database.read(
+            "SELECT EXISTS (SELECT 1 FROM raw_chunks WHERE sensor_no = ?1)"
+            " OR EXISTS (SELECT 1 FROM sessions WHERE sensor_no = ?1)",
+            no,
+        )
+        return bool(found) or any(
+            self._database.read("SELECT 1 FROM summaries WHERE kind = ? AND sensor_no = ? LIMIT 1", kind, no)
+            for kind in PERIODS
+        )
+
+    def _settle(self, row: SensorRow, known: SensorRow | None) -> SensorRow:
+        """Write one device as it is wanted; the row with its number."""
+        if row == known:
+            return row
+        if known is None:
+            self._database.write(
+                "INSERT INTO sensors (id, kind, address, person) VALUES (?, ?, ?, ?)", *row[1:5]
+            )
+            ((no,),) = self._database.read("SELECT last_insert_rowid()")
+            return row._replace(no=no)
+        self._database.write(
+            "UPDATE sensors SET id = ?, kind = ?, address = ?, person = ?, retired = 0 WHERE no = ?",
+            *row[1:5],
+            row.no,
+        )
+        if not _is_same(known, row):
+            self._database.write("DELETE FROM traits WHERE sensor_no = ?", row.no)
+        if known.person is None:
+            assert row.person is not None
+            self._tell_person(row.no, row.person)
+        if known.retired:
+            self._sessions.resume(row.no, _TAKEN_AWAY)
+        return row
+
+    def _tell_person(self, no: int, person: str) -> None:
+        untold = _UNTOLD_PERSON.format(no=no)
+        self._database.write("UPDATE sensors SET person = ? WHERE no = ?", person, no)
+        self._database.write("UPDATE deliveries SET person = ? WHERE person = ?", person, untold)
+
+
+def _is_same(known: SensorRow, row: SensorRow) -> bool:
+    return known[2:4] == row[2:4] and known.person in (row.person, None)
+
+
+def _row(row: tuple[int, str, str, str, str | None, int]) -> SensorRow:
+    return SensorRow(*row[:5], retired=bool(row[5]))

@@ -1,0 +1,27 @@
+"""What the store holds, by what it is: one connection's parts."""
+
+from edge.store.alerts import Alerts
+from edge.store.boots import Boots
+from edge.store.database import Database
+from edge.store.deliveries import Deliveries
+from edge.store.raw_chunks import RawChunks
+from edge.store.readings import Readings
+from edge.store.sensors import Sensors
+from edge.store.sessions import Sessions
+from edge.store.summaries import Dirty, Summaries
+
+
+class Tables:
+    """The parts over one connection. Reads may stand alone, writes happen inside a transaction of its database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.boots = Boots(database)
+        self.raw_chunks = RawChunks(database)
+        self.sessions = Sessions(database)
+        self.sensors = Sensors(database, self.sessions)
+        self.readings = Readings(database)
+        self.summaries = Summaries(database)
+        self.dirty = Dirty(database)
+        self.deliveries = Deliveries(database)
+        self.alerts = Alerts(database)

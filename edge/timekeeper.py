@@ -1,0 +1,185 @@
+"""Looks at the clocks now and then, and keeps the timeline that everything else is placed by.
+
+Contract: nothing here ever waits. A wall clock that nothing vouches for is written down and moves nothing; one that is
+vouched for anchors this boot. What the clock shows within `NOISE_NS` of what was expected says that it keeps time: the
+anchor then says what was expected, so that no placement moves. Anchors are stored in one job together with what
+`on_change` does about data whose placement they change, and again with the next ones while the store is unavailable.
+
+    the wall clock is  | and, at this look,                             | anchors
+    -------------------|------------------------------------------------|---------------------------------------------
+    vouched for        | was not, or nothing placed this boot           | now
+                       | keeps time                                     | once an hour, as expected
+                       | is off by more than `STEP_NS`: it was set      | the look before, as expected then; now
+                       | is off by less, or less sure than it is off    | once an hour, as seen
+    not vouched for    | was at the look before                         | the look before, as expected then
+                       | nothing ever was, and it is new, or was set    | now, untrusted
+                       | otherwise                                      | once an hour, untrusted
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from edge.anchors import NS_PER_MS, Anchor, Placement, Timeline
+from edge.clock import NS_PER_S, Clock
+from edge.errors import StoreCorrupt, StoreGone, StoreUnavailable
+from edge.store.door import Store, Tables
+
+# A wall clock that moved by more than this against the time since boot was set, not drifting.
+STEP_NS: Final = NS_PER_S // 2
+# The two clocks are not read at the same instant.
+NOISE_NS: Final = 5 * NS_PER_MS
+RENEW_NS: Final = 3600 * NS_PER_S
+
+SYSTEM: Final = "system"
+
+
+class _Look(NamedTuple):
+    boot_ns: int
+    utc_ns: int
+    error_ms: int | None
+
+
+class Timekeeper:
+    """The timeline, and the time of day as far as it is known.
+
+    Attributes:
+        timeline: the newest; whoever keeps it has a snapshot.
+        on_change: called inside a store job with the timeline before and the newest, when they place some moment
+            differently.
+    """
+
+    def __init__(self, clock: Clock, store: Store, boot_no: int, timeline: Timeline) -> None:
+        """`timeline`: what the store knows."""
+        self.timeline = timeline
+        self.boot_no = boot_no
+        self.on_change: Callable[[Tables, Timeline, Timeline], None] = lambda _tables, _old, _new: None
+        self._clock = clock
+        self._store = store
+        self._look: _Look | None = None
+        self._stored = timeline
+        self._unstored: list[Anchor] = []
+        self._is_storing = False
+
+    def poll(self) -> None:
+        """Look at the clocks, and anchor this boot where that says something new."""
+        look = _Look(self._clock.boot_ns(), self._clock.utc_ns(), self._clock.utc_error_ms())
+        self._keep(self._trusted(look) if look.error_ms is not None else self._untrusted(look))
+        self._look = look
+
+    def suggest(self, utc_ns: int, boot_ns: int, error_ms: int, source: str) -> None:
+        """A sensor or an upstream tells the time; it is believed where it halves the doubt, and no clock does."""
+        if self._clock.utc_error_ms() is not None:
+            return
+        known = self._placed(boot_ns)
+        if known is None or known.error_ms is None or 2 * error_ms <= known.error_ms:
+            self._keep([Anchor(self.boot_no, boot_ns, utc_ns, error_ms, source)])
+
+    def trusted_utc_ns(self) -> int | None:
+        """The time, if anything vouches for it, or did in this boot."""
+        placed = self._placed(self._clock.boot_ns())
+        return placed.utc_ns if placed is not None and placed.trusted else None
+
+    def trusted_error_ms(self) -> int | None:
+        """How far `trusted_utc_ns` may be wrong."""
+        placed = self._placed(self._clock.boot_ns())
+        return None if placed is None else placed.error_ms
+
+    def boot_ns(self) -> int:
+        """The time since boot."""
+        return self._clock.boot_ns()
+
+    def boot_ns_at(self, utc_ns: int) -> int | None:
+        """When it will be so late, or was, in time since boot, if nobody sets the clock; None: nobody can say."""
+        boot_ns = self._clock.boot_ns()
+        placed = self._placed(boot_ns)
+        return boot_ns + utc_ns - placed.utc_ns if placed is not None and placed.trusted else None
+
+    def utc_ns(self) -> int:
+        """The time as well as it is known."""
+        trusted_ns = self.trusted_utc_ns()
+        return self._clock.utc_ns() if trusted_ns is None else trusted_ns
+
+    def _placed(self, boot_ns: int) -> Placement | None:
+        return self.timeline.place(self.boot_no, boot_ns)
+
+    def _trusted(self, look: _Look) -> Iterator[Anchor]:
+        """The first half of the table."""
+        assert look.error_ms is not None
+        known, newest = self._placed(look.boot_ns), self.timeline.newest(self.boot_no)
+        if known is None or newest is None or not known.trusted:
+            yield self._anchor(look)
+            return
+        was_trusted = newest.error_ms is not None if self._look is None else self._look.error_ms is not None
+        off_ns = abs(look.utc_ns - known.utc_ns)
+        was_set = off_ns > STEP_NS and _says_more(look, known, off_ns)
+        if was_set and was_trusted and self._look is not None:
+            yield from self._as_expected(self._look)
+        is_news = was_set or not was_trusted or newest.source != SYSTEM
+        if is_news or look.boot_ns - newest.boot_ns >= RENEW_NS:
+            yield from self._as_expected(look) if off_ns <= NOISE_NS else [self._anchor(look)]
+
+    def _untrusted(self, look: _Look) -> Iterator[Anchor]:
+        """The second half of the table."""
+        if self._look is not None and self._look.error_ms is not None:
+            yield from self._as_expected(self._look)
+        newest = self.timeline.newest(self.boot_no)
+        was_set = newest is not None and (
+            abs((look.utc_ns - newest.utc_ns) - (look.boot_ns - newest.boot_ns)) > STEP_NS
+        )
+        is_news = was_set and not self.timeline.is_trusted(self.boot_no)
+        if newest is None or is_news or look.boot_ns - newest.boot_ns >= RENEW_NS:
+            yield self._anchor(look)
+
+    def _anchor(self, look: _Look) -> Anchor:
+        return Anchor(self.boot_no, look.boot_ns, look.utc_ns, look.error_ms, SYSTEM)
+
+    def _as_expected(self, look: _Look) -> Iterator[Anchor]:
+        """An anchor that says that the clock kept time until then."""
+        known = self._placed(look.boot_ns)
+        if known is not None and known.trusted and look.error_ms is not None:
+            error_ms = look.error_ms + NOISE_NS // NS_PER_MS
+            yield Anchor(self.boot_no, look.boot_ns, known.utc_ns, error_ms, SYSTEM)
+
+    def _keep(self, anchors: Iterable[Anchor]) -> None:
+        # All of them are by the timeline as it was.
+        for anchor in list(anchors):
+            self.timeline = self.timeline.with_anchor(anchor)
+            self._unstored.append(anchor)
+        self._store_anchors()
+
+    def _store_anchors(self) -> None:
+        if self._is_storing or not self._unstored:
+            return
+        self._is_storing = True
+        anchors, old, new = self._unstored, self._stored, self.timeline
+
+        def work(tables: Tables) -> None:
+            for anchor in anchors:
+                tables.boots.add_anchor(anchor)
+            if new.moved_since(old):
+                self.on_change(tables, old, new)
+
+        def on_stored(stored: "asyncio.Future[None]") -> None:
+            self._is_storing = False
+            if stored.cancelled():
+                return
+            failure = stored.exception()
+            if isinstance(failure, StoreUnavailable):
+                # The next look tries again.
+                self._unstored = anchors + self._unstored
+            elif failure is None:
+                self._stored = new
+                self._store_anchors()
+            elif not isinstance(failure, StoreCorrupt | StoreGone):
+                raise failure
+
+        self._unstored = []
+        self._store.submit(work).add_done_callback(on_stored)
+
+
+def _says_more(look: _Look, known: Placement, off_ns: int) -> bool:
+    """Whether the clock is surer than what is known, or contradicts it."""
+    assert look.error_ms is not None
+    assert known.error_ms is not None
+    return look.error_ms <= known.error_ms or off_ns > (look.error_ms + known.error_ms) * NS_PER_MS

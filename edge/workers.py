@@ -1,0 +1,71 @@
+"""Where work runs that the event loop must not wait for: the disk's writer, its reader, and files.
+
+Contract: a worker does one thing at a time, in the order asked, off the loop. In simulation the same work runs on the
+loop itself, so that a run replays; a simulated disk (`hw_sim.disk`) puts delays and failures in between.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Worker(Protocol):
+    """Does one piece of work after the other."""
+
+    async def __call__(self, work: Callable[[], T]) -> T:
+        """The result of `work`, or what it raised. Who is cancelled while waiting does not stop it.
+
+        Raises:
+            OSError: the disk would not.
+        """
+        ...
+
+    def close(self) -> None:
+        """Wait for what is under way; nothing can be asked any more."""
+        ...
+
+
+class ThreadWorker:
+    """A thread of its own."""
+
+    def __init__(self, name: str) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+    async def __call__(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True)
+
+
+class InlineWorker:
+    """The loop itself: for simulation in virtual time."""
+
+    async def __call__(self, work: Callable[[], T]) -> T:
+        return work()
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+class Workers(NamedTuple):
+    """The gateway's workers: the one writing connection, the reading one, and files upstream."""
+
+    writer: Worker
+    reader: Worker
+    files: Worker
+
+    def close(self) -> None:
+        for worker in self:
+            worker.close()
+
+
+def threads() -> Workers:
+    return Workers(ThreadWorker("writer"), ThreadWorker("reader"), ThreadWorker("files"))
+
+
+def inline() -> Workers:
+    return Workers(InlineWorker(), InlineWorker(), InlineWorker())
