@@ -49,7 +49,13 @@ def process(
     config = directory / "gateway.toml"
     config.write_text(CONFIG)
     command = [*before, sys.executable, "-P", "-m", "tools.bench.gateway_process", str(config), *options]
-    with (directory / "log").open("wb") as log, subprocess.Popen(command, stderr=log) as running:  # noqa: S603
+    with (
+        (directory / "log").open("wb") as log,
+        # Away from the terminal, whose job control would stop a tracer in the background.
+        subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.DEVNULL, stderr=log, start_new_session=True
+        ) as running,
+    ):
         try:
             yield running
         finally:
