@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
@@ -39,6 +40,7 @@ class Sensor:
         self.refused: set[racp.Operator] = set()
         self.refuses_time = False
         self.times_written = 0
+        self.reads: Counter[str] = Counter()
         self.asked: list[tuple[float, Request]] = []
         self.reported: list[list[int]] = []  # what was asked for, of what is stored
         self.answer: Callable[[], None] = self.report
@@ -83,6 +85,7 @@ class Sensor:
         self.link = None
 
     def read(self, uuid: str) -> bytes:
+        self.reads[uuid] += 1
         match uuid:
             case uuids.CGM_FEATURE:
                 feature = cgm.Feature.E2E_CRC if self.crc else cgm.Feature(0)

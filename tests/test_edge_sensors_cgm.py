@@ -210,11 +210,10 @@ def test_a_record_that_never_decodes_is_given_up_alone_and_asked_for_no_more() -
         await g.talk(sensor, 40)
         assert g.store.given_up == [(o, o, Loss.UNDECODABLE) for o in (100, 110, 300)]
         assert g.store.watermark == 995
-        asked = len(sensor.asked)
+        assert [len(report) for report in sensor.reported] == [200, 1, 1, 1, 1, 1, 1]
         for _ in range(10):
             await g.talk(sensor, 20)
-        assert len(sensor.asked) == asked
-        assert [len(report) for report in sensor.reported] == [200, 1, 1, 1, 1, 1, 1]
+        assert not any(sensor.reported[7:])
 
     play(scenario)
 
@@ -237,13 +236,34 @@ def test_what_was_given_up_is_taken_if_it_comes_after_all() -> None:
 
 def test_a_gap_that_the_sensor_has_no_records_of_is_asked_for_again_and_then_given_up_whole() -> None:
     async def scenario(g: Gateway) -> None:
-        sensor = Sensor(age_min=5998, stored=range(5000, 6000, 5))
+        sensor = Sensor(age_min=5995, stored=range(5000, 6000, 5))
         await g.talk(sensor, 4)
         assert g.store.watermark == -1
-        await g.talk(sensor, 60)
+        await g.talk(sensor, 50)
         assert g.store.given_up == [(0, 4999, Loss.NO_RECORDS)]
         assert g.store.watermark == 5995
         assert operators(sensor) == ["ALL", "WITHIN_RANGE", "WITHIN_RANGE"]
+
+    play(scenario)
+
+
+def test_what_was_given_up_while_nothing_could_be_stored_is_listed_later_and_not_asked_for_again() -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=1496, stored=[*range(0, 500, 5), *range(1000, 1500, 5)])
+
+        async def disk() -> None:
+            await asyncio.sleep(4)
+            g.store.is_full = True
+            await asyncio.sleep(600)
+            assert g.store.given_up == []
+            g.store.is_full = False
+            await sensor.live(1510)
+            await asyncio.sleep(1)
+            assert g.store.given_up == [(496, 999, Loss.NO_RECORDS)]
+            assert sensor.reported.count([]) == 2  # the first report covered it, too
+
+        await beside(g.talk(sensor, 1200), sensor.live(1500, 1505), disk())
+        assert g.store.watermark == 1510
 
     play(scenario)
 
@@ -288,7 +308,8 @@ def test_a_report_that_takes_longer_than_any_link_goes_on_where_it_stopped(newes
             await g.talk(sensor, 60)
         assert g.store.kept() == list(range(0, 14 * 1440, 5))
         # What a link brought is not asked for again on the next one.
-        assert [len(report) for report in sensor.reported] == [4032, 2032, 32]
+        assert [len(report) for report in sensor.reported][:3] == [4032, 2032, 32]
+        assert not any(sensor.reported[3:])
 
     play(scenario)
 
@@ -300,6 +321,9 @@ def test_a_record_of_the_future_is_counted_and_asks_for_nothing() -> None:
         assert g.store.kept() == list(range(0, 100, 5))
         assert (g.store.watermark, len(g.store.sessions()), g.cgm.state().ahead) == (95, 1, 3)
         assert len(sensor.reported) == 3  # the first, and for the records that are due and do not come
+        assert (
+            sensor.reads[uuids.CGM_STATUS] == 3
+        )  # on opening, for the session, and when the record was first seen
         await g.talk(sensor, 6 * 3600)
         assert len(sensor.reported) < 40
 

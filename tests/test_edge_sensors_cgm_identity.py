@@ -38,6 +38,7 @@ def seen(**fields: Any) -> Seen:
     return Seen(1000, TOLD, 1, -60_000 * S, NOW_S, 500)._replace(**fields)
 
 
+UNTOLD = known(told_start_utc_s=None)
 UNTRUSTED = {"trusted_utc_s": None, "trusted_error_ms": None}
 OTHER_BOOT = {"boot_no": 2, "start_boot_ns": -77 * S}
 
@@ -59,17 +60,20 @@ OTHER_BOOT = {"boot_no": 2, "start_boot_ns": -77 * S}
             seen(told_start_utc_s=None, **OTHER_BOOT, **UNTRUSTED),
             Verdict.DOUBT,
         ),
-        # The start that is reckoned by the time since boot.
-        (known(), 995, seen(told_start_utc_s=None, start_boot_ns=-60_180 * S), Verdict.SAME),
-        (known(), 995, seen(told_start_utc_s=None, start_boot_ns=-60_181 * S), Verdict.DOUBT),
-        (known(), 995, seen(told_start_utc_s=TOLD + 500), Verdict.SAME),
+        # It tells another one, or none any more.
+        (known(), 995, seen(told_start_utc_s=TOLD + 1), Verdict.DOUBT),
+        (known(), 995, seen(told_start_utc_s=None), Verdict.DOUBT),
+        # It told none. The start that is reckoned by the time since boot.
+        (UNTOLD, 995, seen(told_start_utc_s=None, start_boot_ns=-60_180 * S), Verdict.SAME),
+        (UNTOLD, 995, seen(told_start_utc_s=None, start_boot_ns=-60_181 * S), Verdict.DOUBT),
+        (UNTOLD, 995, seen(told_start_utc_s=TOLD + 500), Verdict.SAME),
         # By a trusted wall clock.
-        (known(), 995, seen(told_start_utc_s=None, **OTHER_BOOT), Verdict.SAME),
-        (known(), 995, seen(told_start_utc_s=None, trusted_utc_s=NOW_S + 181, **OTHER_BOOT), Verdict.DOUBT),
+        (UNTOLD, 995, seen(told_start_utc_s=None, **OTHER_BOOT), Verdict.SAME),
+        (UNTOLD, 995, seen(told_start_utc_s=None, trusted_utc_s=NOW_S + 181, **OTHER_BOOT), Verdict.DOUBT),
         # A start that nobody vouches for, and a clock that nobody does, are no evidence.
-        (known(start_error_ms=None), 995, seen(told_start_utc_s=None, **OTHER_BOOT), Verdict.DOUBT),
+        (UNTOLD._replace(start_error_ms=None), 995, seen(told_start_utc_s=None, **OTHER_BOOT), Verdict.DOUBT),
         # In the same boot, the time since boot tells more than two settings of the wall clock.
-        (known(), 995, seen(told_start_utc_s=None, trusted_utc_s=NOW_S + 86_400), Verdict.SAME),
+        (UNTOLD, 995, seen(told_start_utc_s=None, trusted_utc_s=NOW_S + 86_400), Verdict.SAME),
     ],
 )
 def test_the_table(session: Beginning | None, newest_min: int | None, sight: Seen, verdict: Verdict) -> None:
@@ -116,14 +120,15 @@ def test_when_a_new_session_began(sight: Seen, start: tuple[int, int | None]) ->
 
 def test_what_is_known_better_when_a_session_is_seen_again() -> None:
     assert changes(known(), seen()) == {"told_start_utc_s": TOLD}
-    assert changes(known(), seen(told_start_utc_s=None)) == {}
-    again = changes(known(), seen(told_start_utc_s=None, **OTHER_BOOT))
-    assert again == {"start_boot_no": 2, "start_boot_ns": -77 * S}
+    assert changes(known(), seen(told_start_utc_s=None)) == {"told_start_utc_s": None}
+    again = changes(known(), seen(**OTHER_BOOT))
+    assert again == {"told_start_utc_s": TOLD, "start_boot_no": 2, "start_boot_ns": -77 * S}
     # Its first trusted start is kept; a clock that was set makes what comes now uncertain.
-    trusted = changes(known(start_error_ms=None), seen(told_start_utc_s=None))
-    assert trusted == {"start_utc_s": TOLD, "start_error_ms": 60_500}
-    was_set = changes(known(), seen(told_start_utc_s=None, start_boot_ns=-59_500 * S))
-    assert was_set == {"start_boot_no": 1, "start_boot_ns": -59_500 * S, "start_error_ms": 500_000}
+    trusted = changes(UNTOLD._replace(start_error_ms=None), seen(told_start_utc_s=None))
+    assert trusted == {"told_start_utc_s": None, "start_utc_s": TOLD, "start_error_ms": 60_500}
+    was_set = changes(UNTOLD, seen(told_start_utc_s=None, start_boot_ns=-59_500 * S))
+    moved = {"start_boot_no": 1, "start_boot_ns": -59_500 * S, "start_error_ms": 500_000}
+    assert was_set == {"told_start_utc_s": None, **moved}
 
 
 def test_only_a_verified_start_that_is_told_still_tells_the_time() -> None:

@@ -5,6 +5,7 @@ fails is printed; `VITALGATE_CGM_SEED=n` plays it alone.
 """
 
 import asyncio
+import math
 import os
 import random
 from collections.abc import Callable, Iterable
@@ -90,6 +91,7 @@ class World:
         self.taken_at_s: dict[float, float] = {}  # by value
         self.link: ScriptedLink | None = None
         self.links_at_s: list[float] = []
+        self.session_began_s = -math.inf
         self.late: list[str] = []
         self.log: list[str] = []
         self.spoilt: set[int] = set()
@@ -136,7 +138,7 @@ class World:
         assert isinstance(value, float)
         taken_s = self.taken_at_s.get(value)
         age_min = self.sensor.session.offset_min(self.now_s) - record.time_offset_min
-        is_news = taken_s is not None and self.now_s - taken_s < 30.0 and age_min < 10
+        is_news = taken_s is not None and self.now_s - taken_s < 30.0 and -AHEAD_MIN <= age_min < 10
         if has_passed and is_news and record.time_offset_min not in self.sensor.unreadable:
             asyncio.get_running_loop().call_later(LIVE_WITHIN_S, self._is_known, value, self.link)
         return has_passed
@@ -193,7 +195,9 @@ class World:
 
     def happens_clock(self) -> None:
         by_min = self.rng.choice([-8, 8, -3, 3, -60, 60, 200])
-        if self.sensor.session.offset_min(self.now_s) + by_min >= 0:
+        # A new session whose clock is set at once may look like the last one.
+        is_settled = self.now_s - self.session_began_s > 900.0
+        if is_settled and self.sensor.session.offset_min(self.now_s) + by_min >= 0:
             self.sensor.set_clock(by_min * 60.0)
 
     def happens_clock_lost(self) -> None:
@@ -203,6 +207,7 @@ class World:
         # One that begins when the last has hardly begun is not told from it; nor is one that begins amid a report.
         if self.sensor.session.offset_min(self.now_s) > 4 and self.sensor._report is None:
             self.sensor.begin_session()
+            self.session_began_s = self.now_s
             self.taken.append({})
 
     def happens_slow_disk(self) -> None:

@@ -108,6 +108,31 @@ def test_a_session_begun_anew_over_a_live_link_is_known_with_its_first_reading()
     play(scenario)
 
 
+def test_a_session_begun_anew_amid_a_request_that_is_not_answered_is_known_at_once() -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=1000, stored=DAY)
+        write = sensor.write
+
+        def never_counting(uuid: str, payload: bytes) -> None:
+            if uuid != uuids.RACP or racp.decode_request(payload).op == racp.OpCode.REPORT:
+                write(uuid, payload)
+
+        sensor.write = never_counting  # type: ignore[method-assign]
+
+        async def live() -> None:
+            await asyncio.sleep(5)
+            sensor.begin_anew()
+            sensor.take(0, 111.0)
+            await asyncio.sleep(2)
+            fact = g.facts.newest("cgm", "glucose")
+            assert fact is not None
+            assert fact.value == 111.0
+
+        await beside(g.talk(sensor, 600), live())
+
+    play(scenario)
+
+
 def test_a_session_begun_anew_soon_after_the_last_is_told_from_it_by_its_records() -> None:
     async def scenario(g: Gateway) -> None:
         sensor = Sensor(age_min=0, stored=[0])
@@ -152,7 +177,7 @@ def test_a_comparison_is_asked_with_what_the_sensor_knows_and_again_if_it_is_cut
         sensor.began_s += 60 * 30
         sensor.refused = {racp.Operator.WITHIN_RANGE}
         sensor.asked.clear()
-        await g.talk(sensor, 10, cut_at=12)
+        await g.talk(sensor, 10, cut_at=16)
         await g.talk(sensor, 10)
         assert operators(sensor)[:2] == ["WITHIN_RANGE", "GREATER_OR_EQUAL"]
         assert (len(g.store.sessions()), len(g.store.kept())) == (1, 200)
@@ -377,6 +402,25 @@ def test_the_time_is_written_by_a_trusted_clock_where_it_is_wanted(
         assert written is not None
         if writes:
             assert abs(written - (MIDNIGHT_UTC_S - 3600)) <= 60
+
+    play(scenario)
+
+
+def test_a_time_that_was_written_makes_no_other_session_and_needs_no_comparison() -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=995, stored=DAY)
+        sensor.refuses_time = True
+        sensor.start = cgm.SessionStartTime.from_utc_seconds(MIDNIGHT_UTC_S - 50_000)
+        await g.talk(sensor, 10)
+        sensor.refuses_time = False
+        reports = len(sensor.reported)
+        await g.talk(sensor, 10)
+        assert sensor.times_written == 2
+        assert len(sensor.reported) == reports
+        (session,) = g.store.sessions()
+        assert session.told_start_utc_s == sensor.start.utc_seconds()
+        await g.talk(sensor, 10)
+        assert len(sensor.reported) == reports
 
     play(scenario)
 

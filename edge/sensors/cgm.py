@@ -46,6 +46,7 @@ from edge.store.door import Store
 from edge.store.sensors import SensorRow
 from edge.timekeeper import Timekeeper
 from protocols import uuids
+from protocols.cgm import SessionStartTime
 from protocols.cgm_profile import CgmProfile
 from protocols.racp import Code
 from protocols.racp_procedure import Outcome
@@ -146,9 +147,12 @@ class CgmSensor:
     # Its session
 
     async def _settle(self, talk: Conversation) -> Wearing:
-        """Find out which session the sensor is in."""
+        """Find out which session the sensor is in, and set its clock if need be."""
         self._phase = Phase.SETTLING
-        seen = await self._look(talk)
+        read = await talk.read_clock()
+        self._on_clock(read, self._check_s)
+        told = await talk.read_start()
+        seen = self._seen(read, told)
         wearing = self._wearing
         newest_min = wearing.newest_min if wearing else None
         verdict = cgm_identity.judge(wearing.beginning if wearing else None, newest_min, seen)
@@ -156,6 +160,8 @@ class CgmSensor:
             self._receiver.on_doubt()
             alone = cgm_identity.judge_alone(wearing.beginning, seen)
             verdict = await self._compare(talk, Comparison(wearing.values, alone, self._unanswered))
+        told = await self._set_time(talk, read, told)
+        seen = seen._replace(told_start_utc_s=cgm_identity.told_utc_s(told))
         is_new = wearing is None or verdict is Verdict.NEW
         if wearing is None or verdict is Verdict.NEW:
             wearing = self._begin(talk, seen, await talk.read_run_time_h())
@@ -164,18 +170,12 @@ class CgmSensor:
         self._receiver.on_session(wearing, is_new=is_new)
         return wearing
 
-    async def _look(self, talk: Conversation) -> Seen:
-        """Read the sensor's clock, set it if need be, and put down what tells its session."""
-        read = await talk.read_clock()
-        self._on_clock(read, self._check_s)
-        told = await talk.read_start()
+    def _seen(self, read: ClockRead, told: SessionStartTime | None) -> Seen:
+        """What tells the session, as of the moment at which the clock was read."""
         trusted_ns = self._timekeeper.trusted_utc_ns()
-        if trusted_ns is not None:
-            told = await talk.set_time(told, read.status, trusted_ns // NS_PER_S)
-        clock_min = read.status.time_offset_min
         self._was_trusted = trusted_ns is not None
-        trusted_ns = self._timekeeper.trusted_utc_ns()
         since_ns = self._clock.boot_ns() - read.boot_ns
+        clock_min = read.status.time_offset_min
         return Seen(
             clock_min=clock_min,
             told_start_utc_s=cgm_identity.told_utc_s(told),
@@ -184,6 +184,16 @@ class CgmSensor:
             trusted_utc_s=None if trusted_ns is None else (trusted_ns - since_ns) // NS_PER_S,
             trusted_error_ms=self._timekeeper.trusted_error_ms(),
         )
+
+    async def _set_time(
+        self, talk: Conversation, read: ClockRead, told: SessionStartTime | None
+    ) -> SessionStartTime | None:
+        """The start that the sensor tells once a trusted clock has set its clock, if it needs that."""
+        trusted_ns = self._timekeeper.trusted_utc_ns()
+        if trusted_ns is None:
+            return told
+        clock_min = int(self._receiver.live.clock_s(self._clock.boot_ns()) // 60)
+        return await talk.set_time(told, read.status.status, clock_min, trusted_ns // NS_PER_S)
 
     def _on_clock(self, read: ClockRead, look_again_s: float) -> None:
         is_set = self._receiver.on_clock(read.status.time_offset_min, read.boot_ns, look_again_s)

@@ -105,14 +105,14 @@ class Conversation:
             return None
 
     async def set_time(
-        self, told: SessionStartTime | None, status: CgmStatus, utc_s: int
+        self, told: SessionStartTime | None, status: SensorStatus, clock_min: int, utc_s: int
     ) -> SessionStartTime | None:
         """Tell the sensor the time if it needs that, once a link; the start of its session that it tells then."""
         now = cgm_profile.start_time_to_write(
             told,
-            offset_min=status.time_offset_min,
+            offset_min=clock_min,
             utc_s=utc_s,
-            time_sync_required=SensorStatus.TIME_SYNC_REQUIRED in status.status,
+            time_sync_required=SensorStatus.TIME_SYNC_REQUIRED in status,
         )
         if now is None or self._has_set_time:
             return told

@@ -8,7 +8,8 @@ stopped, in whatever order they are reported.
     phase     | what happens                                 | next      | and
     ----------|----------------------------------------------|-----------|------------------------------------
     IDLE      | records are missing, their pause is over     | REPORTING | the first such gap, or the end
-    IDLE      | a check of what came since the last is due   | COUNTING  | all of it
+    IDLE      | between records none is missing, and a check | COUNTING  | all of it
+              | of what came since the last one is due       |           |
     REPORTING | complete, or unsure                          | COUNTING  | the same range; IDLE and judged, if
               |                                              |           | the sensor does not count
     REPORTING | refused and nothing came                     | REPORTING | with the next wider operator
@@ -93,6 +94,7 @@ class _Pass:
     gained: int = 0
     unread: list[int | None] = field(default_factory=list)
     report: Outcome | None = None
+    reported_range: Range | None = None
     counted: int | None = None
     counted_range: Range | None = None
 
@@ -151,12 +153,12 @@ class Fetch:
         ]
 
     def _end_due_min(self) -> float:
-        """By when a record should have come; after a time without a link, by when there should be one."""
+        """By when a record should have come; after a time without a link, when there can be one."""
         ledger = self._ledger
         if ledger.end_min < 0 and not self._has_looked:
             return 0.0
         if not self._has_looked:
-            return ledger.end_min + ledger.usual_min
+            return ledger.end_min + 1.0
         # Its minute is rounded down, and has begun before it comes.
         return ledger.end_min + FOLLOWS * ledger.usual_min + 1.0
 
@@ -263,7 +265,7 @@ class Fetch:
         """Whether the pass can be judged."""
         if end.outcome in (Outcome.COMPLETE, Outcome.UNSURE):
             self._patience.clear(Hindrance.REFUSED, Hindrance.BUSY, Hindrance.SILENT, Hindrance.CUT)
-            current.report = end.outcome
+            current.report, current.reported_range = end.outcome, asked.range
             current.phase = Kind.COUNT
             return not self._refusals.counts or current.counted is not None
         if end.outcome is not Outcome.REFUSED:
@@ -359,7 +361,7 @@ class Fetch:
         if any(offset is not None and gap.covers(offset) for offset in current.unread):
             return None  # it is named, and its own tries are counted
         first_of = self._ledger.first_of(gap)
-        if None in current.unread:
+        if None in current.unread and current.reported_range == gap:
             reason, part = Loss.UNDECODABLE, first_of
         elif surplus and current.counted_range == gap:
             reason, part = Loss.NOT_REPORTED, first_of

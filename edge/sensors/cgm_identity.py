@@ -9,7 +9,7 @@ known session, which are asked for again and compared.
     --------------|------------------------|------------|-------------------|--------
     none          | -                      | -          | -                 | NEW
     one           | no                     | the same   | -                 | SAME
-    one           | no                     | -          | 3 min off at most | SAME
+    one           | no                     | none known | 3 min off at most | SAME
     one           | otherwise              |            |                   | DOUBT
 
     in DOUBT, of the known records that are asked for | verdict
@@ -102,7 +102,8 @@ def judge(known: Beginning | None, newest_min: int | None, seen: Seen) -> Verdic
         return Verdict.NEW
     off_s = _off_s(known, seen)
     is_behind = newest_min is not None and seen.clock_min < newest_min - MINUTE_SLACK
-    is_start_same = _is_told_equal(known, seen) or (off_s is not None and off_s <= START_ERROR_S_MAX)
+    is_near = off_s is not None and off_s <= START_ERROR_S_MAX
+    is_start_same = is_near if known.told_start_utc_s is None else _is_told_equal(known, seen)
     return Verdict.SAME if is_start_same and not is_behind else Verdict.DOUBT
 
 
@@ -183,11 +184,9 @@ def changes(known: Beginning, seen: Seen) -> dict[str, int | None]:
     A start that is vouched for stays as it is, for readings have been placed by it. If the sensor's clock was set
     since, what comes now is off by as much.
     """
-    better: dict[str, int | None] = {}
+    better: dict[str, int | None] = {"told_start_utc_s": seen.told_start_utc_s}
     off_s = _off_s(known, seen)
     is_set = off_s is not None and off_s > START_ERROR_S_MAX
-    if seen.told_start_utc_s is not None:
-        better["told_start_utc_s"] = seen.told_start_utc_s
     if known.start_boot_no != seen.boot_no or is_set:
         better |= {"start_boot_no": seen.boot_no, "start_boot_ns": seen.start_boot_ns}
     start = _start(seen)

@@ -11,6 +11,7 @@ What is asked for, and when, is not decided here (`cgm_fetch`).
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from heapq import merge
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -47,30 +48,55 @@ class Range(NamedTuple):
         return self.first <= offset_min and (self.last is None or offset_min <= self.last)
 
 
-def advance(
-    watermark_min: int, held: Sequence[int], given_up: Iterable[tuple[int, int]], usual_min: float
-) -> int:
+class _Part(NamedTuple):
+    """Something that is settled: a record, one that was given up, or a gap that was.
+
+    What was given up was asked for between two records: if one of them is gone, something is missing beside it. So a
+    gap begins where the part before it ends (`is_joined`), and where nothing is, the next begins where it ends.
+    """
+
+    first: int
+    last: int
+    is_joined: bool = False
+    is_closed: bool = False
+
+
+def advance(watermark_min: int, held: Sequence[int], given_up: Sequence[GivenUp], usual_min: float) -> int:
     """Where the watermark may stand: from where it is over everything that follows. `held` is ascending."""
-    for first, last in _settled(watermark_min, held, given_up):
-        if not _follows(watermark_min, first, usual_min):
+    for _, part, follows in _walk(watermark_min, held, given_up, usual_min):
+        if not follows:
             break
-        watermark_min = max(watermark_min, last)
+        watermark_min = max(watermark_min, part.last)
     return watermark_min
 
 
-def _follows(end_min: int, first_min: int, usual_min: float) -> bool:
-    """Whether nothing is missing in between. The session's first record comes within its first interval."""
-    return first_min - end_min <= (usual_min if end_min < 0 else FOLLOWS * usual_min)
+def _walk(
+    watermark_min: int, held: Sequence[int], given_up: Sequence[GivenUp], usual_min: float
+) -> Iterator[tuple[int, _Part, bool]]:
+    """What is settled above the watermark: where what was before it ended, it, and whether it follows that."""
+    end_min = watermark_min
+    is_closed = any(note.last == end_min and note.reason == Loss.NO_RECORDS for note in given_up)
+    for part in _settled(watermark_min, held, given_up):
+        step_min_max = 1.0 if is_closed or part.is_joined else _step_min_max(end_min, usual_min)
+        yield end_min, part, part.first - end_min <= step_min_max
+        if part.last > end_min:
+            end_min, is_closed = part.last, part.is_closed
 
 
-def _settled(
-    watermark_min: int, held: Sequence[int], given_up: Iterable[tuple[int, int]]
-) -> Iterator[tuple[int, int]]:
-    """What is here or given up above the watermark, in order."""
+def _step_min_max(end_min: int, usual_min: float) -> float:
+    """How far the next record may lie from the last. The first one of a session comes within its first interval."""
+    return usual_min if end_min < 0 else FOLLOWS * usual_min
+
+
+def _settled(watermark_min: int, held: Sequence[int], given_up: Sequence[GivenUp]) -> Iterator[_Part]:
     start = bisect_right(held, watermark_min)
-    above = ((held[place],) * 2 for place in range(start, len(held)))
-    noted = [note for note in given_up if note[1] > watermark_min]
-    return iter(sorted([*above, *noted])) if noted else above
+    records = (_Part(held[place], held[place]) for place in range(start, len(held)))
+    notes = []
+    for first, last, reason, *_ in given_up:
+        if last > watermark_min:
+            is_gap = reason == Loss.NO_RECORDS
+            notes.append(_Part(first, last, is_joined=is_gap or first < last, is_closed=is_gap))
+    return merge(records, sorted(notes))
 
 
 class Ledger:
@@ -161,16 +187,12 @@ class Ledger:
         """Where the watermark will stand once the store has everything it was given."""
         if len(self._held) <= STEPS_TO_TELL:
             return self.watermark_min
-        return advance(self.watermark_min, self._held, self._noted(), self.usual_min)
+        return advance(self.watermark_min, self._held, self.given_up, self.usual_min)
 
     def gaps(self) -> list[Range]:
         """What is missing between records, above the watermark."""
-        gaps, end_min = [], self.watermark_min
-        for first, last in _settled(self.watermark_min, self._held, self._noted()):
-            if not _follows(end_min, first, self.usual_min):
-                gaps.append(Range(end_min + 1, first - 1))
-            end_min = max(end_min, last)
-        return gaps
+        walk = _walk(self.watermark_min, self._held, self.given_up, self.usual_min)
+        return [Range(end_min + 1, part.first - 1) for end_min, part, follows in walk if not follows]
 
     def count(self, asked: Range, clock_min: int) -> int:
         """How many records of a range the sensor may have, by what is known of them."""
@@ -184,9 +206,6 @@ class Ledger:
     def first_of(self, gap: Range) -> Range:
         """Where in a gap its first record would be; all of it, if there is room for no other."""
         last = gap.first + max(1, round(self.usual_min)) - 1
-        if gap.last is not None and _follows(last, gap.last + 1, self.usual_min):
+        if gap.last is not None and gap.last + 1 - last <= _step_min_max(last, self.usual_min):
             last = gap.last
         return Range(gap.first, last)
-
-    def _noted(self) -> Iterator[tuple[int, int]]:
-        return ((note.first, note.last) for note in self.given_up)

@@ -57,7 +57,8 @@ class Receiver:
         self._on_news = on_news
         self._wearing: Wearing | None = None
         self._aside: list[Reading] = []
-        self._pauses = {sort: Pause(*LOOK_PAUSES_S) for sort in Sort}
+        # For each sort of records, amid a report and else.
+        self._pauses = {(sort, amid): Pause(*LOOK_PAUSES_S) for sort in Sort for amid in (False, True)}
 
     def on_link(self) -> None:
         """A link has begun or ended: nothing is known of the sensor."""
@@ -165,7 +166,8 @@ class Receiver:
 
     def _look_again(self, sort: Sort) -> None:
         """Have the sensor looked at, but only after a while if that has just been done."""
-        now_s, pause = self._clock.boot_ns() / NS_PER_S, self._pauses[sort]
+        boot_ns = self._clock.boot_ns()
+        now_s, pause = boot_ns / NS_PER_S, self._pauses[sort, self.live.is_expecting(boot_ns)]
         self.look_due_s = min(self.look_due_s, max(now_s, pause.until_s))
         pause.fail(now_s)
         self.is_odd = True

@@ -98,7 +98,7 @@ def _change(tables: Tables, session: Session, changes: dict[str, int | None]) ->
 def _move_watermark(tables: Tables, session: Session, usual_min: float) -> None:
     above = tables.readings.between(session.no, GLUCOSE, 60 * (session.watermark + 1), _END_S)
     held = [reading.sequence for reading in above]
-    given_up = [(note.first, note.last) for note in tables.sessions.given_up(session.no)]
+    given_up = tables.sessions.given_up(session.no)
     watermark = advance(session.watermark, held, given_up, usual_min)
     if watermark > session.watermark:
         tables.sessions.update(session.no, watermark=watermark)
