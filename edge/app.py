@@ -112,6 +112,7 @@ class Gateway:
             limits=config.alerts,
         )
         self.uploader = self._uploader(rng, simulated=simulated)
+        self._recall()
 
     def _uploader(self, rng: random.Random, *, simulated: bool) -> Uploader:
         compose = Composer(
@@ -125,7 +126,6 @@ class Gateway:
         self.timekeeper.on_change = self.periods.place_again
         self.periods.on_marked = self._await_periods
         self.periods.on_enqueued = self.uploader.wake.set
-        self._recall()
         self.alerts.start()
         self._poll_clock()
         self._await_periods()

@@ -1,8 +1,8 @@
 """The gateway as a process: real radio, real clock, signals, log, exit codes.
 
-A signal is acted on from the first moment: what is slow, such as importing the numerics and compiling their kernels,
-happens in threads. When the state directory vanishes under a gateway, another one begins in the same process with the
-same secret. What a gateway does is not known here.
+A signal is acted on from the first moment: what is slow, such as importing the numerics, compiling their kernels and
+opening the store on a slow disk, happens in threads. When the state directory vanishes under a gateway, another one
+begins in the same process with the same secret. What a gateway does is not known here.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +71,7 @@ async def serve(checked: config.Config, open_radio: OpenRadio, *, simulated: boo
 
 async def _live(checked: config.Config, open_radio: OpenRadio, *, simulated: bool) -> None:
     with kernel_cache.chosen(checked.gateway.state_dir) as kernels:
-        build = await kernel_cache.in_thread(_gateway_class)
+        build = await workers.in_thread(_gateway_class)
         async with open_radio(checked) as radio, asyncio.TaskGroup() as tasks:
             tasks.create_task(kernel_cache.warm(kernels))
             known = None
@@ -93,14 +94,17 @@ async def _run(
     simulated: bool,
 ) -> "Identity":
     """Run one gateway until it is cancelled or its state directory is gone; its identity."""
-    gateway = build(
-        checked,
-        SystemClock(vouched=checked.gateway.trust_clock or simulated),
-        radio,
-        random.SystemRandom(),
-        simulated=simulated,
-        workers=workers.threads(),
-        known=known,
+    gateway = await workers.in_thread(
+        partial(
+            build,
+            checked,
+            SystemClock(vouched=checked.gateway.trust_clock or simulated),
+            radio,
+            random.SystemRandom(),
+            simulated=simulated,
+            workers=workers.threads(),
+            known=known,
+        )
     )
     name, sensors = checked.gateway.id, ", ".join(sensor.id for sensor in checked.sensors)
     log.info(
@@ -115,7 +119,7 @@ async def _run(
     except* StoreGone as gone:
         log.error("%s; a new store begins, with the same key", next(leaves(gone)))
     finally:
-        gateway.close()
+        await workers.in_thread(gateway.close)
         log.info("%s has stopped", name)
     return gateway.identity
 

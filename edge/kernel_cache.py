@@ -6,20 +6,18 @@ cache lies in the state directory, the one place that a service may write to; wh
 Compiling happens in a thread that nobody waits for. Not here: which kernels there are, and what they compute.
 """
 
-import asyncio
 import logging
 import os
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
+
+from edge.workers import in_thread
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 VARIABLE: Final = "NUMBA_CACHE_DIR"
 INSTALLED: Final = Path(sys.prefix) / "kernels"
@@ -98,35 +96,6 @@ def _warm() -> None:
 
 def _kept(directory: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in directory.rglob("*.nbi")}
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """The result of `work`. The end of the process does not wait for it, as it would for a pool of threads.
-
-    Raises:
-        RuntimeError: it failed; the thread has said how.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def tell(result: list[T]) -> None:
-        if done.done():
-            return  # nobody waits any more
-        if result:
-            done.set_result(result[0])
-        else:
-            done.set_exception(RuntimeError("a thread failed"))
-
-    def run() -> None:
-        result: list[T] = []
-        try:
-            result.append(work())
-        finally:
-            with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(tell, result)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await done
 
 
 if __name__ == "__main__":

@@ -5,8 +5,10 @@ loop itself, so that a run replays; a simulated disk (`hw_sim.disk`) puts delays
 """
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
@@ -69,3 +71,32 @@ def threads() -> Workers:
 
 def inline() -> Workers:
     return Workers(InlineWorker(), InlineWorker(), InlineWorker())
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """The result of `work`, or what it raised. The end of the process does not wait for it, as it would for a worker.
+
+    It is for what happens once and may take long: imports, compiling, opening and closing the store.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def succeed(result: T) -> None:
+        if not done.done():  # else nobody waits any more
+            done.set_result(result)
+
+    def fail(failure: BaseException) -> None:
+        if not done.done():
+            done.set_exception(failure)
+
+    def run() -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            try:
+                result = work()
+            except BaseException as failure:
+                loop.call_soon_threadsafe(fail, failure)
+            else:
+                loop.call_soon_threadsafe(succeed, result)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await done

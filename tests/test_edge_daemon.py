@@ -95,6 +95,7 @@ class Stub:
         known: object,
     ) -> "Stub":
         assert len(self.built) == len(self.closed), "one at a time"
+        assert threading.current_thread() is not threading.main_thread(), "a slow disk would hold the loop"
         gateway = Stub(self._run)
         gateway.built, gateway.closed = self.built, self.closed
         gateway.clock, gateway.known, gateway.radio = clock, known, radio  # type: ignore[attr-defined]
@@ -105,6 +106,7 @@ class Stub:
         await self._run(self)
 
     def close(self) -> None:
+        assert threading.current_thread() is not threading.main_thread(), "a slow disk would hold the loop"
         self.closed.append(self)
 
 

@@ -3,10 +3,8 @@
 import asyncio
 import logging
 import os
-import queue
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -133,37 +131,3 @@ def test_kernels_that_cannot_be_kept_are_ready_all_the_same(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         "kernels are compiled, but cannot be kept: No space left on device"
     ]
-
-
-def test_the_loop_goes_on_while_a_thread_compiles() -> None:
-    release = threading.Event()
-
-    def compile_for_long() -> int:
-        assert release.wait(10.0)
-        return 7
-
-    async def main() -> None:
-        compiling = asyncio.ensure_future(kernel_cache.in_thread(compile_for_long))
-        for _ in range(100):
-            await asyncio.sleep(0)
-        assert not compiling.done()
-        release.set()
-        assert await compiling == 7
-
-    asyncio.run(main())
-
-
-def test_what_fails_in_a_thread_fails_here_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: queue.SimpleQueue[object] = queue.SimpleQueue()
-    monkeypatch.setattr(threading, "excepthook", lambda failure: told.put(failure.exc_type))
-    with pytest.raises(RuntimeError, match="a thread failed"):
-        asyncio.run(kernel_cache.in_thread(lambda: 1 // 0))
-    assert told.get(timeout=10.0) is ZeroDivisionError
-
-
-def test_the_end_of_the_process_does_not_wait_for_the_compiler() -> None:
-    code = "import asyncio, time\nfrom edge import kernel_cache\n"
-    code += "async def main():\n    asyncio.ensure_future(kernel_cache.in_thread(lambda: time.sleep(600)))\n"
-    code += "    await asyncio.sleep(0.1)\nasyncio.run(main())\n"
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=30)
-    assert (done.returncode, done.stderr) == (0, "")

@@ -59,11 +59,12 @@ class AlertBoard:
         self._started_boot_ns = clock.boot_ns()
         self._breached_boot_ns: dict[tuple[str, str], int] = {}
         self._standing: dict[tuple[str, str], Standing] = {}
+        self._stood = store.tables.alerts.open()
 
     def start(self) -> None:
-        """Take over what stood when the gateway stopped, and begin to listen; before the store's `run`."""
+        """Take over what stood when the gateway stopped, and begin to listen."""
         in_use = {row.no: row for row in self._rows.values()}
-        for alert in self._store.tables.alerts.open():
+        for alert in self._stood:
             row = in_use.get(alert.sensor_no)
             if row is None:
                 self._note_end(alert.kind, alert.sensor_no)
