@@ -138,7 +138,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds on memory, waiting and keeping."""
 
     queue_notifications_max: Annotated[int, Meta(ge=16, le=1_000_000)] = 4096
-    chunk_s: Annotated[float, Meta(ge=0.1, le=60.0)] = 30.0
+    chunk_s: Annotated[float, Meta(ge=0.1, le=60.0)] = 60.0
     connect_timeout_s: Seconds = 20.0
     gatt_timeout_s: Seconds = 10.0
     backoff_s_min: Seconds = 1.0

@@ -5,14 +5,14 @@ from edge.now.facts import Fact, Facts
 
 def test_the_newest_is_kept_by_when_it_was_taken() -> None:
     facts = Facts()
-    told: list[tuple[str, str]] = []
-    facts.on_fact = lambda sensor_id, measurement: told.append((sensor_id, measurement))
+    told: list[tuple[str, str, float]] = []
+    facts.on_fact = lambda sensor_id, measurement, fact: told.append((sensor_id, measurement, fact.value))
     facts.note("cgm", "glucose", 100.0, 50)
     facts.note("cgm", "glucose", 41.0, 20)  # a stored record of long ago
     assert facts.newest("cgm", "glucose") == Fact(100.0, 50, None)
     facts.note("cgm", "glucose", 90.0, 60)
     assert facts.newest("cgm", "glucose") == Fact(90.0, 60, None)
-    assert told == [("cgm", "glucose")] * 2
+    assert told == [("cgm", "glucose", 100.0), ("cgm", "glucose", 90.0)]
 
 
 def test_sensors_share_nothing() -> None:

@@ -1,12 +1,10 @@
 """The inbox is bounded, keeps order, numbers links, and wakes its reader."""
 
-import asyncio
 from collections import Counter
 
 import pytest
 
 from edge.radio.inbox import Inbox, Notification
-from hw_sim.clock import run
 
 
 def notification(n: int, sensor_id: str = "strap", link: int = 1) -> Notification:
@@ -40,34 +38,13 @@ def test_no_two_links_have_the_same_number_and_the_newest_of_each_sensor_is_know
     assert inbox.newest_link == {"strap": numbers[2], "cgm": numbers[1]}
 
 
-def test_the_reader_sleeps_until_something_comes() -> None:
-    async def main() -> float:
-        inbox = Inbox(16)
-        loop = asyncio.get_running_loop()
-        loop.call_later(7, inbox.put, notification(1))
-        await inbox.filled()
-        assert list(inbox.queue) == [notification(1)]
-        await inbox.filled()  # there is still something to read
-        return loop.time()
-
-    assert run(main()) == 7.0
-
-
-@pytest.mark.parametrize("filled_first", [False, True])
-def test_a_reader_cancelled_at_any_moment_leaves_everything_to_the_next(filled_first: bool) -> None:
-    async def main() -> None:
-        inbox = Inbox(16)
-        reader = asyncio.ensure_future(inbox.filled())
-        await asyncio.sleep(1)
-        if filled_first:  # it is about to wake up when the cancellation comes
-            inbox.put(notification(1))
-        reader.cancel()
-        await asyncio.wait({reader})
-        assert reader.cancelled()
-        if not filled_first:
-            inbox.put(notification(1))
-        inbox.put(notification(2))
-        await inbox.filled()
-        assert list(inbox.queue) == [notification(1), notification(2)]
-
-    run(main())
+def test_the_reader_is_told_once_until_it_has_read_everything() -> None:
+    inbox, told = Inbox(16), []
+    inbox.on_filled = lambda: told.append(len(inbox))
+    for n in (1, 2):
+        inbox.put(notification(n))
+    assert told == [0]
+    inbox.queue.clear()
+    inbox.put(notification(3))
+    assert told == [0, 0]
+    assert list(inbox.queue) == [notification(3)]

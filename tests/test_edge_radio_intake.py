@@ -113,6 +113,30 @@ def test_a_full_inbox_does_not_stop_the_rest_of_the_gateway() -> None:
     run(main())
 
 
+@pytest.mark.parametrize("filled_first", [False, True])
+def test_a_reader_cancelled_at_any_moment_leaves_everything_to_the_next(filled_first: bool) -> None:
+    async def main() -> None:
+        strap = Recorder()
+        line = Line(strap=strap)
+        running = asyncio.ensure_future(line.intake.run())
+        await asyncio.sleep(1)
+        if filled_first:  # it is about to read when the cancellation comes
+            line.inbox.put(line.notification("strap", b"1"))
+        running.cancel()
+        await asyncio.wait({running})
+        if not filled_first:
+            line.inbox.put(line.notification("strap", b"1"))
+        line.inbox.put(line.notification("strap", b"2"))
+        again = asyncio.ensure_future(line.intake.run())
+        await asyncio.sleep(1)
+        line.inbox.put(line.notification("strap", b"3"))
+        await asyncio.sleep(1)
+        assert strap.taken == [b"1", b"2", b"3"]
+        again.cancel()
+
+    run(main())
+
+
 def test_what_nobody_foresaw_is_not_swallowed() -> None:
     def crash() -> None:
         raise ZeroDivisionError

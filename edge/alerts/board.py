@@ -20,7 +20,7 @@ from edge.alerts.rules import SILENCE, THRESHOLDS, Silence, Threshold
 from edge.clock import NS_PER_S, Clock
 from edge.config import Alerts
 from edge.kinds import KINDS
-from edge.now.facts import Facts
+from edge.now.facts import Fact, Facts
 from edge.store.door import Store, Tables
 from edge.store.sensors import SensorRow
 
@@ -33,6 +33,22 @@ class Standing(NamedTuple):
     kind: str
     sensor_id: str
     value: float | None
+
+
+class _Limit(NamedTuple):
+    """A threshold of one sensor, with the operator's numbers."""
+
+    key: tuple[str, str]  # the kind of the alert, the sensor
+    is_below: bool
+    value: float
+    hold_ns: float
+
+
+class _Watch(NamedTuple):
+    """What is judged of one measurement of one sensor."""
+
+    silence: Silence | None
+    limits: tuple[_Limit, ...]
 
 
 class AlertBoard:
@@ -60,6 +76,23 @@ class AlertBoard:
         self._breached_boot_ns: dict[tuple[str, str], int] = {}
         self._standing: dict[tuple[str, str], Standing] = {}
         self._stood = store.tables.alerts.open()
+        self._watches = {
+            (row.id, measurement): _Watch(
+                SILENCE[measurement],
+                tuple(self._limit(threshold, row.id) for threshold in THRESHOLDS[measurement]),
+            )
+            for row in rows
+            for measurement in KINDS[row.kind].measurements
+        }
+
+    def _limit(self, threshold: Threshold, sensor_id: str) -> _Limit:
+        hold_s = getattr(self._limits, threshold.hold) if threshold.hold else 0.0
+        return _Limit(
+            (threshold.kind, sensor_id),
+            threshold.side == "below",
+            getattr(self._limits, threshold.limit),
+            hold_s * NS_PER_S,
+        )
 
     def start(self) -> None:
         """Take over what stood when the gateway stopped, and begin to listen."""
@@ -72,41 +105,38 @@ class AlertBoard:
             else:
                 self._standing[alert.kind, row.id] = Standing(alert.kind, row.id, alert.value)
         self._facts.on_fact = self.judge
-        for row in self._rows.values():
-            for measurement in KINDS[row.kind].measurements:
-                if (silence := SILENCE[measurement]) is not None:
-                    self._listen_for(silence, row.id)
+        for (sensor_id, _), watch in self._watches.items():
+            if watch.silence is not None:
+                self._listen_for(watch.silence, sensor_id)
 
     @property
     def standing(self) -> list[Standing]:
         return list(self._standing.values())
 
-    def judge(self, sensor_id: str, measurement: str) -> None:
+    def judge(self, sensor_id: str, measurement: str, fact: Fact) -> None:
         """A new fact is known."""
-        fact = self._facts.newest(sensor_id, measurement)
-        silence = SILENCE[measurement]
+        silence, limits = self._watches[sensor_id, measurement]
         if silence is not None and (silence.kind, sensor_id) in self._standing:
             if not self._is_silent(silence, sensor_id):
                 self._clear(silence.kind, sensor_id)
             self._listen_for(silence, sensor_id)
-        if fact is None or fact.not_counted is not None:
+        if fact.not_counted is not None:
             return
         if silence is not None and self._is_silent(silence, sensor_id):
             return  # of long ago: it says nothing about now
-        for threshold in THRESHOLDS[measurement]:
-            self._compare(threshold, sensor_id, fact.value, fact.taken_boot_ns)
+        for limit in limits:
+            self._compare(limit, fact)
 
-    def _compare(self, threshold: Threshold, sensor_id: str, value: float, taken_boot_ns: int) -> None:
-        key = threshold.kind, sensor_id
-        limit = getattr(self._limits, threshold.limit)
-        if not (value < limit if threshold.side == "below" else value > limit):
-            self._breached_boot_ns.pop(key, None)
+    def _compare(self, limit: _Limit, fact: Fact) -> None:
+        key, value = limit.key, fact.value
+        if not (value < limit.value if limit.is_below else value > limit.value):
+            if key in self._breached_boot_ns:
+                del self._breached_boot_ns[key]
             if key in self._standing:
                 self._clear(*key)
         elif key not in self._standing:
-            first_boot_ns = self._breached_boot_ns.setdefault(key, taken_boot_ns)
-            hold_s = getattr(self._limits, threshold.hold) if threshold.hold else 0.0
-            if taken_boot_ns - first_boot_ns >= hold_s * NS_PER_S:
+            first_boot_ns = self._breached_boot_ns.setdefault(key, fact.taken_boot_ns)
+            if fact.taken_boot_ns - first_boot_ns >= limit.hold_ns:
                 self._raise(*key, value)
 
     def _silence_ns(self, silence: Silence) -> int:

@@ -25,7 +25,7 @@ class Facts:
         self._newest: dict[tuple[str, str], Fact] = {}
         self._worn: dict[str, bool | None] = {}
         self._heard_boot_ns: dict[str, int] = {}
-        self.on_fact: Callable[[str, str], None] = lambda _sensor_id, _measurement: None
+        self.on_fact: Callable[[str, str, Fact], None] = lambda _sensor_id, _measurement, _fact: None
 
     def note(
         self,
@@ -42,8 +42,8 @@ class Facts:
         known = self._newest.get(key)
         if known is not None and taken_boot_ns < known.taken_boot_ns:
             return
-        self._newest[key] = Fact(value, taken_boot_ns, not_counted)
-        self.on_fact(sensor_id, measurement)
+        fact = self._newest[key] = Fact(value, taken_boot_ns, not_counted)
+        self.on_fact(sensor_id, measurement, fact)
 
     def note_worn(self, sensor_id: str, worn: bool | None) -> None:
         """Whether the sensor feels skin; None: it cannot tell."""
@@ -51,7 +51,9 @@ class Facts:
 
     def note_heard(self, sensor_id: str, boot_ns: int) -> None:
         """A datum of this moment came from the sensor, which may say nothing but that it is there."""
-        self._heard_boot_ns[sensor_id] = max(boot_ns, self._heard_boot_ns.get(sensor_id, boot_ns))
+        known_boot_ns = self._heard_boot_ns.get(sensor_id)
+        if known_boot_ns is None or boot_ns > known_boot_ns:
+            self._heard_boot_ns[sensor_id] = boot_ns
 
     def heard_boot_ns(self, sensor_id: str) -> int | None:
         """When the newest datum of the sensor was taken that says it works."""

@@ -4,8 +4,8 @@ The callback stamps and appends, nothing else. The inbox is bounded: when the in
 notification is dropped and counted, because the newest is what an alarm needs.
 """
 
-import asyncio
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -20,15 +20,19 @@ class Notification(NamedTuple):
 
 
 class Inbox:
-    """Bounded queue with one reader."""
+    """Bounded queue with one reader.
+
+    Attributes:
+        on_filled: called when the first notification is put into the empty queue.
+    """
 
     def __init__(self, capacity: int) -> None:
         self.queue: deque[Notification] = deque()
         self.dropped: Counter[str] = Counter()
         self.newest_link: dict[str, int] = {}
+        self.on_filled: Callable[[], object] = lambda: None
         self._capacity = capacity
         self._links = 0
-        self._reader: asyncio.Future[None] | None = None
 
     def __len__(self) -> int:
         return len(self.queue)
@@ -41,19 +45,8 @@ class Inbox:
 
     def put(self, notification: Notification) -> None:
         queue = self.queue
-        if len(queue) >= self._capacity:
+        if not queue:
+            self.on_filled()
+        elif len(queue) >= self._capacity:
             self.dropped[queue.popleft().sensor_id] += 1
         queue.append(notification)
-        if self._reader is not None:
-            self._reader.set_result(None)
-            self._reader = None
-
-    async def filled(self) -> None:
-        """Wait until there is something to read."""
-        # A bare future, because packets come by the second for years and an Event costs several times as much.
-        if not self.queue:
-            self._reader = asyncio.get_running_loop().create_future()
-            try:
-                await self._reader
-            finally:
-                self._reader = None

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from edge.clock import Clock
 from edge.radio.inbox import Inbox, Notification
@@ -34,15 +35,29 @@ class Intake:
 
     async def run(self) -> None:
         """Until cancelled; raises what a sensor's `take` raised that is no DecodeError."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        # A callback, and no task that waits: packets come by the second for years, and to wake a task costs more.
+        self._inbox.on_filled = partial(loop.call_soon, self._drain, ended)
+        self._drain(ended)
+        try:
+            await ended
+        finally:
+            self._inbox.on_filled = lambda: None
+
+    def _drain(self, ended: "asyncio.Future[None]") -> None:
+        """Process what has come, for one turn; what is left is for the next."""
         queue = self._inbox.queue
-        while True:
-            await self._inbox.filled()
-            until_ns = self._clock.boot_ns() + TURN_NS
-            while queue:
+        until_ns = self._clock.boot_ns() + TURN_NS if len(queue) > 1 else 0
+        try:
+            while queue and not ended.done():
                 self.process(queue.popleft())
                 if queue and self._clock.boot_ns() >= until_ns:
-                    await asyncio.sleep(0)
-                    until_ns = self._clock.boot_ns() + TURN_NS
+                    asyncio.get_running_loop().call_soon(self._drain, ended)
+                    return
+        except BaseException as defect:
+            ended.set_exception(defect)
+            raise
 
     def process(self, notification: Notification) -> None:
         sensor_id = notification.sensor_id

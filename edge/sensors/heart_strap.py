@@ -1,15 +1,16 @@
 """A heart-rate strap's side of the gateway: Heart Rate Service 180D.
 
 A strap stores nothing, so every packet counts: packets are kept whole, with their arrival and the time of their last
-beat, and handed to the store in chunks. A power cut costs at most the open chunk. While the store cannot be written
-the chunks wait here, so many of them, and then the oldest is dropped and counted.
+beat, and handed to the store in chunks. A power cut costs at most the open chunk. What an alert needs is taken from
+each packet as it comes; its beats are followed when the chunk is handed over, which costs half as much. While the store
+cannot be written the packets wait here, so many of them, and then the oldest are dropped and counted.
 """
 
 import logging
 from functools import partial
 
 from dsp.cardiac.rr import Timeline as BeatTimeline
-from dsp.cardiac.rr import place
+from dsp.cardiac.rr import follow
 from edge.agenda import Agenda
 from edge.clock import NS_PER_S, Clock
 from edge.config import Limits, SensorConfig
@@ -68,27 +69,23 @@ class HeartStrap:
         known_unit = store.tables.sensors.trait(row.no, RR_UNIT)
         self._rr_unit = RrUnit[known_unit] if known_unit else RrUnit.TICKS
         self._rr_units = RrUnitDetector()
-        self._open: list[Packet] = []
-        self._waiting: list[Packet] = []  # that could not be stored yet
+        self._open: list[tuple[Notification, HeartRateMeasurement]] = []
+        self._waiting: list[Packet] = []  # their beats are followed; the store has not got them yet
 
     async def converse(self, link: Link) -> None:
         # Nothing says how much time went by between two connections: the chain of beats starts anew.
+        self._follow()
         self._beats = BeatTimeline()
         await link.subscribe(uuids.HEART_RATE_MEASUREMENT)
         self.battery_pct = await link.battery_pct()
 
     def take(self, notification: Notification) -> None:
-        reading = self._read(notification.payload)
-        boot_ns = notification.boot_ns
+        reading, boot_ns = self._read(notification.payload), notification.boot_ns
         self.packets += 1
         self._note(reading, boot_ns)
-        self._learn_rr_unit(reading)
-        rr_ms = heart_rate.intervals_ms(reading, self._rr_unit)
-        self._beats, placed = place(self._beats, boot_ns / NS_PER_S, rr_ms)
-        beat_ns = round(placed.t_s[-1] * NS_PER_S) if placed.t_s else NO_BEAT
         if not self._open:
             self._agenda.set_earlier(f"flush {self.config.id}", boot_ns + self._chunk_ns, self.flush)
-        self._open.append(Packet(notification.payload, boot_ns, beat_ns))
+        self._open.append((notification, reading))
 
     def _read(self, payload: bytes) -> HeartRateMeasurement:
         """The reading; what is odd behind the rate costs neither the rate nor the link, and is counted."""
@@ -105,6 +102,17 @@ class HeartStrap:
         rate_bpm, why_not = float(reading.heart_rate_bpm), why_not_counted(reading)
         self._facts.note(self.config.id, "heart_rate", rate_bpm, boot_ns, why_not)
 
+    def _follow(self) -> None:
+        """Find when the last beat of each open packet was; it waits for the store then."""
+        for notification, reading in self._open:
+            self._learn_rr_unit(reading)
+            rr_ms = heart_rate.intervals_ms(reading, self._rr_unit)
+            self._beats, _ = follow(self._beats, notification.boot_ns / NS_PER_S, rr_ms)
+            beat_s = self._beats.last_beat_s if rr_ms else None
+            beat_ns = NO_BEAT if beat_s is None else round(beat_s * NS_PER_S)
+            self._waiting.append(Packet(notification.payload, notification.boot_ns, beat_ns))
+        self._open.clear()
+
     def _learn_rr_unit(self, reading: HeartRateMeasurement) -> None:
         """There are straps that send milliseconds; it takes minutes to tell, so it is kept."""
         self._rr_units.add(reading)
@@ -117,10 +125,10 @@ class HeartStrap:
 
     def flush(self) -> None:
         """Hand the open chunk to the store, and what could not be stored before."""
-        packets = self._waiting + self._open
+        self._follow()
+        packets, self._waiting = self._waiting, []
         if not packets:
             return
-        self._waiting, self._open = [], []
         chunk_packets = _chunks(packets, self._chunk_ns)
         chunks = [HeartChunk(self._row.no, self._boot_no, tuple(part)) for part in chunk_packets]
         self._store.post(
