@@ -102,7 +102,7 @@ class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
     """Where batches go, how often, how large they are and how patiently they are retried."""
 
     directory: Path
-    interval_s: Seconds = 300.0
+    interval_s: Seconds = 900.0
     batch_items_max: Annotated[int, Meta(ge=1, le=1000)] = 100
     retry_s_min: Seconds = 1.0
     retry_s_max: Seconds = 900.0

@@ -12,6 +12,7 @@ alert that says so. What stands is known here and shown even while the store can
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -45,10 +46,12 @@ class _Limit(NamedTuple):
 
 
 class _Watch(NamedTuple):
-    """What is judged of one measurement of one sensor."""
+    """What is judged of one measurement of one sensor; no limit lies between `lowest` and `highest`."""
 
     silence: Silence | None
     limits: tuple[_Limit, ...]
+    lowest: float
+    highest: float
 
 
 class AlertBoard:
@@ -77,13 +80,16 @@ class AlertBoard:
         self._standing: dict[tuple[str, str], Standing] = {}
         self._stood = store.tables.alerts.open()
         self._watches = {
-            (row.id, measurement): _Watch(
-                SILENCE[measurement],
-                tuple(self._limit(threshold, row.id) for threshold in THRESHOLDS[measurement]),
-            )
+            (row.id, measurement): self._watch(measurement, row.id)
             for row in rows
             for measurement in KINDS[row.kind].measurements
         }
+
+    def _watch(self, measurement: str, sensor_id: str) -> _Watch:
+        limits = tuple(self._limit(threshold, sensor_id) for threshold in THRESHOLDS[measurement])
+        lowest = max((limit.value for limit in limits if limit.is_below), default=-math.inf)
+        highest = min((limit.value for limit in limits if not limit.is_below), default=math.inf)
+        return _Watch(SILENCE[measurement], limits, lowest, highest)
 
     def _limit(self, threshold: Threshold, sensor_id: str) -> _Limit:
         hold_s = getattr(self._limits, threshold.hold) if threshold.hold else 0.0
@@ -115,7 +121,9 @@ class AlertBoard:
 
     def judge(self, sensor_id: str, measurement: str, fact: Fact) -> None:
         """A new fact is known."""
-        silence, limits = self._watches[sensor_id, measurement]
+        silence, limits, lowest, highest = self._watches[sensor_id, measurement]
+        if not self._standing and not self._breached_boot_ns and lowest <= fact.value <= highest:
+            return  # as nearly always: nothing can begin or end
         if silence is not None and (silence.kind, sensor_id) in self._standing:
             if not self._is_silent(silence, sensor_id):
                 self._clear(silence.kind, sensor_id)

@@ -19,14 +19,14 @@ parked: its mark stays in the store, so that it is tried again after the next st
     awaited     | the sensor's session has gone on, or ended   | awaited: due in a grace
     parked      | data of it are stored                        | marked: due in a grace
 
-What runs inside a job may run in the writer's thread: it tells the loop through `_told`, and the loop takes it there.
+What runs inside a job may run in the writer's thread: it tells the loop through `_told`, and the loop takes it when
+the group of the job has been tried.
 """
 
 import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from math import ceil
 from typing import Final, TypeVar
@@ -96,8 +96,7 @@ class Periods:
         self._told.was_placed = True
         self._to_place: deque[Callable[[Tables], None]] | None = None
         self._planned_by = timekeeper.timeline
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._is_roused = False
+        store.notify(self._take)
         with store.tables.database.transaction():
             self._suit_zone(store.tables)
         for key in store.tables.dirty.all():
@@ -125,14 +124,12 @@ class Periods:
         """Store readings, mark their days and announce those that count, if it is known when that was; the new ones."""
         new = self._placing.keep_readings(tables, session, readings, timeline)
         self._told.went_on.append(session.sensor_no)
-        self._rouse()
         return new
 
     def session_changed(self, tables: Tables, before: Session, after: Session) -> None:
         """In the job that changed a session: its start is known better, its watermark has moved, or it has ended."""
         self._placing.move_session(tables, before, after)
         self._told.went_on.append(after.sensor_no)
-        self._rouse()
 
     def mark(self, tables: Tables, kind: str, sensor_no: int, utc_s: Iterable[int]) -> None:
         """Mark the periods of a kind that these moments are in."""
@@ -148,7 +145,6 @@ class Periods:
             for session in filter(is_placed, tables.sessions.of_boot(boot_no)):
                 self._placing.place_session(tables, new, session)
         self._told.was_placed = True
-        self._rouse()
 
     def _mark_starts(self, tables: Tables, kind: str, sensor_no: int, starts_utc_s: Collection[int]) -> None:
         tables.dirty.mark(kind, sensor_no, starts_utc_s)
@@ -156,17 +152,9 @@ class Periods:
             key = SummaryKey(kind, sensor_no, start_utc_s)
             if not self._due.is_marked(key):
                 self._told.marked.append(key)
-                self._rouse()
 
     def _on_announced(self) -> None:
         self._told.was_announced = True
-        self._rouse()
-
-    def _rouse(self) -> None:
-        """Have the loop take what it was told; once is enough."""
-        if self._loop is not None and not self._is_roused and not self._loop.is_closed():
-            self._is_roused = True
-            self._loop.call_soon_threadsafe(self._take)
 
     # On the loop: what is due
 
@@ -237,9 +225,6 @@ class Periods:
 
     def _take(self) -> None:
         """Take what jobs have told since the last time."""
-        with suppress(RuntimeError):
-            self._loop = asyncio.get_running_loop()
-        self._is_roused = False
         told, earliest_utc_s = self._told, self._due.earliest_utc_s
         now = self._now() if told.marked or told.went_on else None
         while told.marked:
@@ -249,8 +234,7 @@ class Periods:
         while told.went_on:
             for key in self._due.awaited_of(told.went_on.popleft()):
                 self._due.wait(key, Waiting(self._settled_utc_s(key, now), is_awaited=True))
-        if self._loop is not None:
-            self._take_flags()
+        self._take_flags()
         if self._due.earliest_utc_s != earliest_utc_s or self._timekeeper.timeline is not self._planned_by:
             self._planned_by = self._timekeeper.timeline
             self.on_marked()
@@ -263,8 +247,7 @@ class Periods:
     def _take_flags(self) -> None:
         if self._told.was_announced:
             self._told.was_announced = False
-            # This job comes after the one that announced, and so does its commit.
-            self._submit(lambda _: None, lambda _: self.on_enqueued())
+            self.on_enqueued()
         if self._told.was_placed and self._to_place is None:
             self._told.was_placed = False
             self._to_place = deque()

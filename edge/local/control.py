@@ -30,7 +30,7 @@ SOCKET_NAME: Final = "control.sock"
 REQUEST_BYTES_MAX: Final = 16_384
 CLIENTS_MAX: Final = 16
 # How long the gateway may be out of reach when somebody has removed its socket, or the disk had no room for it.
-CHECK_S: Final = 60.0
+CHECK_S: Final = 300.0
 ANSWER_BYTES_MAX: Final = 16 << 20
 ANSWER_TIMEOUT_S: Final = 5.0
 

@@ -97,15 +97,16 @@ class HeartStrap:
             return reading
 
     def _note(self, reading: HeartRateMeasurement, boot_ns: int) -> None:
-        self._facts.note_worn(self.config.id, reading.contact)
-        self._facts.note_heard(self.config.id, boot_ns)
+        facts, sensor_id = self._facts, self.config.id
+        facts.note_worn(sensor_id, reading.contact)
+        facts.note_heard(sensor_id, boot_ns)
         rate_bpm, why_not = float(reading.heart_rate_bpm), why_not_counted(reading)
-        self._facts.note(self.config.id, "heart_rate", rate_bpm, boot_ns, why_not)
+        facts.note(sensor_id, "heart_rate", rate_bpm, boot_ns, why_not)
 
     def _follow(self) -> None:
         """Find when the last beat of each open packet was; it waits for the store then."""
+        self._learn_rr_unit()
         for notification, reading in self._open:
-            self._learn_rr_unit(reading)
             rr_ms = heart_rate.intervals_ms(reading, self._rr_unit)
             self._beats, _ = follow(self._beats, notification.boot_ns / NS_PER_S, rr_ms)
             beat_s = self._beats.last_beat_s if rr_ms else None
@@ -113,9 +114,10 @@ class HeartStrap:
             self._waiting.append(Packet(notification.payload, notification.boot_ns, beat_ns))
         self._open.clear()
 
-    def _learn_rr_unit(self, reading: HeartRateMeasurement) -> None:
+    def _learn_rr_unit(self) -> None:
         """There are straps that send milliseconds; it takes minutes to tell, so it is kept."""
-        self._rr_units.add(reading)
+        for _, reading in self._open:
+            self._rr_units.add(reading)
         unit = self._rr_units.unit
         if unit is not None and unit is not self._rr_unit:
             log.warning("%s: sends its RR intervals in %s", self.config.id, unit.name.lower())

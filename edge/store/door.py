@@ -57,6 +57,10 @@ class Store:
         """Why the last group could not be committed; None if it could."""
         return self._writer.trouble
 
+    def notify(self, on_tried: Callable[[], None]) -> None:
+        """Have it called on the loop whenever a group of jobs has been committed, or could not be."""
+        self._writer.on_tried = on_tried
+
     def submit(self, work: Callable[[Tables], T]) -> "asyncio.Future[T]":
         """Have a job done with the next group; its future is set after the commit.
 

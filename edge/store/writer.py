@@ -33,7 +33,7 @@ Work = Callable[[Tables], T]
 # So that a commit stays short; the rest waits for the next.
 GROUP_JOBS_MAX = 256
 # How often the file is looked after while nothing is written.
-LOOK_S = 60.0
+LOOK_S = 300.0
 
 
 class _Job(NamedTuple):
@@ -42,10 +42,16 @@ class _Job(NamedTuple):
 
 
 class Writer:
-    """The one who writes."""
+    """The one who writes.
+
+    Attributes:
+        trouble: why the last group could not be committed; None if it could.
+        on_tried: called on the loop when a group has been committed, or could not be.
+    """
 
     def __init__(self, tables: Tables, worker: Worker) -> None:
         self.trouble: str | None = None
+        self.on_tried: Callable[[], None] = lambda: None
         self.stopped: StoreCorrupt | StoreGone | None = None
         self._defect: BaseException | None = None
         self._tables = tables
@@ -162,6 +168,7 @@ class Writer:
                 outcome.tell(job.future)
         finally:
             self._tried += len(jobs)
+            self.on_tried()
 
     def _commit(self, works: Sequence[Work[Any]]) -> "list[_Trial]":
         """Runs in the worker: all that the jobs wrote is committed when this returns, nothing when it raises."""
