@@ -504,6 +504,27 @@ def test_who_waits_is_told_when_something_is_due_earlier(tmp_path: Path) -> None
     play(scenario)
 
 
+def test_what_is_stored_just_before_a_period_is_closed_is_in_it_and_closes_it_no_second_time(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        box = Box(tmp_path)
+        await box.at(0)
+        box.beats(*range(1, 290))
+        box.clock.boot_s = 300 + GRACE_S
+        box.timekeeper.poll()
+        late = [packet(second, HeartRateMeasurement(60, rr_ticks=(1024,))) for second in range(290, 320)]
+        chunk = HeartChunk(box.strap, box.boot_no, tuple(late))
+        box.store.post(lambda tables: box.periods.keep_chunks(tables, [chunk]))
+        box.periods.close_due()
+        await box.settle()
+        [summary] = await box.at(300 + 3 * GRACE_S)
+        assert (summary.rev, summary.body["beats"]) == (1, 299)
+        assert len(box.closed) == 1
+
+    play(scenario)
+
+
 def test_a_job_for_each_period_and_not_all_at_once(tmp_path: Path) -> None:
     async def scenario() -> None:
         box = Box(tmp_path)

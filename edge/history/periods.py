@@ -27,9 +27,10 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from math import ceil
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
 from edge.anchors import Timeline
@@ -58,7 +59,7 @@ RETRY_S: Final = 30
 
 
 class _Told:
-    """What jobs have told the loop since it looked last; a deque and flags, which threads may share."""
+    """What jobs have told the loop since it looked last; deques and flags, which threads may share."""
 
     def __init__(self) -> None:
         self.marked: deque[SummaryKey] = deque()
@@ -176,13 +177,22 @@ class Periods:
             key, waiting = due
             self._closing += 1
             close = partial(
-                self._closer.close,
+                self._close,
                 key=key,
                 timeline=self._timekeeper.timeline,
                 now=now,
                 only_if_complete=waiting.is_awaited,
             )
             self._store.submit(close).add_done_callback(partial(self._on_closed, key, waiting))
+
+    def _close(self, tables: Tables, key: SummaryKey, **how: Any) -> Closed:
+        """Close a period, in a store job: what jobs before this one have stored of it is in it."""
+        closed = self._closer.close(tables, key, **how)
+        if closed.again_utc_s is None:
+            with suppress(ValueError):
+                while True:
+                    self._told.marked.remove(key)
+        return closed
 
     def _on_closed(self, key: SummaryKey, waiting: Waiting, closed: "asyncio.Future[Closed]") -> None:
         self._closing -= 1
