@@ -54,7 +54,10 @@ class Bench:
 
     async def glucose(self, mg_dl: float, age_s: int = 0, not_counted: str | None = None) -> set[str]:
         await asyncio.sleep(300)
-        self.facts.note("cgm", "glucose", mg_dl, self.clock.boot_ns() - age_s * S, not_counted)
+        taken_boot_ns = self.clock.boot_ns() - age_s * S
+        if not_counted is None:
+            self.facts.note_heard("cgm", taken_boot_ns)
+        self.facts.note("cgm", "glucose", mg_dl, taken_boot_ns, not_counted)
         return self.of("glucose", "cgm")
 
     async def silence(self, seconds: float) -> None:

@@ -26,6 +26,7 @@ def test_sensors_share_nothing() -> None:
 
 def test_what_does_not_count_is_no_sign_of_life() -> None:
     facts = Facts()
+    facts.note_heard("cgm", 5)
     facts.note("cgm", "glucose", 100.0, 5)
     facts.note("cgm", "glucose", 44.0, 9, "malfunction")
     assert facts.newest("cgm", "glucose") == Fact(44.0, 9, "malfunction")

@@ -14,6 +14,7 @@ from msgspec import structs
 
 from edge.clock import NS_PER_S, Clock
 from edge.config import Config, SensorConfig
+from edge.history.heart_window import rr_unit
 from edge.kinds import KINDS, Procedure
 from edge.local.status import (
     SCHEMA,
@@ -34,7 +35,7 @@ from edge.local.status import (
     Value,
 )
 from edge.measurements import MEASUREMENTS, PERIODS
-from edge.sensors.heart_strap import RR_UNIT
+from edge.sensors.heart_strap import why_not_counted
 from edge.store.sensors import SensorRow
 from edge.store.sessions import Session
 from edge.store.tables import Tables
@@ -42,7 +43,7 @@ from edge.upstream.consent import Consents
 from edge.upstream.routes import ROUTES
 from protocols import heart_rate
 from protocols.errors import DecodeError
-from protocols.heart_rate import HeartRateMeasurement, RrUnit
+from protocols.heart_rate import HeartRateMeasurement
 
 GIVEN_UP_MAX: Final = 50
 PARKED_MAX: Final = 10
@@ -186,14 +187,14 @@ def _newest_packets(
     chunk = tables.raw_chunks.newest(row.no)
     if chunk is None:
         return
-    unit = RrUnit[tables.sensors.trait(row.no, RR_UNIT) or RrUnit.TICKS.name]
+    unit = rr_unit(tables, row.no)
     wanted = set(KINDS[row.kind].measurements)
     for packet in reversed(chunk.packets):
         reading = _read(packet.payload)
         if reading is None:
             continue
         age_s = now.age_s(chunk.boot_no, packet.arrival_boot_ns)
-        why_not = _why_not_counted(reading)
+        why_not = why_not_counted(reading)
         found = {
             "heart_rate": [float(reading.heart_rate_bpm)],
             "rr_interval": heart_rate.intervals_ms(reading, unit),
@@ -203,12 +204,6 @@ def _newest_packets(
             yield _value(measurement, found[measurement][-1], age_s, why_not)
         if not wanted:
             return
-
-
-def _why_not_counted(reading: HeartRateMeasurement) -> str | None:
-    if reading.contact is False:
-        return "not worn"
-    return None if reading.heart_rate_bpm else "no heart rate"
 
 
 def _read(payload: bytes) -> HeartRateMeasurement | None:

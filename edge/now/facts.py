@@ -35,10 +35,11 @@ class Facts:
         taken_boot_ns: int,
         not_counted: str | None = None,
     ) -> None:
-        """Something was measured; what is older than the newest known changes nothing."""
+        """Something was measured; what is older than the newest known changes nothing.
+
+        Whether it is a sign of life, too, says `note_heard`, before.
+        """
         key = sensor_id, measurement
-        if not_counted is None:
-            self.note_heard(sensor_id, taken_boot_ns)
         known = self._newest.get(key)
         if known is not None and taken_boot_ns < known.taken_boot_ns:
             return

@@ -135,7 +135,7 @@ class Receiver:
 
     def _tell(self, reading: Reading) -> None:
         taken_boot_ns = self.live.taken_boot_ns(reading.sequence, reading.boot_ns)
-        if reading.not_counted == NotCounted.WARMING_UP:
+        if reading.not_counted in (None, NotCounted.WARMING_UP):
             self._facts.note_heard(self._sensor_id, taken_boot_ns)
         if reading.value is not None:
             self._facts.note(self._sensor_id, GLUCOSE, reading.value, taken_boot_ns, reading.not_counted)

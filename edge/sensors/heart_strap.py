@@ -14,6 +14,7 @@ from dsp.cardiac.rr import follow
 from edge.agenda import Agenda
 from edge.clock import NS_PER_S, Clock
 from edge.config import Limits, SensorConfig
+from edge.history.heart_window import RR_UNIT_TRAIT, rr_unit
 from edge.history.periods import Periods
 from edge.kinds import KINDS
 from edge.now.facts import Facts
@@ -25,13 +26,12 @@ from edge.store.raw_chunks import NO_BEAT, HeartChunk, Packet
 from edge.store.sensors import SensorRow
 from protocols import heart_rate, uuids
 from protocols.errors import DecodeError
-from protocols.heart_rate import HeartRateMeasurement, RrUnit, RrUnitDetector
+from protocols.heart_rate import HeartRateMeasurement, RrUnitDetector
 
 log = logging.getLogger(__name__)
 
 # An hour of packets, if the disk is full for so long.
 PACKETS_WAITING_MAX = 3600
-RR_UNIT = "rr_unit"
 
 
 class HeartStrap:
@@ -66,8 +66,7 @@ class HeartStrap:
         self._boot_no = boot_no
         self._chunk_ns = round(limits.chunk_s * NS_PER_S)
         self._beats = BeatTimeline()
-        known_unit = store.tables.sensors.trait(row.no, RR_UNIT)
-        self._rr_unit = RrUnit[known_unit] if known_unit else RrUnit.TICKS
+        self._rr_unit = rr_unit(store.tables, row.no)
         self._rr_units = RrUnitDetector()
         self._open: list[tuple[Notification, HeartRateMeasurement]] = []
         self._waiting: list[Packet] = []  # their beats are followed; the store has not got them yet
@@ -80,28 +79,22 @@ class HeartStrap:
         self.battery_pct = await link.battery_pct()
 
     def take(self, notification: Notification) -> None:
-        reading, boot_ns = self._read(notification.payload), notification.boot_ns
-        self.packets += 1
-        self._note(reading, boot_ns)
-        if not self._open:
-            self._agenda.set(f"flush {self.config.id}", boot_ns + self._chunk_ns, self.flush)
-        self._open.append((notification, reading))
-
-    def _read(self, payload: bytes) -> HeartRateMeasurement:
-        """The reading; what is odd behind the rate costs neither the rate nor the link, and is counted."""
+        # This runs for each packet of a lifetime: no call that can be spared.
+        payload, boot_ns = notification.payload, notification.boot_ns
+        sensor_id, facts = self.config.id, self._facts
         try:
-            return heart_rate.decode(payload)
+            reading = heart_rate.decode(payload)
         except DecodeError:
+            # What is odd behind the rate costs neither the rate nor the link.
             reading, _ = heart_rate.decode_lenient(payload)
             self.oddities += 1
-            return reading
-
-    def _note(self, reading: HeartRateMeasurement, boot_ns: int) -> None:
-        facts, sensor_id = self._facts, self.config.id
+        self.packets += 1
         facts.note_worn(sensor_id, reading.contact)
         facts.note_heard(sensor_id, boot_ns)
-        rate_bpm, why_not = float(reading.heart_rate_bpm), why_not_counted(reading)
-        facts.note(sensor_id, "heart_rate", rate_bpm, boot_ns, why_not)
+        facts.note(sensor_id, "heart_rate", float(reading.heart_rate_bpm), boot_ns, why_not_counted(reading))
+        if not self._open:
+            self._agenda.set(f"flush {sensor_id}", boot_ns + self._chunk_ns, self.flush)
+        self._open.append((notification, reading))
 
     def _follow(self) -> None:
         """Find when the last beat of each open packet was; it waits for the store then."""
@@ -124,7 +117,7 @@ class HeartStrap:
             log.warning("%s: sends its RR intervals in %s", self.config.id, unit.name.lower())
             self._rr_unit = unit
             no, name = self._row.no, unit.name
-            self._store.post(lambda tables: tables.sensors.keep_trait(no, RR_UNIT, name))
+            self._store.post(lambda tables: tables.sensors.keep_trait(no, RR_UNIT_TRAIT, name))
 
     def flush(self) -> None:
         """Hand the open chunk to the store, and what could not be stored before."""
