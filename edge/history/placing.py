@@ -178,10 +178,11 @@ class Placing:
         sensor = tables.sensors.get(after.sensor_no)
         for measurement in KINDS[sensor.kind].measurements:
             readings = tables.readings.between(after.no, measurement, -_EVER_S, _EVER_S)
-            rev = 1
+            item, rev = MEASUREMENTS[measurement].item, 1
             if is_placed(before):
                 self._mark_readings(tables, sensor, before, measurement, readings)
-                rev += _newest_rev(tables, after, measurement)
+                if item is not None:
+                    rev += tables.deliveries.newest_reading_rev(item, after.no, measurement)
             if is_placed(after):
                 self._mark_readings(tables, sensor, after, measurement, readings)
                 self._announce(tables, sensor, after, measurement, readings, rev)
@@ -251,19 +252,3 @@ def _runs(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 def _off_ms(utc_s: int, utc_ns: int) -> int:
     return abs(utc_s * NS_PER_S - utc_ns) // NS_PER_MS
-
-
-def _newest_rev(tables: Tables, session: Session, measurement: str) -> int:
-    """The newest revision under which a reading of the session was announced."""
-    of_session = reading_ref(session.no, measurement, 0)[:-1]
-    revs = [
-        tables.database.read(
-            "SELECT max(rev) FROM deliveries WHERE route = ? AND kind = ? AND ref >= ? AND ref < ?",
-            route,
-            MEASUREMENTS[measurement].item,
-            f"{of_session}0",
-            f"{of_session}:",  # comes after every number
-        )[0][0]
-        for route in ROUTES
-    ]
-    return max((rev for rev in revs if rev is not None), default=0)

@@ -51,8 +51,7 @@ PARKED_MAX: Final = 10
 
 def moment(clock: Clock, tables: Tables) -> Moment:
     """Now, for the store of a gateway that does not run."""
-    found = tables.database.read("SELECT no FROM boots WHERE boot_id = ?", clock.boot_id)
-    boot_no = int(found[0][0]) if found else None
+    boot_no = tables.boots.find(clock.boot_id)
     now = Moment(
         boot_no, clock.boot_ns(), clock.utc_ns(), clock.utc_error_ms(), "system", tables.boots.timeline()
     )
