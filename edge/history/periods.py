@@ -1,4 +1,4 @@
-"""The periods that have data their summary does not know yet: which they are, when they are due, and closing them.
+"""Dirty periods (those with data that are not in their summary yet): which they are, when they are due, closing them.
 
 Contract: a period is marked dirty in the job that stores its data, and closed in a job of its own: some time after its
 end, by the trusted clock, when its data have had time to arrive. Nothing is closed by a clock that nobody vouches for.
@@ -53,17 +53,17 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# So many jobs at a time: one group of them must not hold up the next for long.
+# The most closing jobs at a time, so that a group of them does not delay the next group for long.
 CLOSING_MAX: Final = 16
 RETRY_S: Final = 30
 
 
 class _Told:
-    """What jobs have told the loop since it looked last; deques and flags, which threads may share."""
+    """What jobs have reported to the loop since it looked last. Threads may share deques and flags."""
 
     def __init__(self) -> None:
         self.marked: deque[SummaryKey] = deque()
-        self.went_on: deque[int] = deque()  # sensors whose session has
+        self.went_on: deque[int] = deque()  # sensors whose session has gone on or ended
         self.was_placed = False
         self.was_announced = False
 
@@ -74,12 +74,12 @@ class Periods:
     Attributes:
         on_marked: called on the loop when `next_due_boot_ns` may say something else.
         on_enqueued: called on the loop after the commit of a job that enqueued deliveries.
-        parked: why these could not be closed.
-        undecodable: stored packets that nobody can read, by sensor; those of a window count each time it is closed.
+        parked: the periods that could not be closed, with the reasons.
+        undecodable: by sensor, how many stored packets cannot be decoded; counted each time their window is closed.
     """
 
     def __init__(self, config: Config, identity: Identity, store: Store, timekeeper: Timekeeper) -> None:
-        """Take over what was dirty; before the store's `run`."""
+        """Load the dirty periods; call this before the store's `run`."""
         self.on_marked: Callable[[], None] = lambda: None
         self.on_enqueued: Callable[[], None] = lambda: None
         self.parked: dict[SummaryKey, str] = {}
@@ -93,7 +93,7 @@ class Periods:
         self._due = Due()
         self._closing = 0
         self._told = _Told()
-        # What waits for its wall time is looked through at the start, and when a wall time has become known.
+        # Data that wait for their wall time are examined at the start, and whenever a wall time has become known.
         self._told.was_placed = True
         self._to_place: deque[Callable[[Tables], None]] | None = None
         self._planned_by = timekeeper.timeline
@@ -104,7 +104,7 @@ class Periods:
             self._due.wait(key, Waiting(self._over_utc_s(key), is_awaited=False))
 
     def _suit_zone(self, tables: Tables) -> None:
-        """Mark the days of this time zone where those of another are marked."""
+        """If days of another time zone are marked, mark the days of this one instead."""
         for key in tables.dirty.all():
             kind, sensor_no, start_utc_s = key
             if around(kind, start_utc_s, self._zone).start_utc_s != start_utc_s:
@@ -115,29 +115,32 @@ class Periods:
     # Inside store jobs
 
     def keep_chunks(self, tables: Tables, chunks: Iterable[HeartChunk]) -> None:
-        """Store packets, and mark their periods as soon as it is known when that was."""
+        """Store packets, and mark their periods as soon as their wall time is known."""
         for chunk in chunks:
             self._placing.keep_chunk(tables, self._timekeeper.timeline, chunk)
 
     def keep_readings(
         self, tables: Tables, session: Session, readings: Sequence[Reading], timeline: Timeline
     ) -> list[Reading]:
-        """Store readings, mark their days and announce those that count, if it is known when that was; the new ones."""
+        """Store readings; the new ones. If their wall time is known, mark their days and announce those that count."""
         new = self._placing.keep_readings(tables, session, readings, timeline)
         self._told.went_on.append(session.sensor_no)
         return new
 
     def session_changed(self, tables: Tables, before: Session, after: Session) -> None:
-        """In the job that changed a session: its start is known better, its watermark has moved, or it has ended."""
+        """To be called in the job in which a session's start becomes known better, its watermark moves, or it ends."""
         self._placing.move_session(tables, before, after)
         self._told.went_on.append(after.sensor_no)
 
     def mark(self, tables: Tables, kind: str, sensor_no: int, utc_s: Iterable[int]) -> None:
-        """Mark the periods of a kind that these moments are in."""
+        """Mark the periods of a kind that contain these moments."""
         self._placing.mark(tables, kind, sensor_no, utc_s)
 
     def place_again(self, tables: Tables, old: Timeline, new: Timeline) -> None:
-        """In the job that stores anchors: mark what they move. What has waited for them is placed in later jobs."""
+        """To be called in the job that stores anchors: mark the periods of data that they move.
+
+        Data that have waited for the anchors are placed in later jobs.
+        """
         moved = new.moved_since(old)
         for span in moved:
             if old.is_trusted(span.boot_no):
@@ -168,7 +171,7 @@ class Periods:
         return self._timekeeper.boot_ns_at(earliest_utc_s * NS_PER_S)
 
     def close_due(self) -> None:
-        """Submit a job for each period that is due, as many as may be under way."""
+        """Submit a job for each period that is due, up to `CLOSING_MAX` at a time."""
         self._take()
         now = self._now()
         while (
@@ -186,7 +189,7 @@ class Periods:
             self._store.submit(close).add_done_callback(partial(self._on_closed, key, waiting))
 
     def _close(self, tables: Tables, key: SummaryKey, **how: Any) -> Closed:
-        """Close a period, in a store job: what jobs before this one have stored of it is in it."""
+        """Close a period, inside a store job: the summary includes what earlier jobs have stored."""
         closed = self._closer.close(tables, key, **how)
         if closed.again_utc_s is None:
             with suppress(ValueError):
@@ -219,7 +222,7 @@ class Periods:
     def _park(self, key: SummaryKey, failure: BaseException) -> None:
         self.parked[key] = one_line(f"{type(failure).__name__}: {failure}")
         count = len(self.parked)
-        # One defect may meet every period of a year: the 1st, 10th, 100th is worth a line.
+        # One defect may affect every period of a year: log only the 1st, 10th, 100th.
         if count == 10 ** (len(str(count)) - 1):
             log.error("%s cannot be summarised, %d so far: %s", key.kind, count, self.parked[key])
 
@@ -231,10 +234,10 @@ class Periods:
         """When a period is over and its data have had time to arrive."""
         return around(key.kind, key.start_utc_s, self._zone).end_utc_s + self._grace_s
 
-    # On the loop: what jobs told
+    # On the loop: what jobs have reported
 
     def _take(self) -> None:
-        """Take what jobs have told since the last time."""
+        """Process what jobs have reported since the last time."""
         told, earliest_utc_s = self._told, self._due.earliest_utc_s
         now = self._now() if told.marked or told.went_on else None
         while told.marked:
@@ -250,7 +253,7 @@ class Periods:
             self.on_marked()
 
     def _settled_utc_s(self, key: SummaryKey, now: Now | None) -> int:
-        """When a period of which something has come now is over and settled: what comes late comes in many pieces."""
+        """When a period that has just received data will be over, and its late data complete: they come in pieces."""
         over_utc_s = self._over_utc_s(key)
         return over_utc_s if now is None or now.utc_s < over_utc_s else now.utc_s + self._grace_s
 
@@ -288,7 +291,7 @@ class Periods:
         self._told.went_on.append(session.sensor_no)
 
     def _place(self, found: list[Callable[[Tables], None]] | None) -> None:
-        """One after the other: other jobs may come in between."""
+        """Submit these jobs one after the other, so that other jobs may run in between."""
         self._to_place = deque(found or ())
         self._place_next(None)
 
@@ -300,7 +303,7 @@ class Periods:
         self._take()
 
     def _submit(self, work: Callable[[Tables], T], then: Callable[[T | None], None]) -> None:
-        """Have a job done, again while the store is unavailable; `then` takes its result, None if it failed."""
+        """Submit a job, and again as long as the store is unavailable. `then` gets its result, or None if it failed."""
 
         def on_done(done: "asyncio.Future[T]") -> None:
             if done.cancelled():
@@ -311,7 +314,7 @@ class Periods:
             elif isinstance(failure, StoreUnavailable):
                 asyncio.get_running_loop().call_later(RETRY_S, self._submit, work, then)
             elif not isinstance(failure, StoreCorrupt | StoreGone):
-                # What could not be placed is noted as such, so that the next start tries again.
+                # The store has a note that these data are not placed, so the next start tries again.
                 log.error("data cannot be placed: %s", one_line(f"{type(failure).__name__}: {failure}"))
                 then(None)
 

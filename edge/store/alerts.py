@@ -25,7 +25,7 @@ class Alerts:
         self._database = database
 
     def raise_alert(self, kind: str, sensor_no: int, value: float | None, boot_no: int, boot_ns: int) -> bool:
-        """Note that an alert begins; False if it is open already, as after a restart."""
+        """Note that an alert begins; False if it is already open, for example after a restart."""
         return bool(
             self._database.write(
                 "INSERT INTO alerts (kind, sensor_no, value, raised_boot_no, raised_boot_ns)"
@@ -52,8 +52,8 @@ class Alerts:
         )
 
     def open(self) -> list[Alert]:
-        """What is not cleared yet, oldest first."""
-        # Left to itself SQLite would rather look through all of them than sort a few.
+        """The alerts that are not cleared yet, oldest first."""
+        # Without this SQLite would read all alerts rather than sort a few.
         rows = self._database.read(
             "SELECT * FROM alerts INDEXED BY alerts_open WHERE cleared_boot_ns IS NULL ORDER BY no"
         )

@@ -1,4 +1,4 @@
-"""Boots of this machine, in the order they happened, and what wall time moments of them were."""
+"""Boots of this machine, in the order they happened, and the anchors that say their wall time."""
 
 from edge.anchors import Anchor, Timeline
 from edge.store.database import Database
@@ -26,7 +26,7 @@ class Boots:
         self._database.write("INSERT OR REPLACE INTO anchors VALUES (?, ?, ?, ?, ?)", *anchor)
 
     def delete_anchors(self, boot_no: int, boot_ns: int) -> int:
-        """Delete the anchors before the one that places this moment of a trusted boot; how many there were."""
+        """Delete the anchors before the one that dates this moment of a trusted boot; how many there were."""
         return self._database.write(
             "DELETE FROM anchors WHERE boot_no = ?1 AND boot_ns < (SELECT max(boot_ns) FROM anchors"
             " WHERE boot_no = ?1 AND boot_ns <= ?2 AND error_ms IS NOT NULL)",
@@ -35,7 +35,7 @@ class Boots:
         )
 
     def unused(self) -> list[int]:
-        """Boots before the newest that nothing but readings and deliveries refers to, oldest first."""
+        """Boots, except the newest, that are referred to by readings and deliveries at most; oldest first."""
         rows = self._database.read(
             "SELECT no FROM boots WHERE no < (SELECT max(no) FROM boots)"
             " AND NOT EXISTS (SELECT 1 FROM raw_chunks AS r WHERE sensor_no IN (SELECT no FROM sensors)"
@@ -48,12 +48,12 @@ class Boots:
         return [no for (no,) in rows]
 
     def delete(self, no: int) -> None:
-        """Forget a boot and its anchors."""
+        """Delete a boot and its anchors."""
         self._database.write("DELETE FROM anchors WHERE boot_no = ?", no)
         self._database.write("DELETE FROM boots WHERE no = ?", no)
 
     def timeline(self) -> Timeline:
-        """Everything that is known of wall time."""
+        """The anchors of all boots."""
         anchors: dict[int, list[Anchor]] = {}
         for row in self._database.read(
             "SELECT boot_no, boot_ns, utc_ns, error_ms, source FROM anchors ORDER BY boot_no, boot_ns"

@@ -1,7 +1,8 @@
-"""Looking for damage without holding anything up: some of it at the start, the rest a slice at a time.
+"""Checks the database for damage without delaying anything: a part at the start, the rest in slices.
 
-Contract: a small file is checked whole at the start, of a large one the small tables, within a budget. The large tables
-are then read through while the gateway runs: every page carries a seal, so reading is what shows that a medium forgets.
+Contract: at the start a small file is checked completely, and of a large file only the small tables, within a budget.
+The large tables are then read, slice by slice, while the gateway runs. Every page carries a checksum (HMAC), so reading
+a page shows whether the disk has damaged it.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from edge.errors import StoreCorrupt, StoreUnavailable
 from edge.store.database import Database, Value
 from edge.store.tables import Tables
 
-# What is checked at the start takes about 12 us a page.
+# The check at the start takes about 12 us a page.
 START_PAGES_MAX = 16_384
 START_STEPS_MAX = 500
 SLICE_ROWS = 1000
@@ -38,7 +39,7 @@ LARGE = (
 
 
 def check_at_start(database: Database) -> tuple[Part, ...]:
-    """Check what the budget allows; the tables that it did not reach.
+    """Check as much as the budget allows; returns the tables that were not reached.
 
     Raises:
         StoreCorrupt: the database is damaged.
@@ -50,26 +51,26 @@ def check_at_start(database: Database) -> tuple[Part, ...]:
     large = {part.table for part in LARGE}
     for (table,) in database.read("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"):
         if table not in large:
-            # Tables of an old schema are read as a whole anyway, when they are migrated.
+            # Tables of an old schema need no check here: the migration reads them completely.
             _judge(database.read_within(START_STEPS_MAX, f"PRAGMA quick_check('{table}')"))
     return LARGE
 
 
 class RollingCheck:
-    """Reads the large tables through, for ever."""
+    """Reads the large tables from beginning to end, again and again."""
 
     def __init__(self, first: Sequence[Part]) -> None:
-        """`first`: what the start did not reach; everything else has a pass ahead of it."""
+        """`first`: the tables that the start did not reach. They are read before the others."""
         self._ahead = list(first)
         self._after: tuple[Value, ...] = ()
 
     async def run(self, read: Callable[[Callable[[Tables], None]], Awaitable[None]]) -> None:
-        """Until cancelled. `read`: where a slice is read; it takes care of the damage that is found."""
+        """Read slices until cancelled. `read` runs a slice in the store's reader, and handles damage that it finds."""
         while True:
             await asyncio.sleep(SLICE_EVERY_S if self._ahead else PASS_EVERY_S)
             if not self._ahead:
                 self._ahead = list(LARGE)
-            # A disk that is busy or failing gives the slice another time.
+            # If the disk is busy or failing, the slice is read again later.
             with suppress(StoreUnavailable):
                 await read(self.read_slice)
 
@@ -94,6 +95,6 @@ class RollingCheck:
 
 
 def _judge(findings: Sequence[tuple[str]] | None) -> None:
-    """What a check found; nothing, if its budget was not enough."""
+    """Raise what a check found; None means that its budget was used up before it found anything."""
     if findings and findings[0][0] != "ok":
         raise StoreCorrupt(f"the database is damaged: {' '.join(findings[0][0].split())}")

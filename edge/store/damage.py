@@ -1,7 +1,7 @@
-"""What is done with a damaged database: it is marked while it is in use, and set aside by the next start.
+"""Handling of a damaged database: it is marked as damaged while it is in use, and the next start sets it aside.
 
-Contract: a damaged file is moved, never deleted, together with its log. Of several, the first and the last are kept: a
-dying card must not fill itself.
+Contract: a damaged file is moved together with its log, not deleted. Of several damaged files only the first and the
+last are kept, so that a failing memory card is not filled by them.
 """
 
 import re
@@ -15,13 +15,13 @@ _COMPANIONS = ("-wal", "-shm", "")
 
 
 def mark(path: Path, reason: str) -> None:
-    """Have the next start set the database aside, if the disk still takes that."""
+    """Leave a note for the next start to set the database aside, if the disk can still be written."""
     with suppress(OSError):
         durable.write(_mark(path), f"{reason}\n".encode(), 0o600)
 
 
 def marked(path: Path) -> str | None:
-    """Why the database was found damaged before; None if it was not."""
+    """Why the database was marked as damaged; None if it was not."""
     try:
         return _mark(path).read_text(errors="replace").strip()
     except FileNotFoundError:
@@ -29,7 +29,7 @@ def marked(path: Path) -> str | None:
 
 
 def set_aside(path: Path) -> Path:
-    """Move the file and its companions to the next `.corrupt-<n>`; where it lies then.
+    """Move the file and the files that belong to it to the next `.corrupt-<n>`; its new path.
 
     Raises:
         OSError: it could not be moved.
@@ -62,14 +62,14 @@ def _numbers(path: Path) -> list[int]:
 
 
 class FileIdentity:
-    """Which file a name stood for, so that it is noticed when somebody deletes or replaces it."""
+    """Remembers which file a path led to, so that deleting or replacing it is noticed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._identity = self._now()
 
     def look(self) -> None:
-        """Raise StoreGone once the name stands for another file or none: what is written there is lost."""
+        """Raise StoreGone if the path leads to another file, or to none: what is written to the open file is lost."""
         if self._now() != self._identity:
             raise StoreGone(f"{self._path} was deleted or replaced while it was in use")
 

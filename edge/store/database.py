@@ -1,8 +1,8 @@
 """One connection to the encrypted database: statements, transactions, savepoints, typed failures.
 
-Contract: SQLCipher with a raw key, WAL and full synchronisation: what a transaction committed survives a power cut. A
-connection is used by one thread at a time, not always the same one. How a file is found, made, migrated and set aside
-is in `opening`; what the tables hold and mean is not known here.
+Contract: SQLCipher with a raw key, WAL and full synchronisation, so that a committed transaction survives a power cut.
+A connection is used by one thread at a time, but not always by the same one. `opening` finds, makes, migrates and sets
+aside files. This module does not know what the tables mean.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -37,7 +37,7 @@ WRITING = (
     "secure_delete = FAST",
 )
 
-# Small, because a commit writes whole pages. Fixed when a file is made.
+# Small, because a commit writes whole pages. It cannot be changed once the file exists.
 PAGE_BYTES = 1024
 
 Value = str | int | float | bytes | None
@@ -45,7 +45,7 @@ Row = tuple[Any, ...]
 
 
 class Database:
-    """An open connection. Reads may stand alone; writes need a transaction."""
+    """An open connection. Reads need no transaction; writes do."""
 
     def __init__(self, path: Path, identity: Identity, page_bytes: int = PAGE_BYTES) -> None:
         """Connect; nothing of the file is read yet.
@@ -72,17 +72,18 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Commit what the block wrote, all or nothing. Transactions do not nest.
+        """Commit everything that the block wrote, or nothing of it. Transactions do not nest.
 
         Raises:
-            StoreUnavailable, StoreCorrupt: nothing of the block is in the database, whatever failed.
+            StoreUnavailable, StoreCorrupt: nothing that the block wrote is in the database.
         """
         assert not self.in_transaction, "transactions do not nest"
         self.execute("BEGIN IMMEDIATE")
         try:
             yield
             if not self.in_transaction:
-                # A full disk, among others, makes SQLite roll back by itself: what was written since stood alone.
+                # On some errors, such as a full disk, SQLite rolls back by itself. What the block wrote later
+                # was then written without a transaction.
                 raise StoreUnavailable("the database cannot be used: the transaction was rolled back")
             self.execute("COMMIT")
         finally:
@@ -91,7 +92,7 @@ class Database:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what the block wrote if it raises, and nothing else of the transaction around it."""
+        """A savepoint: if the block raises, undo what it wrote, and nothing else of the transaction around it."""
         self.write("SAVEPOINT work")
         try:
             yield
@@ -105,7 +106,7 @@ class Database:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """All reads of the block see the same state, whatever is committed meanwhile."""
+        """All reads in the block see the same state, even if another connection commits meanwhile."""
         self.execute("BEGIN")
         try:
             yield
@@ -115,7 +116,7 @@ class Database:
 
     @contextmanager
     def attached(self, path: Path, identity: Identity, name: str) -> Iterator[None]:
-        """Tables of another file, which has the cipher's default page size, are there under a name of their own."""
+        """Attach another file, which has the cipher's default page size, under a schema name."""
         self.execute(f"ATTACH ? AS {name} KEY \"x'{identity.store_key.hex()}'\"", (str(path),))
         try:
             yield
@@ -149,7 +150,7 @@ class Database:
             _raise_typed(failure)
 
     def read_within(self, steps_max: int, sql: str) -> list[Row] | None:
-        """Read, but give up after so many thousand steps of SQLite's machine, or pages that it checks; then None."""
+        """Read, but return None after so many thousand steps of SQLite's virtual machine, or checked pages."""
         steps = iter(range(steps_max))
         self._connection.set_progress_handler(lambda: next(steps, None) is None, 1000)
         try:
@@ -163,7 +164,7 @@ class Database:
 
 
 def can_read(path: Path, identity: Identity, page_bytes: int) -> bool:
-    """Whether key and page size fit the first page of the file itself; nothing is changed, not even a lock taken."""
+    """Whether key and page size fit the first page of the file. Changes nothing, and takes no lock."""
     connection = _connect(f"{path.absolute().as_uri()}?immutable=1", identity, page_bytes)
     try:
         connection.execute("PRAGMA schema_version").fetchall()
@@ -175,11 +176,12 @@ def can_read(path: Path, identity: Identity, page_bytes: int) -> bool:
 
 
 def _connect(name: str, identity: Identity, page_bytes: int) -> sqlite.Connection:
-    # One thread at a time is the business of who owns this: a worker's thread is not the one that opens.
+    # The owner sees to it that only one thread at a time uses the connection: a worker's thread is not the one that
+    # opens it.
     connection = sqlite.connect(
         name, isolation_level=None, check_same_thread=False, uri=name.startswith("file:")
     )
-    # SQLCipher would print a line to stderr for each page it cannot read.
+    # Otherwise SQLCipher prints a line to stderr for each page that it cannot read.
     connection.execute("PRAGMA cipher_log_level = NONE")
     connection.execute(f"PRAGMA key = \"x'{identity.store_key.hex()}'\"")
     connection.execute(f"PRAGMA cipher_page_size = {page_bytes}")
@@ -191,7 +193,7 @@ def _code(failure: sqlite.Error) -> int:
 
 
 def _raise_typed(failure: sqlite.Error) -> NoReturn:
-    """Turn SQLite's errors of medium and file into ours; a wrong statement stays what it is, our defect."""
+    """Turn SQLite's errors about disk and file into ours. An error about a statement is a defect and stays as it is."""
     code = _code(failure)
     if code in _CORRUPT:
         raise StoreCorrupt(f"the database is damaged: {failure}") from failure

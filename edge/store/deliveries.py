@@ -1,9 +1,9 @@
-"""Deliveries: what has to go up by which route, and how far each item has come.
+"""Deliveries: which items have to be sent by which route, and the state of each.
 
-Contract: an item is a thing with an id; a new revision of it goes the same way again under the same id. It is enqueued
-in the transaction that stores the thing it announces. One batch of each route is in flight at a time, and its bytes
-are stored before the first of them is sent: after a crash the same bytes go out under the same name, so that the
-upstream sees each thing at least once and can tell a repetition. A batch carries items of one person only.
+Contract: an item is a thing with an id. A new revision is sent again under the same id. An item is enqueued in the
+transaction that stores the thing. Each route has at most one batch in flight, whose bytes are stored before any of
+them is sent. So after a crash the same bytes are sent under the same name: the upstream receives everything at least
+once and recognises repetitions. A batch holds items of one person only.
 
 | a delivery is | event | and becomes |
 |---|---|---|
@@ -20,7 +20,7 @@ upstream sees each thing at least once and can tell a repetition. A batch carrie
 | acked | delete_acked_before | - |
 | pending, parked, acked | forget: the thing is deleted | - |
 
-An enqueue of a revision that is not newer changes nothing. Nothing is composed, judged or sent here.
+Enqueueing a revision that is not newer changes nothing. This module composes and sends nothing.
 """
 
 import zlib
@@ -32,7 +32,7 @@ from edge.store.database import Database
 
 
 class Item(NamedTuple):
-    """A thing to send: its kind, where the store has it, its id upstream, whose it is, and the revision."""
+    """A thing to send: its kind, its place in the store, its id upstream, its person, and the revision."""
 
     kind: str
     ref: str
@@ -42,7 +42,7 @@ class Item(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The items in flight, and the bytes that carry them."""
+    """The items in flight, and the bytes that are sent for them."""
 
     name: str
     body: bytes
@@ -50,7 +50,7 @@ class Batch(NamedTuple):
 
 
 class Carried(NamedTuple):
-    """What a route has carried since the store began, and when last, as well as that is known."""
+    """What a route has delivered since the store was made, and when it last did, as well as that is known."""
 
     batches: int
     items: int
@@ -69,7 +69,7 @@ class Counts(NamedTuple):
 
 
 class Parked(NamedTuple):
-    """An item that does not go, and why."""
+    """An item that will not be sent, and why."""
 
     item: Item
     reason: str
@@ -83,8 +83,8 @@ class _Waiting(NamedTuple):
 
 _DEFLATED = b"\x78"
 
-# `state <> 'acked'` stands in each statement because SQLite uses the index of what is not acked only where it is asked
-# for in the words of that index.
+# Each statement repeats `state <> 'acked'`, because SQLite uses a partial index only if the statement contains the
+# condition of the index.
 _ENQUEUE = """
 INSERT INTO deliveries (route, kind, ref, item, person, rev, state, boot_no, boot_ns)
 VALUES (?, ?, ?, ?, ?, ?, 'pending', ?, ?)
@@ -150,7 +150,7 @@ INSERT INTO carried VALUES (?, 1, ?, ?) ON CONFLICT DO UPDATE SET
     batches = batches + 1, items = items + excluded.items,
     last_utc_s = max(coalesce(last_utc_s, excluded.last_utc_s), excluded.last_utc_s)
 """
-# What has no time is from before times were kept, and older than any limit.
+# Rows without a time come from version 1, which stored none. They are older than any limit.
 _DELETE_ACKED = """
 DELETE FROM deliveries WHERE seq IN (
     SELECT seq FROM deliveries WHERE state = 'acked' AND acked_utc_s IS NULL
@@ -167,7 +167,7 @@ class Deliveries:
         self._database = database
 
     def enqueue(self, item: Item, route: str, boot_no: int, boot_ns: int) -> None:
-        """Announce a thing, or a newer revision of it, inside the caller's transaction; it waits from now on."""
+        """Enqueue an item, or a newer revision of it, inside the caller's transaction."""
         values = (route, item.kind, item.ref, str(item.id), item.person, item.rev, boot_no, boot_ns)
         self._database.write(_ENQUEUE, *values)
 
@@ -180,12 +180,12 @@ class Deliveries:
         }
 
     def waiting(self, route: str, items_max: int, allowed: Collection[tuple[str, str]]) -> list[Item]:
-        """The items of the next batch: the oldest that may go, and those after it of the same person.
+        """The items of the next batch: the oldest that may be sent, and later ones of the same person.
 
         Args:
-            route: by which they go.
-            items_max: the most that a batch may carry.
-            allowed: whose items of which kind may go now: (person, kind); to look for each costs the same.
+            route: the route of the batch.
+            items_max: the most items in a batch.
+            allowed: the (person, kind) whose items may be sent now. Each costs one query.
         """
         people = {person for person, _ in allowed}
         if len(people) > 1:
@@ -208,19 +208,19 @@ class Deliveries:
         return Batch(name, _inflated(body), tuple(map(_item, self._database.read(_IN_FLIGHT, route))))
 
     def begin_batch(self, route: str, batch: Batch) -> None:
-        """Keep the batch before it is sent: from now on it is the one in flight, with these revisions."""
-        # At the fastest level, which costs less than it saves in pages that are encrypted and written.
+        """Store a batch before it is sent: now it is in flight, with these revisions of its items."""
+        # The fastest level costs less than it saves by fewer pages to encrypt and write.
         begun = self._database.write(_BEGIN, route, batch.name, zlib.compress(batch.body, 1))
         assert begun == 1, "one batch at a time"
         self._database.write_many(_SEND, [(item.rev, route, item.kind, item.ref) for item in batch.items])
 
     def acknowledge(self, route: str, utc_s: int) -> None:
-        """The upstream has the batch in flight, since `utc_s` at the earliest."""
+        """The upstream has accepted the batch in flight, at `utc_s` or later."""
         self._database.write(_CARRY, route, self._flying(route), utc_s)
         self._land(route, _ACKNOWLEDGE, utc_s, route)
 
     def reject(self, route: str, reason: str) -> None:
-        """The upstream refused the batch: its halves go next, and an item that is refused alone is parked."""
+        """The upstream refused the batch: its halves are sent next. An item that was refused alone is parked."""
         flying = self._flying(route)
         if flying > 1:
             self._land(route, _SPLIT, flying // 2, reason, route)
@@ -228,15 +228,15 @@ class Deliveries:
             self._land(route, _REFUSED_ALONE, reason, route)
 
     def release(self, route: str) -> None:
-        """Take the batch in flight apart: some of it may no longer be sent."""
+        """Dissolve the batch in flight, because some of its items may no longer be sent."""
         self._land(route, _RELEASE, route)
 
     def park(self, route: str, item: Item, reason: str) -> None:
-        """An item that cannot be composed does not go, and holds nothing up."""
+        """Park an item that cannot be composed, so that it does not block the others."""
         self._database.write(_PARK, reason, route, item.kind, item.ref, item.rev)
 
     def parked(self, route: str, rows_max: int) -> list[Parked]:
-        """What is parked and why, the oldest first."""
+        """The parked items and the reasons, oldest first."""
         return [Parked(_item(row[:5]), row[5]) for row in self._database.read(_PARKED, route, rows_max)]
 
     def carried(self, route: str) -> Carried:
@@ -244,7 +244,7 @@ class Deliveries:
         return Carried(*rows[0]) if rows else Carried(0, 0, None)
 
     def counts(self, route: str) -> Counts:
-        """Costs the same however many deliveries there are."""
+        """The counts of a route. The cost does not grow with the number of deliveries."""
         counted = self._counted(route)
         by_state = dict.fromkeys(("pending", "inflight", "parked", "acked"), 0)
         for (state, _, _), count in counted:
@@ -262,7 +262,7 @@ class Deliveries:
         )
 
     def delete_acked_before(self, utc_s: int, rows_max: int) -> int:
-        """Forget what arrived before `utc_s`, at most so many rows; how many there were."""
+        """Delete deliveries that were acknowledged before `utc_s`, at most so many rows; how many there were."""
         return self._database.write(_DELETE_ACKED, utc_s, rows_max)
 
     def newest_reading_rev(self, kind: str, session_no: int, measurement: str) -> int:
@@ -273,7 +273,7 @@ class Deliveries:
         return max((rev for rev in found if rev is not None), default=0)
 
     def forget(self, kind: str, refs: Iterable[str]) -> None:
-        """These things are deleted: nothing of them is sent any more, unless it is on its way."""
+        """These things are deleted from the store: delete their deliveries, except those in flight."""
         routes = self._routes()
         self._database.write_many(_FORGET, [(route, kind, ref) for ref in refs for route in routes])
 
@@ -295,23 +295,23 @@ class Deliveries:
         return sum(count for (state, _, _), count in self._counted(route) if state == "inflight")
 
     def _land(self, route: str, statement: str, *values: str | int) -> None:
-        """End the flight of the batch."""
+        """The batch is no longer in flight: update its items and remove its bytes."""
         self._database.write(statement, *values)
         self._database.write("UPDATE batches SET name = '', body = x'' WHERE route = ?", route)
 
 
 def reading_ref(session_no: int, measurement: str, sequence: int) -> str:
-    """How an item names a reading of the store."""
+    """The `ref` of an item that is a reading."""
     return f"{session_no}/{measurement}/{sequence}"
 
 
 def summary_ref(kind: str, sensor_no: int, start_utc_s: int) -> str:
-    """How an item names a summary of the store."""
+    """The `ref` of an item that is a summary."""
     return f"{kind}/{sensor_no}/{start_utc_s}"
 
 
 def _inflated(body: bytes) -> bytes:
-    """A batch that version 1 left in flight is kept as it was sent."""
+    """The bytes of a batch. A batch that version 1 left in flight is not compressed."""
     return zlib.decompress(body) if body.startswith(_DEFLATED) else body
 
 

@@ -1,8 +1,8 @@
 """The store: everything the gateway must not forget, in one encrypted database.
 
-Contract: whoever wants something written submits a job, and what belongs together is one job; the one writer commits
-jobs in groups, off the event loop. Whoever wants to read gives a job that runs on a connection of its own and sees one
-state of everything. A database that is damaged or gone stops the store; one that cannot be written for now does not.
+Contract: to write, submit a job; what belongs together is one job. The single writer commits jobs in groups, off the
+event loop. To read, pass a job to `read`: it runs on a second connection and sees a consistent state. If the database
+is damaged or gone, the store stops; if it only cannot be written for now, the store goes on.
 """
 
 import asyncio
@@ -27,16 +27,17 @@ T = TypeVar("T")
 
 
 class Store:
-    """One store, open."""
+    """An open store."""
 
     def __init__(self, path: Path, identity: Identity, *, simulated: bool | None, workers: Workers) -> None:
-        """Open, or create, the database at `path`; with `simulated` None it is only looked at.
+        """Open, or create, the database at `path`; if `simulated` is None, open it for reading only.
 
         Raises:
             ConfigError: the key does not fit, the file is from another version or another world, or its directory
                 cannot be used.
             StoreUnavailable: the disk is full, fails, or somebody holds the file.
-            StoreCorrupt: it is damaged, and was only to be looked at; else it is set aside and a new one begins.
+            StoreCorrupt: it is damaged and was opened for reading only. Otherwise a damaged database is set aside and
+                a new one begins.
         """
         if simulated is None:
             opened = open_for_reading(path, identity)
@@ -45,7 +46,7 @@ class Store:
         self.path = path
         self.simulated = opened.simulated
         self.quarantined = opened.quarantined
-        # The parts over the writing connection: for what happens before `run`.
+        # The tables over the writing connection, for use before `run` begins.
         self.tables = Tables(opened.database)
         self._reading = Tables(_connect_reader(path, identity, opened.database))
         self._reader = workers.reader
@@ -62,16 +63,16 @@ class Store:
         self._writer.on_tried = on_tried
 
     def submit(self, work: Callable[[Tables], T]) -> "asyncio.Future[T]":
-        """Have a job done with the next group; its future is set after the commit.
+        """Add a job to the next group; its future is set after the commit.
 
-        The future raises what the job raised, which is undone alone, or:
+        If the job raises, only its own writes are undone, and the future raises the same. It may also raise:
             StoreUnavailable: nothing of its group was written; the gateway goes on.
             StoreCorrupt, StoreGone: nothing can be written any more; `run` raises it too.
         """
         return self._writer.submit(work)
 
     async def write(self, work: Callable[[Tables], T]) -> T:
-        """Submit a job and wait for its commit. Who is cancelled while waiting does not undo it."""
+        """Submit a job and wait for its commit. Cancelling the caller does not undo the job."""
         return await self._writer.submit(work)
 
     def post(
@@ -81,15 +82,15 @@ class Store:
         *,
         otherwise: Callable[[], None] = lambda: None,
     ) -> None:
-        """Have a job done with the next group for somebody who does not wait; `then` gets its result.
+        """Add a job to the next group without waiting; `then` is called with its result.
 
-        While the store cannot write the job is dropped, and `otherwise` called. Whatever else the job or `then`
-        raises is a defect of ours, and ends `run`.
+        While the store cannot write, the job is dropped and `otherwise` is called. Any other exception, of the job or
+        of `then`, is a defect and ends `run`.
         """
         self._writer.submit(work).add_done_callback(partial(self._writer.conclude, then, otherwise))
 
     async def read(self, work: Callable[[Tables], T]) -> T:
-        """What a job finds that only reads; all of it sees the same state.
+        """The result of a job that only reads; all its reads see the same state.
 
         Raises:
             StoreUnavailable: it cannot be read for now.
@@ -119,11 +120,11 @@ class Store:
             task.result()
 
     async def drain(self) -> None:
-        """Wait until everything that was submitted so far has been tried; `run` need not run any more."""
+        """Wait until everything that was submitted so far has been tried; `run` may have ended already."""
         await self._writer.drain()
 
     def close(self) -> None:
-        """Close both connections; no worker may be busy with them any more."""
+        """Close both connections. No worker may still use them."""
         self._reading.database.close()
         self.tables.database.close()
 

@@ -1,8 +1,8 @@
-"""From the schemas of earlier versions to the present one.
+"""Migrations from the schemas of earlier versions to the present one.
 
-Contract: a migration makes a new file beside the old one and puts it in the old one's place when it is complete, so
-that whatever ends it leaves the one version whole or the other. Nothing is lost by it; what an earlier version did not
-know is left open, or is taken to be as that version took it.
+Contract: a migration makes a new file beside the old one, and replaces the old one when the new one is complete. So
+either the old version or the new one is complete, whatever interrupts it. No data are lost. What an earlier version did
+not record stays unknown, or is filled in with what that version assumed.
 """
 
 from pathlib import Path
@@ -19,13 +19,13 @@ from edge.store.schema import create, statements
 from edge.store.summaries import Dirty
 
 OLD_VERSION = 1
-# The cipher's default, too.
+# This is also the cipher's default.
 OLD_PAGE_BYTES = 4096
 
 _CHUNKS_AT_A_TIME = 200
 _HEART_WINDOW_S = 300
 _REPORTED_WITHIN_S = 10
-# Every local midnight is at a whole quarter of an hour.
+# Every local midnight falls on a whole quarter of an hour of UTC.
 _QUARTER_S = 900
 _EPOCH_ORDINAL = 719_163
 
@@ -125,10 +125,10 @@ SELECT 'files', 0, count(*), NULL FROM v1.outbox WHERE state = 'acked' HAVING co
 
 
 def migrate(path: Path, identity: Identity) -> None:
-    """Bring a database of version 1 to the present one. Nobody has it open.
+    """Bring a database of version 1 to the present version. It must not be open anywhere.
 
     Raises:
-        StoreUnavailable, StoreCorrupt: it is as it was.
+        StoreUnavailable, StoreCorrupt: the database is unchanged.
     """
     new = path.with_name(f"{path.name}.new")
     _discard(new)
@@ -153,7 +153,7 @@ def _copy(path: Path, new: Path, identity: Identity) -> None:
                     database.write(statement)
                 _repack_chunks(database, Boots(database).timeline())
                 _mark_days(database)
-            # What is left in the log of the old file must not be found beside the new one.
+            # A log of the old file must not be left beside the new file.
             ((busy, *_),) = database.execute("PRAGMA v1.wal_checkpoint(TRUNCATE)")
             if busy:
                 raise StoreUnavailable("the database cannot be migrated: somebody uses it")
@@ -167,7 +167,7 @@ def _discard(new: Path) -> None:
 
 
 def _repack_chunks(database: Database, timeline: Timeline) -> None:
-    """Chunks had a column for each kind of value; those of windows that are not closed yet mark them."""
+    """Convert chunks, which had a column for each kind of value. Mark the windows that are not closed yet."""
     raw_chunks, dirty, seq = RawChunks(database), Dirty(database), -1
     cursors = database.read(
         "SELECT no, watermark FROM v1.cursors JOIN sensors ON stream = 'heart_5min/' || id"
@@ -201,7 +201,7 @@ def _packets(arrivals: bytes, beats: bytes, lengths: bytes, payloads: bytes) -> 
 
 
 def _windows(timeline: Timeline, chunk: HeartChunk) -> range | None:
-    """Starts of the windows of five minutes that a chunk has beats of; None if nobody can say when that was."""
+    """Starts of the windows of five minutes that contain beats of a chunk; None if its wall time is unknown."""
     first = timeline.place(chunk.boot_no, chunk.packets[0].arrival_boot_ns)
     last = timeline.place(chunk.boot_no, chunk.packets[-1].arrival_boot_ns)
     if first is None or last is None or not first.trusted:
@@ -211,10 +211,11 @@ def _windows(timeline: Timeline, chunk: HeartChunk) -> range | None:
 
 
 def _mark_days(database: Database) -> None:
-    """Mark the days that were open, by their quarters of an hour: when a day begins was not known to the store.
+    """Mark the days that were open. The store does not know the time zone, so each quarter of an hour with readings is
+    marked, for any of them may begin a day.
 
-    The cursor is the ordinal of the first open day, which begins between 14 h before that day of UTC and 12 h after; a
-    day that ended up to 10 h after is one before it.
+    The cursor is the ordinal of the first open day. That day begins between 14 h before and 12 h after the UTC day of
+    the same date begins. A summary that ends up to 10 h after that moment is of an earlier day.
     """
     for sensor_no, ordinal in database.read(
         "SELECT no, watermark FROM sensors LEFT JOIN v1.cursors ON stream = 'glucose_day/' || id WHERE kind = 'cgm'"

@@ -1,8 +1,8 @@
 """Opening the store: find or make the file, tell a wrong key from damage, set damage aside, migrate.
 
-Contract: a damaged file is set aside and a new one begins. A key that does not fit, a later schema or another world
-(simulated or real) is left to the operator; a database without data belongs to no world yet. What of a large file is
-not checked here within a budget is checked while the gateway runs.
+Contract: a damaged file is set aside and a new one begins. A wrong key, a later schema, or data of the other world
+(real and simulated data are never mixed) is an error that the operator has to solve. A database without data belongs to
+neither world. The check has a budget; parts of a large file that it does not reach are checked while the gateway runs.
 """
 
 import struct
@@ -24,12 +24,12 @@ _LOG_MAGIC = 0x377F0682
 
 
 class Opened(NamedTuple):
-    """A connection, and what was found on the way.
+    """A connection, and what opening the file found out.
 
     Attributes:
-        simulated: which world its data are of.
-        quarantined: where a damaged file was moved.
-        unchecked: what the budget did not reach.
+        simulated: whether its data come from simulated sensors.
+        quarantined: the new path of a damaged file that was set aside.
+        unchecked: the tables that the check did not reach within its budget.
     """
 
     database: Database
@@ -48,7 +48,7 @@ def open_for_writing(path: Path, identity: Identity, *, simulated: bool) -> Open
     """
     with _usable(path):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # SQLite gives its other files the mode of this one.
+        # SQLite gives the files that it makes beside this one the same mode.
         path.touch(mode=0o600)
     with ExitStack() as unless_opened:
         quarantined = None
@@ -70,11 +70,11 @@ def open_for_writing(path: Path, identity: Identity, *, simulated: bool) -> Open
 
 
 def open_for_reading(path: Path, identity: Identity) -> Opened:
-    """Open what a gateway has made, and change nothing.
+    """Open an existing database, and change nothing.
 
     Raises:
-        ConfigError: there is nothing, the key does not fit, or the schema is another one.
-        StoreCorrupt: it is damaged; it stays where it is.
+        ConfigError: there is no database, the key does not fit, or the schema is of another version.
+        StoreCorrupt: it is damaged; it is not set aside.
         StoreUnavailable: it cannot be read.
     """
     with _usable(path):
@@ -97,9 +97,9 @@ def open_for_reading(path: Path, identity: Identity) -> Opened:
 def _whole(
     path: Path, identity: Identity, unless_opened: ExitStack
 ) -> tuple[Database, tuple[checking.Part, ...]]:
-    """A connection to the file of the present version, and what of it was not checked.
+    """A connection to the file in its present version, and the tables that were not checked.
 
-    The file is read through its log: a checkpoint cut short by a power cut is no damage.
+    SQLite reads the file together with its log, so a checkpoint that a power cut interrupted is no damage.
     """
     with _usable(path):
         if path.stat().st_size == 0 and _noted(path) is not None:
@@ -114,7 +114,7 @@ def _whole(
 
 
 def _unlocked(path: Path, identity: Identity, unless_opened: ExitStack) -> Database:
-    """A connection whose key fits, to a file that nobody has found damaged.
+    """A connection to a file that is not marked as damaged, with a key that fits.
 
     A key that does not fit, damage and the pages of an old version all make the first page unreadable.
     """
@@ -134,9 +134,9 @@ def _unlocked(path: Path, identity: Identity, unless_opened: ExitStack) -> Datab
 
 
 def _page_bytes(path: Path, identity: Identity) -> int:
-    """How large the pages of the file are: its log says it, if there is one, or else they can be read or not.
+    """The page size of the file. Its log says it; without a log, the sizes are tried on the first page.
 
-    It must not be tried by opening: what opens a file with the wrong size deletes its log.
+    This must not be tried by opening the database: with the wrong page size, SQLite deletes the log.
     """
     sizes = (PAGE_BYTES, migrations.OLD_PAGE_BYTES)
     with suppress(FileNotFoundError), path.with_name(path.name + "-wal").open("rb") as log:
@@ -157,10 +157,10 @@ def _connected(
 
 
 def _prepare(database: Database, *, simulated: bool) -> None:
-    """Bring settings, schema and world in order."""
+    """Apply the settings, make or check the schema, and check which world the data are of."""
     is_new = _version(database) == 0
     if is_new:
-        # On an existing database this would be a write, and without effect.
+        # Only for a new database: on an existing one this would write, and have no effect.
         database.read("PRAGMA auto_vacuum = INCREMENTAL")
     database.set(READING + WRITING)
     if is_new:
@@ -177,7 +177,7 @@ def _prepare(database: Database, *, simulated: bool) -> None:
 
 
 def _version(database: Database) -> int:
-    """The version of its schema; 0 if it has none yet."""
+    """The version of the schema; 0 if there is none yet."""
     ((version,),) = database.read("PRAGMA user_version")
     if version > SCHEMA_VERSION:
         reason = f"has schema {version}, this program works with {SCHEMA_VERSION}"
@@ -207,7 +207,7 @@ def _note(path: Path) -> Path:
 
 
 def _noted(path: Path) -> str | None:
-    """The check of the key that the database was filled with; None if none ever was, or the note is lost."""
+    """The check value of the key that the database was made with; None if there is no such note."""
     with _usable(path), suppress(FileNotFoundError):
         return _note(path).read_text(errors="replace").strip()
     return None
@@ -215,7 +215,7 @@ def _noted(path: Path) -> str | None:
 
 @contextmanager
 def _usable(path: Path) -> Iterator[None]:
-    """What the disk refuses here is for the operator to mend."""
+    """Turn errors about the directory into a ConfigError: the operator has to solve them."""
     try:
         yield
     except OSError as fault:

@@ -1,7 +1,8 @@
-"""Packets as they arrived from sensors that store nothing, some seconds of them per row.
+"""Raw packets of sensors that store nothing themselves, in chunks: each row holds the packets of some seconds.
 
-This is the only copy; it is kept for recomputation, and deleted after a while. A chunk's body is compressed; inside are
-three columns with one entry per packet, each stored by octets, the lowest of all entries first, and then the payloads:
+There is no other copy. Chunks are kept for recomputation, and deleted after a while. The body of a chunk is compressed.
+It holds three columns with an entry for each packet, and then the payloads. Each column is stored octet by octet: first
+the lowest octets of all entries, then the next ones, and so on.
 
     |<- 4 n ->|<- 4 n ->|<- 2 n ->|<-   rest   ->|
     | arrival | beat    | length  | payloads     |
@@ -10,7 +11,7 @@ three columns with one entry per packet, each stored by octets, the lowest of al
       the one   the arrival;
       before    0x80000000: none
 
-so times are kept to the microsecond, and a packet whose beat is told is at most half an hour from it.
+So times are kept to the microsecond, and a beat lies at most half an hour before or after its packet.
 """
 
 import struct
@@ -23,7 +24,7 @@ from edge.store.database import Database, Row
 
 NS_PER_US = 1000
 NO_BEAT: Final = -1
-# No chunk is longer, so what may hold a moment is found by its end alone.
+# No chunk is longer. So the chunks that may hold a moment are found by their ends alone.
 CHUNK_NS_MAX = 120_000_000_000
 
 _NONE = -(1 << 31)
@@ -32,7 +33,7 @@ _COMPRESSION = 1
 
 
 class Packet(NamedTuple):
-    """One packet: its bytes, when it arrived, and when the last beat it tells of was, or `NO_BEAT`."""
+    """A packet: its bytes, when it arrived, and the time of the last beat in it, or `NO_BEAT`."""
 
     payload: bytes
     arrival_boot_ns: int
@@ -54,10 +55,10 @@ class RawChunks:
         self._database = database
 
     def append(self, chunk: HeartChunk) -> None:
-        """Store a chunk; one that lasts longer than a chunk may becomes several rows."""
+        """Store a chunk. One that is longer than `CHUNK_NS_MAX` becomes several rows."""
         for packets in _short_enough(chunk.packets):
             last_ns = packets[-1].arrival_boot_ns
-            # Two chunks are of the same nanosecond only where the clock stands still: the later one's end moves on.
+            # Two chunks end in the same nanosecond only if the clock stands still. Then the later one's end is moved.
             while not self._database.write(
                 "INSERT INTO raw_chunks (sensor_no, boot_no, first_boot_ns, last_boot_ns, packets, body)"
                 " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -95,7 +96,7 @@ class RawChunks:
         """The boots of which there are chunks, oldest first."""
         found: list[int] = []
         while True:
-            # From one boot to the next through the key: the chunks in between are not looked at.
+            # The key leads from one boot to the next, so the chunks in between are not read.
             ((boot_no,),) = self._database.read(
                 "SELECT min(boot_no) FROM raw_chunks WHERE sensor_no = ? AND boot_no > ?",
                 sensor_no,
@@ -118,7 +119,7 @@ class RawChunks:
         ]
 
     def delete_until(self, sensor_no: int, boot_no: int, boot_ns: int, rows_max: int) -> int:
-        """Delete the oldest chunks that ended before a moment, at most so many; how many."""
+        """Delete the oldest chunks that ended before a moment, at most so many rows; how many there were."""
         return self._database.write(
             "DELETE FROM raw_chunks WHERE no IN (SELECT no FROM raw_chunks WHERE sensor_no = ? AND boot_no = ?"
             " AND last_boot_ns < ? ORDER BY last_boot_ns LIMIT ?)",
@@ -129,11 +130,11 @@ class RawChunks:
         )
 
     def note_unplaced(self, sensor_no: int, boot_no: int) -> None:
-        """Note that chunks of this boot marked no period, because nobody could say when that was."""
+        """Note that chunks of this boot have marked no period yet, because their wall time was unknown."""
         self._database.write("INSERT INTO unplaced VALUES (?, ?) ON CONFLICT DO NOTHING", sensor_no, boot_no)
 
     def unplaced(self) -> list[tuple[int, int]]:
-        """(sensor_no, boot_no) of all chunks that marked no period."""
+        """(sensor_no, boot_no) of all chunks that have marked no period yet."""
         rows = self._database.read("SELECT sensor_no, boot_no FROM unplaced ORDER BY sensor_no, boot_no")
         return [(sensor_no, boot_no) for sensor_no, boot_no in rows]
 
@@ -143,7 +144,7 @@ class RawChunks:
 
 def pack(packets: Sequence[Packet]) -> bytes:
     """The body of a chunk; its packets lie within `CHUNK_NS_MAX`."""
-    # From one whole microsecond to the next, so that rounding does not add up.
+    # Differences between rounded times, so that the rounding errors do not add up.
     first_ns = packets[0].arrival_boot_ns
     arrivals_us = [(packet.arrival_boot_ns - first_ns) // NS_PER_US for packet in packets]
     gaps_us = [later - earlier for earlier, later in pairwise((0, *arrivals_us))]
@@ -170,7 +171,7 @@ def unpack(first_boot_ns: int, count: int, body: bytes) -> Iterator[Packet]:
 
 
 def _by_octets(code: str, entries: Sequence[int]) -> bytes:
-    """The lowest octet of each entry, then the next of each: those that hardly change are told once."""
+    """The lowest octet of each entry, then the next one of each. Octets that hardly change compress well so."""
     octets = struct.pack(f"<{len(entries)}{code}", *entries)
     size = struct.calcsize(f"<{code}")
     return b"".join(octets[n::size] for n in range(size))
@@ -193,7 +194,7 @@ def _beat_us(packet: Packet) -> int:
 
 
 def _short_enough(packets: Sequence[Packet]) -> Iterator[Sequence[Packet]]:
-    """The packets in runs that last no longer than a chunk may; a suspended machine leaves long ones."""
+    """Split the packets into runs no longer than `CHUNK_NS_MAX`. After a suspension a chunk may be longer."""
     start = 0
     for i, packet in enumerate(packets):
         if packet.arrival_boot_ns - packets[start].arrival_boot_ns > CHUNK_NS_MAX:

@@ -1,7 +1,7 @@
-"""Readings: typed values of a session, each once.
+"""Readings: the values of a session, each stored once.
 
-A reading is named by session, measurement and sequence, never by a wall clock, so that what arrives live and again
-from the sensor's storage is one row. Whether it counts was decided once, before it came here.
+The key of a reading is session, measurement and sequence, never a wall time. So a reading that arrives live, and again
+from the sensor's storage, is one row. Whether it counts has been decided before it is stored.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ WHERE session_no = ? AND measurement = ? """
 
 
 class Reading(NamedTuple):
-    """What a sensor said of one moment of a session.
+    """What a sensor measured at one moment of a session.
 
     Attributes:
         sequence: its number in the session.
         at_s: seconds since the session's start.
-        value: infinite beyond the sensor's scale, None where it measured nothing.
-        not_counted: why it does not count; None where it does.
+        value: infinite if it is beyond the sensor's scale, None if nothing was measured.
+        not_counted: why it does not count; None if it does.
         boot_no, boot_ns: when it was received.
         fetched: whether it came from the sensor's storage.
     """
@@ -45,7 +45,7 @@ class Readings:
         self._database = database
 
     def insert(self, session_no: int, measurement: str, readings: Sequence[Reading]) -> list[Reading]:
-        """Store readings; those that were new. What is here already stays as it is."""
+        """Store readings and return the new ones. Readings that are already stored are not changed."""
         return [
             reading
             for reading in readings
@@ -75,7 +75,7 @@ class Readings:
         return [_reading(row) for row in rows]
 
     def sequences(self, session_no: int, measurement: str) -> list[int]:
-        """The numbers of all readings, ascending."""
+        """The sequences of all readings, ascending."""
         rows = self._database.read(
             "SELECT sequence FROM readings WHERE session_no = ? AND measurement = ? ORDER BY sequence",
             session_no,
@@ -84,7 +84,7 @@ class Readings:
         return [sequence for (sequence,) in rows]
 
     def newest(self, session_no: int, measurement: str) -> Reading | None:
-        """The reading with the largest number."""
+        """The reading with the largest sequence."""
         rows = self._database.read(_SELECT + "ORDER BY sequence DESC LIMIT 1", session_no, measurement)
         return _reading(rows[0]) if rows else None
 
@@ -96,7 +96,7 @@ class Readings:
         return int(count)
 
     def measurements(self, session_no: int) -> list[str]:
-        """What there are readings of, without looking at all of them."""
+        """The measurements that have readings. Found by the key, without reading all rows."""
         found: list[str] = []
         while rows := self._database.read(
             "SELECT measurement FROM readings WHERE session_no = ? AND measurement > ? ORDER BY measurement LIMIT 1",
@@ -107,7 +107,7 @@ class Readings:
         return found
 
     def oldest(self, session_no: int, measurement: str, rows_max: int) -> list[tuple[int, int]]:
-        """Sequence and second of the readings with the smallest numbers."""
+        """Sequence and second of the readings with the smallest sequences."""
         rows = self._database.read(
             "SELECT sequence, at_s FROM readings WHERE session_no = ? AND measurement = ? ORDER BY sequence LIMIT ?",
             session_no,
@@ -117,7 +117,7 @@ class Readings:
         return [(sequence, at_s) for sequence, at_s in rows]
 
     def delete_until(self, session_no: int, measurement: str, sequence: int) -> int:
-        """Delete the readings up to this number; how many there were."""
+        """Delete the readings up to this sequence; how many there were."""
         return self._database.write(
             "DELETE FROM readings WHERE session_no = ? AND measurement = ? AND sequence <= ?",
             session_no,

@@ -1,8 +1,8 @@
-"""What is kept for how long, and deleting what is older, a slice at a time.
+"""How long data are kept. What is older is deleted, a slice at a time.
 
-Contract: nothing is deleted but by a clock that is trusted. What a boot without a trustworthy wall time brought goes
-when a later boot was there long enough ago. A slice changes few rows, so that the writer is never held up for long; a
-thing goes together with what would send it up.
+Contract: data are deleted only by a trusted clock. Data of a boot whose wall time is unknown are deleted when a later
+boot is old enough. A slice changes few rows, so that it does not occupy the writer for long. Together with a thing its
+deliveries are deleted.
 """
 
 from collections.abc import Callable
@@ -18,18 +18,18 @@ from edge.store.sessions import Session
 from edge.store.tables import Tables
 
 DAY_S = 86_400
-# Free pages are used again, and to get rid of one costs two writes: a tenth of the file or so stays.
+# SQLite uses free pages again, and giving one back costs two writes. So about a tenth of the file is left free.
 FREE_PAGES_KEPT = 64
 FREE_SHARE_KEPT = 8
 VACUUM_PAGES_MAX = 128
-# To delete a boot or a sensor, the small tables are searched for what refers to it.
+# Before a boot or a sensor is deleted, the small tables are searched for references to it.
 SEARCHED_MAX = 10
 
 _EVER = 1 << 62
 
 
 class Cutoff:
-    """A moment of wall time, as seen from boots and sessions: what is older goes."""
+    """A wall time before which things are deleted, and what it is in terms of boots."""
 
     def __init__(self, utc_s: int, timeline: Timeline) -> None:
         self.utc_s = utc_s
@@ -38,22 +38,22 @@ class Cutoff:
         for span in timeline.spans(utc_s * NS_PER_S, _EVER):
             known_ns = self._kept_from_ns.get(span.boot_no, _EVER)
             self._kept_from_ns[span.boot_no] = min(known_ns, span.from_boot_ns)
-        # Every boot before one that was there already lies before it as a whole.
+        # If a boot had begun by then, all boots before it are older as a whole.
         self._reached = max((span.boot_no for span in timeline.spans(0, utc_s * NS_PER_S)), default=0)
 
     def boot_ns(self, boot_no: int) -> int:
-        """Until when since this boot everything is surely older."""
+        """The time since this boot up to which everything is surely older."""
         if self._timeline.is_trusted(boot_no):
             return self._kept_from_ns.get(boot_no, _EVER)
         return _EVER if boot_no < self._reached else -_EVER
 
     def has_passed(self, boot_no: int, boot_ns: int = _EVER - 1) -> bool:
-        """Whether a moment of a boot, or else the whole of it, is surely older."""
+        """Whether a moment of a boot, or the boot as a whole, is surely older."""
         return boot_ns < self.boot_ns(boot_no)
 
     @property
     def boots_cut_through(self) -> dict[int, int]:
-        """Boots of which part is older, and until when."""
+        """The boots that are older in part, and up to which time since boot."""
         return {boot_no: ns for boot_no, ns in self._kept_from_ns.items() if ns > 0}
 
 
@@ -61,7 +61,7 @@ Purge = Callable[[Tables, Cutoff, int], int]
 
 
 class Rule(NamedTuple):
-    """What is deleted after the longest of which limits, and how: at most so many rows; how many there were."""
+    """What is deleted, after the longest of which limits, and the function that deletes at most so many rows."""
 
     what: str
     limits: tuple[str, ...]
@@ -69,12 +69,12 @@ class Rule(NamedTuple):
 
 
 def purge_slice(tables: Tables, timeline: Timeline, now_utc_s: int, limits: Limits, rows_max: int) -> bool:
-    """Delete some of what is too old, and give back some of the file; whether there is more to do.
+    """Delete a part of what is too old, or give back free pages; whether there is more to do.
 
     Args:
         tables: of the writing connection, inside a transaction.
         timeline: what is known of wall time.
-        now_utc_s: by a clock that is trusted.
+        now_utc_s: the time by a trusted clock.
         limits: how long things are kept.
         rows_max: the most rows that one slice deletes.
     """
@@ -90,7 +90,7 @@ def _raw_chunks(tables: Tables, cutoff: Cutoff, rows_max: int) -> int:
     boots = {sensor.no: tables.raw_chunks.boots(sensor.no) for sensor in tables.sensors.all()}
     straps = [sensor_no for sensor_no in boots if boots[sensor_no]]
     for n, sensor_no in enumerate(straps):
-        # Some of each: what came at the same time lies in the same pages.
+        # Some of each strap, because chunks that came at the same time lie in the same pages.
         left = (rows_max - deleted) // (len(straps) - n)
         for boot_no in boots[sensor_no]:
             gone = tables.raw_chunks.delete_until(sensor_no, boot_no, cutoff.boot_ns(boot_no), left)
@@ -121,15 +121,15 @@ def _readings(tables: Tables, cutoff: Cutoff, rows_max: int) -> int:
 
 
 def _old(oldest: list[tuple[int, int]], until_s: int) -> list[int]:
-    """The sequences at the beginning that are too old."""
+    """The oldest readings, as far as they are too old."""
     return [sequence for sequence, _ in takewhile(lambda row: row[1] < until_s, oldest)]
 
 
 def _until_s(tables: Tables, session: Session, cutoff: Cutoff) -> int:
-    """Until which second of a session its readings are too old."""
+    """The second of a session up to which its readings are too old."""
     if session.start_utc_s is not None and session.start_error_ms is not None:
         return cutoff.utc_s - session.start_utc_s
-    # Nobody knows when it was: it is too old when the last that was received of it is.
+    # The session's wall time is unknown: it is too old when its last received reading is.
     newest = [tables.readings.newest(session.no, name) for name in tables.readings.measurements(session.no)]
     is_old = session.ended and all(cutoff.has_passed(one.boot_no, one.boot_ns) for one in newest if one)
     return _EVER if is_old else -_EVER
@@ -183,7 +183,7 @@ def _acked(tables: Tables, cutoff: Cutoff, rows_max: int) -> int:
 
 
 def _boots(tables: Tables, cutoff: Cutoff, _: int) -> int:
-    """Anchors that no data need any more, and boots that nothing refers to."""
+    """Delete anchors that no data need any more, and boots that nothing refers to."""
     deleted = sum(tables.boots.delete_anchors(*boot) for boot in cutoff.boots_cut_through.items())
     old = [no for no in tables.boots.unused() if cutoff.has_passed(no)]
     for no in old[:SEARCHED_MAX]:
@@ -192,7 +192,7 @@ def _boots(tables: Tables, cutoff: Cutoff, _: int) -> int:
 
 
 def _sensors(tables: Tables, _: Cutoff, __: int) -> int:
-    """Retired devices that nothing is known of any more."""
+    """Delete retired devices without any data."""
     forgotten = [row.no for row in tables.sensors.all() if row.retired and tables.sensors.is_unused(row.no)]
     for no in forgotten[:SEARCHED_MAX]:
         tables.sensors.delete(no)
@@ -200,7 +200,7 @@ def _sensors(tables: Tables, _: Cutoff, __: int) -> int:
 
 
 def _shrink(tables: Tables) -> bool:
-    """Give free pages back, if there are many; whether there are more."""
+    """Give some free pages back if there are many; whether there are more."""
     ((free,),) = tables.database.read("PRAGMA freelist_count")
     ((pages,),) = tables.database.read("PRAGMA page_count")
     surplus = int(free - max(FREE_PAGES_KEPT, (pages - free) // FREE_SHARE_KEPT))

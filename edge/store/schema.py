@@ -1,13 +1,13 @@
-"""The tables of the store, written once.
+"""The tables of the store.
 
-Times are integers: `boot_ns` counts from a boot and means something only with its `boot_no`; `utc_s` is wall time. A
-sensor is a device worn by one person: its address stands in `sensors` alone, and a device that was replaced stays
-there, retired, with its data. A change here is a new version and a step in `migrations`.
+Times are integers: `boot_ns` counts from a boot and has a meaning only together with `boot_no`; `utc_s` is wall time. A
+sensor is a device worn by one person. Its address is stored in `sensors` only. A device that was replaced stays there
+with its data, as retired. A change of this file needs a new version number and a step in `migrations`.
 
-Pages are small, because a commit writes whole pages. Short rows lie in the order of their key; long ones in the order
-in which they came, with an index, because in the order of a key no more than a fifth of a page may be of one row.
-Large tables do not refer to `boots` and `sensors` by foreign keys, because to delete a boot they would be searched as a
-whole; `retention` deletes one only when nothing can refer to it.
+Pages are small, because a commit writes whole pages. Tables with short rows are stored in the order of their key
+(WITHOUT ROWID). Tables with long rows are stored in the order in which rows come, and have an index, because WITHOUT
+ROWID limits a row to about a fifth of a page. Large tables have no foreign keys to `boots` and `sensors`: to delete a
+boot, SQLite would search the whole table. Instead `retention` deletes a boot only when nothing can refer to it.
 """
 
 from edge.store.database import Database
@@ -222,5 +222,5 @@ def create(database: Database) -> None:
 
 
 def statements(script: str) -> list[str]:
-    """The statements of a script, one by one: SQLite's own way of running scripts commits on its own."""
+    """The statements of a script, one by one. (SQLite's `executescript` would commit by itself.)"""
     return [statement for statement in script.split(";\n") if statement.strip()]

@@ -1,8 +1,8 @@
-"""Which devices the store has data of, who wears each, and what was learned of it.
+"""The devices that the store knows: who wears each, and what was learned about it.
 
-A device is (kind, address, person). Its number is for good; the name it has in the configuration may change. A device
-that the configuration no longer names is retired: it keeps its data, its sessions have ended, and both are in use
-again when the configuration names it again.
+A device is (kind, address, person). Its number never changes; its name in the configuration may. A device that the
+configuration no longer names is retired: its data stay and its sessions end. If the configuration names it again, the
+device and its sessions are in use again.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from edge.measurements import PERIODS
 from edge.store.database import Database
 from edge.store.sessions import Sessions
 
-# The person of deliveries that version 1 left behind, until the configuration has said who wears the sensor, as the
-# migration writes it. No pseudonym looks like it.
+# The migration from version 1 writes this as the person of deliveries, until the configuration says who wears the
+# sensor. No pseudonym looks like it.
 _UNTOLD_PERSON = "sensor/{no}"
 
 _TAKEN_AWAY = ("replaced", "removed")
 
 
 class SensorRow(NamedTuple):
-    """A device; `person` is the pseudonym of who wears it, None until the configuration has said it."""
+    """A device; `person` is the wearer's pseudonym, None until the configuration has named a wearer."""
 
     no: int
     id: str
@@ -39,7 +39,7 @@ class Sensors:
         self._sessions = sessions
 
     def register(self, sensors: Sequence[SensorConfig], people: Sequence[Person]) -> list[SensorRow]:
-        """Bring the devices in line with the configuration; the rows of its sensors, in its order.
+        """Update the devices to the configuration; returns the rows of its sensors, in its order.
 
         A known device keeps its data and takes the new name. A name whose device has no data takes the new address.
         A name whose device has data gets a new device: the old one is retired, its sessions end as "replaced".
@@ -48,14 +48,14 @@ class Sensors:
         known = {row.no: row for row in self.all()}
         numbers = {row.no for row in wanted}
         names = {row.id for row in wanted}
-        # A name belongs to one device in use at a time, so all that change lay theirs down first.
+        # Only one device in use may have a name. So first all devices whose name changes give up their old one.
         for row in known.values():
             if not row.retired and row not in wanted:
                 self._database.write("UPDATE sensors SET retired = 1 WHERE no = ?", row.no)
                 if row.no not in numbers:
                     self._sessions.end_all(row.no, _TAKEN_AWAY[0] if row.id in names else _TAKEN_AWAY[1])
                 if row.person is None and len(people) == 1:
-                    # Version 1 knew one person only: who wore all of its sensors.
+                    # Version 1 knew only one person, who wore all sensors.
                     self._tell_person(row.no, people[0].pseudonym)
         return [self._settle(row, known.get(row.no)) for row in wanted]
 
@@ -64,11 +64,11 @@ class Sensors:
         return _row(row)
 
     def all(self) -> list[SensorRow]:
-        """Every device, retired ones too, in the order in which they became known."""
+        """All devices, also retired ones, in the order in which they became known."""
         return [_row(row) for row in self._database.read("SELECT * FROM sensors ORDER BY no")]
 
     def trait(self, no: int, key: str) -> str | None:
-        """What was learned of the device under this key."""
+        """What was learned about the device under this key."""
         rows = self._database.read("SELECT value FROM traits WHERE sensor_no = ? AND key = ?", no, key)
         return str(rows[0][0]) if rows else None
 
@@ -76,7 +76,7 @@ class Sensors:
         self._database.write("INSERT OR REPLACE INTO traits VALUES (?, ?, ?)", no, key, value)
 
     def is_unused(self, no: int) -> bool:
-        """Whether nothing but what was learned of a device refers to it."""
+        """Whether a device has no data; what was learned about it does not matter."""
         ((found,),) = self._database.read(
             "SELECT EXISTS (SELECT 1 FROM dirty WHERE sensor_no = ?1)"
             " OR EXISTS (SELECT 1 FROM unplaced WHERE sensor_no = ?1)"
@@ -86,12 +86,12 @@ class Sensors:
         return not found and not self._has_data(no)
 
     def delete(self, no: int) -> None:
-        """Forget a device, and what was learned of it."""
+        """Delete a device, and what was learned about it."""
         self._database.write("DELETE FROM traits WHERE sensor_no = ?", no)
         self._database.write("DELETE FROM sensors WHERE no = ?", no)
 
     def _wanted(self, sensors: Sequence[SensorConfig], people: Sequence[Person]) -> list[SensorRow]:
-        """How the configuration wants its devices; those that are new to the store have number 0."""
+        """The devices as the configuration describes them; those that are new to the store have number 0."""
         pseudonyms = {person.id: person.pseudonym for person in people}
         free = self.all()
         wanted = []
@@ -122,7 +122,7 @@ class Sensors:
         )
 
     def _settle(self, row: SensorRow, known: SensorRow | None) -> SensorRow:
-        """Write one device as it is wanted; the row with its number."""
+        """Write a device as the configuration describes it; the row with its number."""
         if row == known:
             return row
         if known is None:

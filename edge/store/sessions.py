@@ -1,7 +1,7 @@
-"""Sessions: one wearing of one sensor, how far its records have been fetched, and which were given up.
+"""Sessions: one wearing of one sensor, up to where its records have been fetched, and which were given up.
 
-A session is named by a UUID that was drawn once. Its start is kept three times: as the sensor says, by the time since
-boot, and in wall time as good as it is known; nothing of it is placed while nothing vouches for the last.
+A session is identified by a random UUID. Its start is stored in three ways: as the sensor says, as time since boot, and
+as the best known wall time. Until the wall time is trusted, its readings belong to no period.
 """
 
 from collections.abc import Collection
@@ -30,7 +30,7 @@ _CHANGING = frozenset(
 
 
 class Session(NamedTuple):
-    """One wearing; every record up to `watermark` is stored or given up, nothing can come once it has `ended`."""
+    """A session. Every record up to `watermark` is stored or given up. After it has `ended`, no more records come."""
 
     no: int
     uuid: UUID
@@ -75,7 +75,7 @@ class Sessions:
         start_error_ms: int | None,
         run_time_h: int | None,
     ) -> Session:
-        """Begin a sensor's next session; the one before it can bring nothing more."""
+        """Begin a sensor's next session; the former one ends."""
         self.end_all(sensor_no, SUPERSEDED)
         self._database.write(
             "INSERT INTO sessions (uuid, sensor_no, number, told_start_utc_s, start_boot_no, start_boot_ns,"
@@ -94,7 +94,7 @@ class Sessions:
         return session
 
     def current(self, sensor_no: int) -> Session | None:
-        """The sensor's newest session, if more can come of it."""
+        """The sensor's newest session, unless it has ended."""
         found = self._where("sensor_no = ? ORDER BY number DESC LIMIT 1", sensor_no)
         return found[0] if found and found[0].ended is None else None
 
@@ -111,7 +111,7 @@ class Sessions:
         return self._where("start_boot_no = ? ORDER BY no", boot_no)
 
     def untrusted(self) -> list[Session]:
-        """The sessions whose start nothing vouches for."""
+        """The sessions whose start has no trusted wall time."""
         return self._where("start_error_ms IS NULL ORDER BY no")
 
     def update(self, no: int, **fields: int | None) -> None:
@@ -119,34 +119,34 @@ class Sessions:
         assert fields
         assert fields.keys() <= _CHANGING
         assignments = ", ".join(f"{name} = ?" for name in fields)
-        # The names are among the few above.
+        # The names are fields of the session, not input.
         self._database.write(f"UPDATE sessions SET {assignments} WHERE no = ?", *fields.values(), no)  # noqa: S608
 
     def end(self, no: int, reason: str) -> None:
-        """Nothing more can come of this session; what ended already keeps its reason."""
+        """End a session. If it has already ended, its reason stays."""
         self._database.write("UPDATE sessions SET ended = ? WHERE no = ? AND ended IS NULL", reason, no)
 
     def end_all(self, sensor_no: int, reason: str) -> None:
-        """Nothing more can come of this sensor's sessions."""
+        """End all sessions of a sensor."""
         self._database.write(
             "UPDATE sessions SET ended = ? WHERE sensor_no = ? AND ended IS NULL", reason, sensor_no
         )
 
     def resume(self, sensor_no: int, reasons: Collection[str]) -> None:
-        """The sensor's newest session goes on, if it ended for one of these reasons."""
+        """Resume the sensor's newest session, if it ended for one of these reasons."""
         newest = self._where("sensor_no = ? ORDER BY number DESC LIMIT 1", sensor_no)
         if newest and newest[0].ended in reasons:
             self._database.write("UPDATE sessions SET ended = NULL WHERE no = ?", newest[0].no)
 
     def delete(self, no: int) -> None:
-        """Forget a session without readings, and what was given up of it."""
+        """Delete a session without readings, and the notes of its records that were given up."""
         self._database.write("DELETE FROM given_up WHERE session_no = ?", no)
         self._database.write("DELETE FROM sessions WHERE no = ?", no)
 
     def give_up(
         self, no: int, first: int, last: int, reason: str, tries: int, boot_no: int, boot_ns: int
     ) -> None:
-        """Note records that will not be asked for again; a later note of the same beginning replaces it."""
+        """Note records that will not be asked for again. It replaces a note with the same first record."""
         self._database.write(
             "INSERT OR REPLACE INTO given_up VALUES (?, ?, ?, ?, ?, ?, ?)",
             no,
@@ -159,7 +159,7 @@ class Sessions:
         )
 
     def given_up(self, no: int) -> list[GivenUp]:
-        """What was given up of a session, in order."""
+        """The records of a session that were given up, in order."""
         rows = self._database.read(
             "SELECT first, last, reason, tries, boot_no, boot_ns FROM given_up WHERE session_no = ? ORDER BY first",
             no,
@@ -167,7 +167,7 @@ class Sessions:
         return [GivenUp(*row) for row in rows]
 
     def take_back(self, no: int, sequence: int) -> bool:
-        """A record came after all: nothing that was given up covers it any more. Whether something did."""
+        """A record that was given up has come after all: take it out of the notes. False if no note covered it."""
         rows = self._database.read(
             "SELECT first, last, reason, tries, boot_no, boot_ns FROM given_up WHERE session_no = ? AND first <= ?"
             " ORDER BY first DESC LIMIT 1",

@@ -1,7 +1,7 @@
-"""Summaries with their revisions, and the periods that have data their summary does not know yet.
+"""Summaries with their revisions, and the dirty periods: those with data that are not in their summary yet.
 
-A summary keeps its id for good; another result is a new revision of the same thing. What a body means is the business
-of who writes it.
+A summary never changes its id; a different result is a new revision of the same summary. The store does not know what a
+body means.
 """
 
 from collections.abc import Iterable, Mapping
@@ -56,10 +56,10 @@ class Summaries:
     def put(
         self, key: SummaryKey, end_utc_s: int, summary_id: UUID, body: Mapping[str, Any], *, final: bool
     ) -> int | None:
-        """Store a result; its new revision, or None if it says nothing new.
+        """Store a result; its new revision, or None if nothing has changed.
 
-        A result stays preliminary until given as final; whatever changes a final one amends it. A summary that is
-        here already keeps its id.
+        A summary is preliminary until its first final result; a later change makes it amended. A summary that is
+        already stored keeps its id.
         """
         text = _ENCODE(dict(body)).decode()
         known = self._database.read(
@@ -92,7 +92,7 @@ class Summaries:
 
     def between(self, kind: str, start_utc_s: int = 0, end_utc_s: int = 1 << 62) -> list[Summary]:
         """Summaries of a kind, of all sensors, whose period begins in [start, end), oldest first."""
-        # Sensor by sensor, because that is how the key finds a time.
+        # `_BETWEEN` goes sensor by sensor, so that SQLite finds the time by the key.
         rows = self._database.read(_SELECT + _BETWEEN, kind, start_utc_s, end_utc_s)
         return [_summary(row) for row in rows]
 
@@ -103,7 +103,7 @@ class Summaries:
         return _summary(rows[0]) if rows else None
 
     def delete_before(self, kind: str, sensor_no: int, utc_s: int, rows_max: int) -> list[int]:
-        """Delete the oldest that began before; when they did."""
+        """Delete the oldest summaries that begin before a moment; when they began."""
         rows = self._database.read(
             "SELECT start_utc_s FROM summaries WHERE kind = ? AND sensor_no = ? AND start_utc_s < ?"
             " ORDER BY start_utc_s LIMIT ?",
@@ -124,7 +124,7 @@ class Summaries:
 
 
 class Dirty:
-    """The periods that have to be summarised, or summarised anew."""
+    """The dirty periods: they have to be summarised, or summarised again."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -144,7 +144,7 @@ class Dirty:
         )
 
     def delete_before(self, kind: str, sensor_no: int, utc_s: int) -> None:
-        """Periods that began before this are not summarised any more."""
+        """Remove the marks of periods that begin before this: they are not summarised any more."""
         self._database.write(
             "DELETE FROM dirty WHERE kind = ? AND sensor_no = ? AND start_utc_s < ?", kind, sensor_no, utc_s
         )

@@ -1,4 +1,4 @@
-"""What the store holds, by what it is: one connection's parts."""
+"""All the tables of the store, over one connection."""
 
 from edge.store.alerts import Alerts
 from edge.store.boots import Boots
@@ -12,7 +12,7 @@ from edge.store.summaries import Dirty, Summaries
 
 
 class Tables:
-    """The parts over one connection. Reads may stand alone, writes happen inside a transaction of its database."""
+    """The tables over one connection. Reads need no transaction; writes need one of its database."""
 
     def __init__(self, database: Database) -> None:
         self.database = database

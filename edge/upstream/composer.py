@@ -1,8 +1,9 @@
-"""From items to the bytes of a batch: finds what each item names and has it put into FHIR.
+"""Composes a batch: finds the things that items stand for, and makes a FHIR bundle of them.
 
-Contract: reads the store and writes nothing. What cannot be composed comes back with its reason and spoils nothing
-else. A batch is named by time, number and content: names in order are batches in the order they were sent. Its time is
-the trusted clock's; without one, that of the newest thing in it, or of the batch before it if that is later.
+Contract: this module reads the store and writes nothing. An item that cannot be composed is returned with the reason,
+and does not affect the others. The name of a batch is made of time, number and content, so that the order of the names
+is the order of sending. The time is that of the trusted clock. Without one it is the time of the newest thing in the
+batch, or of the former batch if that is later.
 """
 
 import hashlib
@@ -23,7 +24,7 @@ from edge.store.summaries import SummaryKey
 from edge.upstream import resources
 from edge.upstream.resources import Origin, Resource
 
-# What comes of a row, or a reference, that makes no sense; datetime has three ways of refusing a year.
+# What a row or a `ref` that makes no sense may raise. (datetime refuses a year in three ways.)
 _UNREADABLE = (LookupError, ValueError, TypeError, OverflowError, OSError, msgspec.MsgspecError)
 
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -31,14 +32,14 @@ _STAMP_LENGTH = len("20261121T000000Z")
 
 
 class Composed(NamedTuple):
-    """A batch, if anything could be composed, and what could not be, with the reasons."""
+    """A batch, or None if no item could be composed, and the items that could not be, with the reasons."""
 
     batch: Batch | None
     failed: tuple[tuple[Item, str], ...]
 
 
 class _Found(NamedTuple):
-    """What an item stands for: whose sensor it is of, until when, and the function that makes its resources."""
+    """What an item stands for: its sensor, its end, and the function that makes its resources."""
 
     sensor: SensorRow
     until_utc_s: int
@@ -52,7 +53,7 @@ class _Rendered(NamedTuple):
 
 
 class _Uncomposable(Exception):  # noqa: N818 - a state of the data, not a defect
-    """Such an item will never go as it is."""
+    """An item that can never be composed as it is."""
 
 
 class Composer:
@@ -65,13 +66,13 @@ class Composer:
         self._gateway_entry = self._entry(resources.gateway_device(self._gateway, version))
 
     def compose(self, tables: Tables, items: Sequence[Item], utc_s: int | None, after: Carried) -> Composed:
-        """The batch of these items.
+        """Compose a batch of these items.
 
         Args:
-            tables: where the things are.
+            tables: the store's tables.
             items: of one person.
-            utc_s: the time by a trusted clock, None without one.
-            after: what the route will have carried before this batch.
+            utc_s: the time by the trusted clock; None without one.
+            after: what the route will have delivered before this batch.
         """
         rendered: dict[Item, _Rendered] = {}
         failed = []
@@ -101,7 +102,7 @@ class Composer:
         sensor, until_utc_s, render = FIND[item.kind](tables, item)
         if sensor.person != item.person:
             raise _Uncomposable("its sensor is another person's")
-        # Who wears a sensor after somebody else is not to be recognised by it.
+        # The pseudonym depends on the person, so that it does not connect two people who wear the same sensor.
         pseudonym = self._identity.id("sensor", item.person, sensor.address)
         found = render(Origin(item.person, self._gateway, pseudonym))
         device = self._entry(resources.sensor_device(pseudonym, sensor.kind))
@@ -112,7 +113,7 @@ class Composer:
 
 
 def named_utc_s(name: str) -> int:
-    """The time that a batch is named by."""
+    """The time in the name of a batch."""
     return round(datetime.strptime(name[:_STAMP_LENGTH], _STAMP).replace(tzinfo=UTC).timestamp())
 
 
@@ -149,7 +150,7 @@ def _summary(tables: Tables, item: Item) -> _Found:
     return _Found(sensor, summary.end_utc_s, lambda origin: render(summary, origin))
 
 
-# How the store is asked for what an item names, by its kind.
+# The function that finds in the store what an item stands for, by the kind of the item.
 FIND: Final[dict[str, Callable[[Tables, Item], _Found]]] = {
     **dict.fromkeys(PERIODS, _summary),
     **{measurement.item: _reading for measurement in MEASUREMENTS.values() if measurement.item is not None},

@@ -1,7 +1,7 @@
-"""Whose data may go up now: consent per person and class of data, as the configuration gives it.
+"""Consent: whose data of which class may be sent now, according to the configuration.
 
-Contract: pure. Consent with a last day needs a trusted clock: without one nobody can tell whether that day is over,
-and nothing goes. Whoever is not among the people has consented to nothing.
+Contract: pure. Consent with a last day needs a trusted clock: without one it is unknown whether that day is over, and
+nothing is sent. Somebody who is not in the configuration has consented to nothing.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from edge.measurements import DATA_CLASS
 
 
 class Held(NamedTuple):
-    """Items that wait for consent: of whom, of which class of data, how many, and why."""
+    """Items that wait for consent: their person, their class of data, how many they are, and why they wait."""
 
     person: str
     data_class: str
@@ -26,23 +26,23 @@ class Held(NamedTuple):
 
 
 class Consents:
-    """What the people of a gateway have consented to."""
+    """The consents of all people of a gateway."""
 
     def __init__(self, config: Config) -> None:
         self._people = {person.pseudonym: person for person in config.people}
         self._zone = ZoneInfo(config.gateway.timezone)
 
     def permitted(self, utc_s: int | None) -> frozenset[tuple[str, str]]:
-        """Whose items of which kind may go now: (pseudonym, kind). Without a trusted clock `utc_s` is None."""
+        """The (pseudonym, kind) of items that may be sent now; `utc_s` is None without a trusted clock."""
         groups = ((pseudonym, kind) for pseudonym in self._people for kind in DATA_CLASS)
         return frozenset(group for group in groups if self._refusal(*group, utc_s) is None)
 
     def needs_clock(self) -> bool:
-        """Whether somebody's consent has a last day."""
+        """Whether anybody's consent has a last day."""
         return any(person.consent.valid_until is not None for person in self._people.values())
 
     def held(self, pending: Mapping[tuple[str, str], int], utc_s: int | None) -> list[Held]:
-        """Which of the waiting items, counted by pseudonym and kind, wait for consent."""
+        """The items that wait for consent, out of all waiting items, counted by pseudonym and kind."""
         found: dict[tuple[str, str, str], int] = {}
         for (pseudonym, kind), items in sorted(pending.items()):
             reason = self._refusal(pseudonym, kind, utc_s)
@@ -58,7 +58,7 @@ class Consents:
         return pseudonym if person is None else person.id
 
     def _refusal(self, pseudonym: str, kind: str, utc_s: int | None) -> str | None:
-        """Why such items may not go; None if they may."""
+        """Why such items may not be sent; None if they may."""
         person, data_class = self._people.get(pseudonym), DATA_CLASS.get(kind)
         what = f"{(data_class or kind).replace('_', ' ')} of {self._called(pseudonym)}"
         if person is None or data_class is None or not getattr(person.consent, data_class):

@@ -1,7 +1,7 @@
-"""The route of files: each batch is a file in a directory, for whoever collects it there.
+"""The route "files": each batch becomes a file in a directory, where another program may collect it.
 
-Contract: a file is whole or absent, a power cut included, and the same name is the same file. The disk is waited for
-in a worker, never in the event loop. Nothing here looks into a batch.
+Contract: a file is complete or absent, also after a power cut. A batch that is sent again under its name becomes the
+same file. A worker waits for the disk, never the event loop. The content of a batch does not matter here.
 """
 
 import re
@@ -19,15 +19,15 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:")
 
 
 class FileUpstream:
-    """Writes batches into `directory`, which is made once; one that vanishes later, as a stick does, is waited for."""
+    """Writes batches into `directory`. It is created once; if it vanishes (a USB stick), batches wait for it."""
 
     route = FILES
 
     def __init__(self, directory: Path, worker: Worker) -> None:
-        """`worker`: where the disk is waited for.
+        """`worker`: waits for the disk.
 
         Raises:
-            ConfigError: what is meant is no directory.
+            ConfigError: the path is not a directory.
         """
         if any(_SCHEME.fullmatch(part) for part in directory.parts[:-1]):
             raise ConfigError(
@@ -39,7 +39,7 @@ class FileUpstream:
         self._swept = False
 
     async def send(self, name: str, body: bytes) -> None:
-        """Put the batch down durably.
+        """Write the batch durably.
 
         Raises:
             UpstreamUnavailable: the directory cannot be written.
@@ -47,7 +47,7 @@ class FileUpstream:
         try:
             await self._worker(partial(self._put, f"{name}{SUFFIX}", body))
         except OSError as fault:
-            # What was being written may still be there when the directory is back.
+            # A half-written file may still be there when the directory is back.
             self._swept = False
             reason = fault.strerror or str(fault)
             raise UpstreamUnavailable(f"cannot write to {self.directory}: {reason}") from fault
@@ -61,7 +61,7 @@ class FileUpstream:
         durable.write(self.directory / name, body, 0o640)
 
     def _sweep(self) -> None:
-        """Remove what a crash, or a stick that was pulled out, left half written."""
+        """Remove files that a crash, or unplugging a stick, left half written."""
         for torn in self.directory.glob(f".*{SUFFIX}{durable.TORN_SUFFIX}"):
             torn.unlink(missing_ok=True)
         self._swept = True

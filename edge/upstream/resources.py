@@ -1,10 +1,10 @@
-"""What we send, as FHIR R4 resources: plain dicts, built by hand.
+"""The FHIR R4 resources that the gateway sends, as plain dicts.
 
-Contract: pure functions; the same input gives the same bytes. A value that is missing is said to be missing
-(dataAbsentReason) rather than left out, so that a later revision replaces it; a resource claims a profile
-only when it has all the profile asks for. No addresses and no names: devices are pseudonyms. What becomes of a kind
-stands in the three maps at the end. Shapes: HL7 Continuous Glucose Monitoring and Personal Health Device
-implementation guides; codes: LOINC, ISO/IEEE 11073-10101.
+Contract: pure functions; the same input gives the same bytes. A missing value is not left out but marked as missing
+(dataAbsentReason), so that a later revision replaces it. A resource claims a profile only if it has everything that the
+profile requires. There are no addresses and no names: devices are pseudonyms. The three maps at the end say which
+function makes the resources of each kind. Structure: HL7 Continuous Glucose Monitoring and Personal Health Device
+implementation guides. Codes: LOINC, ISO/IEEE 11073-10101.
 """
 
 import math
@@ -35,7 +35,7 @@ PHD = "http://hl7.org/fhir/uv/phd"
 
 TEST_DATA = {"system": f"{TERMINOLOGY}/v3-ActReason", "code": "HTEST"}
 
-# Enough that no statistic loses what its reader computes with; the ranges need two at least.
+# Enough decimals for computing with the statistics; the time in ranges needs at least two.
 DECIMALS = 4
 
 _JSON = msgspec.json.Encoder(decimal_format="number")
@@ -59,7 +59,7 @@ _RANGES = (
 
 
 class Origin(NamedTuple):
-    """Whose data it is and what took it: all pseudonyms."""
+    """The person and the devices that the data come from, all as pseudonyms."""
 
     patient: str
     gateway: str
@@ -95,7 +95,7 @@ def heart_observations(summary: Summary, origin: Origin) -> list[Resource]:
     """Mean heart rate and heart-rate variability of five minutes.
 
     Raises:
-        msgspec.ValidationError: its body is not one of this kind.
+        msgspec.ValidationError: the body is not of this kind.
     """
     body = msgspec.convert(summary.body, _Heart)
     rate = _observation(summary.id, summary.status, "vital-signs", origin)
@@ -125,10 +125,10 @@ def heart_observations(summary: Summary, origin: Origin) -> list[Resource]:
 
 
 def glucose_observations(summary: Summary, origin: Origin) -> list[Resource]:
-    """The continuous glucose monitoring summary of a day: its members, then the panel that holds them.
+    """The glucose summary of a day: first its members, then the panel that refers to them.
 
     Raises:
-        msgspec.ValidationError: its body is not one of this kind.
+        msgspec.ValidationError: the body is not of this kind.
     """
     body = msgspec.convert(summary.body, _Glucose)
     wear_days = 1 if body.readings else 0
@@ -160,7 +160,7 @@ def glucose_observations(summary: Summary, origin: Origin) -> list[Resource]:
 
 
 def cgm_reading(reading_id: UUID, utc_s: int, glucose: float | None, origin: Origin) -> Resource:
-    """One reading of a glucose sensor. Beyond the sensor's scale there is no number to give."""
+    """A reading of a glucose sensor. A value beyond the sensor's scale has no number."""
     reading = _observation(reading_id, "final", "laboratory", origin)
     reading["code"] = _concept(LOINC, "99504-3")
     reading["effectiveDateTime"] = _instant(utc_s)
@@ -177,7 +177,7 @@ def cgm_reading(reading_id: UUID, utc_s: int, glucose: float | None, origin: Ori
 
 
 def gateway_device(gateway: str, version: str) -> Resource:
-    """This box, and the software that computed what it sends."""
+    """The gateway, and the version of its software."""
     return {
         "resourceType": "Device",
         "id": gateway,
@@ -189,7 +189,7 @@ def gateway_device(gateway: str, version: str) -> Resource:
 
 
 def sensor_device(sensor: UUID, kind: str) -> Resource:
-    """A sensor by its pseudonym."""
+    """A sensor, under its pseudonym."""
     name = KINDS[kind].title
     device: Resource = {
         "resourceType": "Device",
@@ -204,7 +204,7 @@ def sensor_device(sensor: UUID, kind: str) -> Resource:
 
 
 def entry(resource: Resource, *, simulated: bool) -> bytes:
-    """The part of a bundle that puts a resource under its own id; simulated data are marked."""
+    """A bundle entry that puts a resource under its own id; simulated data are tagged."""
     if simulated:
         resource = {**resource, "meta": {**resource.get("meta", {}), "security": [TEST_DATA]}}
     url = f"{resource['resourceType']}/{resource['id']}"
@@ -246,7 +246,7 @@ def _observation(observation_id: UUID, status: str, category: str, origin: Origi
 def _glucose_part(summary: Summary, day: date, origin: Origin, system: str, code: str) -> Resource:
     part = _observation(uuid5(summary.id, code), summary.status, "laboratory", origin)
     part["code"] = _concept(system, code)
-    # The guide wants days here, both inclusive.
+    # The guide requires dates here, both included.
     part["effectivePeriod"] = {"start": day.isoformat(), "end": day.isoformat()}
     return part
 
@@ -256,7 +256,7 @@ def _identifier(observation_id: UUID) -> list[Resource]:
 
 
 def _claim(resource: Resource, *profiles: str) -> None:
-    """Name the profiles, unless a value they ask for is missing."""
+    """Claim the profiles, unless a value that they require is missing."""
     parts = [resource, *resource.get("component", ())]
     if not any("dataAbsentReason" in part for part in parts):
         resource["meta"] = {"profile": list(profiles)}
@@ -285,18 +285,18 @@ def _instant(utc_s: int) -> str:
     return datetime.fromtimestamp(utc_s, UTC).isoformat()
 
 
-# What stands for a summary, by its key in `edge.measurements.PERIODS`.
+# The resources of a summary, by its key in `edge.measurements.PERIODS`.
 SUMMARIES: Final[dict[str, Callable[[Summary, Origin], list[Resource]]]] = {
     "heart_5min": heart_observations,
     "glucose_day": glucose_observations,
 }
 
-# What stands for a single reading, by the kind of item that `edge.measurements.MEASUREMENTS` gives it.
+# The resource of a single reading, by its kind of item in `edge.measurements.MEASUREMENTS`.
 READINGS: Final[dict[str, Callable[[UUID, int, float | None, Origin], Resource]]] = {
     "cgm_reading": cgm_reading,
 }
 
-# What a sensor's device claims to be, by its kind in `edge.kinds.KINDS`.
+# The profiles of a sensor's Device resource, by its kind in `edge.kinds.KINDS`.
 DEVICE_PROFILES: Final[dict[str, tuple[str, ...]]] = {
     "heart_rate": (),
     "cgm": (f"{CGM_STRUCTURES}/cgm-device",),

@@ -1,19 +1,18 @@
-"""The ways up. Each has deliveries and a pace of its own: what one does not take holds no other up.
+"""The routes to upstreams. Each route has its own deliveries and its own pace, so one cannot delay another.
 
-Contract: an upstream takes batches by one route. What a batch says is the composer's business, when it goes the
-uploader's.
+Contract: an upstream accepts batches of one route. The composer decides what is in a batch, the uploader when it is sent.
 """
 
 from typing import Final, Protocol
 
 FILES: Final = "files"
 
-# The names that the store knows the routes by. An item is enqueued for all of them in the transaction that stores it.
+# The names of the routes in the store. An item is enqueued for each of them, in the transaction that stores the thing.
 ROUTES: Final = (FILES,)
 
 
 class Upstream(Protocol):
-    """Somewhere batches go."""
+    """A receiver of batches."""
 
     @property
     def route(self) -> str:
@@ -21,10 +20,10 @@ class Upstream(Protocol):
         ...
 
     async def send(self, name: str, body: bytes) -> None:
-        """Return when the batch is safe there; the same name is the same batch. Nothing in it waits on the loop.
+        """Send a batch; returns when it is safe there. The same name is the same batch. Never blocks the event loop.
 
         Raises:
-            UpstreamUnavailable: not now.
-            UpstreamRejected: never, as it is.
+            UpstreamUnavailable: it cannot accept the batch now.
+            UpstreamRejected: it will never accept this batch.
         """
         ...

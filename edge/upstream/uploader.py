@@ -1,10 +1,10 @@
-"""Carries the deliveries of one route up: the consent gate, one batch at a time, pace and patience.
+"""Sends the deliveries of one route: checks consent, sends one batch at a time, keeps the interval, tries again.
 
-Contract: nothing is sent without consent that holds at that moment; what the upstream cannot take now is sent again,
-byte for byte under the same name, with growing, randomly spread pauses; what it refuses is parked, as is what cannot
-be composed, and holds nothing up. Nothing here waits for a disk: composing runs in the store's reader, what changes in
-its writer, sending in the upstream. A batch costs two transactions: where more waits than it could take, the one that
-acknowledges it begins the next.
+Contract: nothing is sent without consent that is valid at that moment. What the upstream cannot accept now is sent
+again, byte for byte under the same name, after growing, randomly spread pauses. What it refuses is parked, and so is
+what cannot be composed, so that nothing else is blocked. Nothing here waits for a disk: batches are composed in the
+store's reader, changes are made in its writer, the upstream does the sending. A batch costs two transactions; if more
+items wait than fit into it, the transaction that acknowledges it also begins the next.
 
 | the batch | event | what is done | and then |
 |---|---|---|---|
@@ -38,30 +38,30 @@ from edge.upstream.routes import Upstream
 
 log = logging.getLogger(__name__)
 
-# 2**20 times the shortest pause is beyond any longest one.
+# Enough: 2**20 times the shortest pause is longer than any longest pause.
 _DOUBLINGS_MAX = 20
-# What waits for a trusted clock is looked at so often: nobody says when the clock can be trusted.
+# How often to look again at items that wait for a trusted clock: nothing reports when the clock becomes trusted.
 _CLOCK_S = 3600.0
 
 Compose = Callable[[Tables, Sequence[Item], int | None, Carried], Composed]
 
 
 class TrustedTime(Protocol):
-    """What is known of wall time."""
+    """What the uploader needs of the timekeeper."""
 
     def trusted_utc_ns(self) -> int | None: ...
 
 
 @dataclass
 class UploadState:
-    """How it goes: failures in a row, and why the last attempt failed, None if it did not."""
+    """The number of failures in a row, and why the last attempt failed; None if it did not."""
 
     failures: int = 0
     trouble: str | None = None
 
 
 class _Prepared(NamedTuple):
-    """What could go next, what waits altogether, and whether more of it may go than the batch takes."""
+    """The next batch, how many items wait (by person and kind), and whether more may be sent than fit into it."""
 
     composed: Composed
     pending: dict[tuple[str, str], int]
@@ -69,7 +69,7 @@ class _Prepared(NamedTuple):
 
 
 class Uploader:
-    """Drains the deliveries of one route. Set `wake` after each commit that may have enqueued something."""
+    """Sends the deliveries of one route. Set `wake` after each commit that may have enqueued something."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Uploader:
         self._upstream = upstream
         self._timekeeper = timekeeper
         self._rng = rng
-        self._is_known = False  # whether `_batch` is what the store says
+        self._is_known = False  # whether `_batch` agrees with the store
         self._batch: Batch | None = None
         self._is_more = False
         self._due_s = 0.0
@@ -99,7 +99,7 @@ class Uploader:
         self._parked = 0
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Send batches until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             pause_s = await self.step()
@@ -109,7 +109,7 @@ class Uploader:
             await asyncio.sleep(pause_s)
 
     async def step(self) -> float | None:
-        """Try to send one batch; how long to pause before the next attempt, None if nothing may go now."""
+        """Try to send a batch; the pause before the next attempt, or None if nothing may be sent now."""
         try:
             return await self._send()
         except UpstreamUnavailable as fault:
@@ -140,12 +140,12 @@ class Uploader:
         return 0.0 if self._is_more or self._batch is not None else None
 
     async def _permitted_batch(self) -> Batch | None:
-        """The batch in flight, or a new one; all of it may go at this moment. None if nothing may."""
+        """The batch in flight, or a new one, all of which may be sent at this moment; None if nothing may."""
         route = self._upstream.route
         if not self._is_known:
             self._batch = await self._store.read(lambda tables: tables.deliveries.in_flight(route))
             self._is_known = True
-            # Nobody has looked at what waits beside it, and who enqueued that will not say so again.
+            # After this batch, look at the other waiting items: their enqueueing sets `wake` only once.
             self.wake.set()
         while True:
             permitted = self._consents.permitted(self._utc_s())
@@ -158,7 +158,7 @@ class Uploader:
                 await self._change(lambda tables: tables.deliveries.release(route))
 
     async def _begin(self) -> bool:
-        """Compose what may go and begin it; whether there was anything."""
+        """Compose what may be sent and put it in flight; whether there was anything."""
         self.wake.clear()
         prepared = await self._next(None)
         if prepared.composed == Composed(None, ()):
@@ -168,7 +168,8 @@ class Uploader:
 
     async def _acknowledge(self, batch: Batch) -> None:
         """Note that the batch arrived, and begin the next in the same transaction if more waits."""
-        # What was enqueued meanwhile keeps `wake` set: it may be of this batch and wait only after this.
+        # Items that were enqueued meanwhile keep `wake` set: a newer revision of an item of this batch waits only from
+        # now on.
         prepared = await self._next(batch) if self._is_more else None
         arrived_utc_s = max(named_utc_s(batch.name), self._utc_s() or 0)
 
@@ -180,7 +181,7 @@ class Uploader:
         await self._change(work, prepared)
 
     async def _next(self, ahead: Batch | None) -> _Prepared:
-        """Have the next batch composed; `ahead` is the one that arrives before it."""
+        """Compose the next batch, in the store's reader; `ahead` is the batch that arrives before it."""
         utc_s = self._utc_s()
         prepared = await self._store.read(
             partial(self._prepare, self._consents.permitted(utc_s), utc_s, ahead)
@@ -191,7 +192,7 @@ class Uploader:
         return prepared
 
     async def _change(self, work: Callable[[Tables], None], prepared: _Prepared | None = None) -> None:
-        """Have the store take over what became of the batch in flight, and what is in flight then."""
+        """Write to the store what happened to the batch in flight, and which batch is in flight next."""
         await self._store.write(work)
         self._batch = None if prepared is None else prepared.composed.batch
         self._is_more = prepared is not None and prepared.is_more
@@ -225,7 +226,7 @@ class Uploader:
         return None if utc_ns is None else utc_ns // NS_PER_S
 
     def _say(self, prepared: _Prepared, utc_s: int | None) -> None:
-        """A line when items of a class begin to wait for consent, and for the 1st, 10th, 100th that is parked."""
+        """Log when items of a class begin to wait for consent, and the 1st, 10th, 100th item that is parked."""
         held = {str(held) for held in self._consents.held(prepared.pending, utc_s)}
         for line in sorted(held - self._held):
             log.warning("upstream %s: %s", self._upstream.route, line)
