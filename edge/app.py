@@ -130,9 +130,9 @@ class Gateway:
         self._poll_clock()
         self._await_periods()
         asking = Control(self.config.gateway.state_dir, self)
-        await asking.open()
         writing = asyncio.ensure_future(unforeseen(self.store.run(), "store"))
         try:
+            await asking.open()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_until_it_fails(writing))
                 for name, session in self.sessions.items():
