@@ -1,6 +1,7 @@
 """The process: one line for whoever has to act, signals that end it cleanly, one gateway to a directory."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -193,6 +194,28 @@ def test_a_signal_is_acted_on_while_kernels_are_compiled(
     assert made.closed == made.built
     assert not compiled.is_set()
     compiled.set()
+
+
+def test_what_is_loaded_for_good_is_not_looked_through_for_garbage(
+    tmp_path: Path, stub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    async def warm(_: Path) -> None:
+        await asyncio.sleep(0)
+        done.append("warm")
+
+    monkeypatch.setattr(kernel_cache, "warm", warm)
+    monkeypatch.setattr(gc, "freeze", lambda: done.append("frozen"))
+
+    async def run(gateway: Stub) -> None:
+        killing = kill_soon(signal.SIGTERM, lambda: len(done) == 2)
+        await asyncio.wait({killing})
+        await for_ever(gateway)
+
+    stub(run)
+    assert daemon.main(config_file(tmp_path), deaf_radio) == daemon.EXIT_OK
+    assert done == ["warm", "frozen"]
 
 
 def test_the_radio_is_let_go_after_the_gateway(tmp_path: Path, stub: Any) -> None:
