@@ -1,8 +1,8 @@
-"""The daemon on its own, without the command-line tools: `python -P -m edge --config FILE`."""
+"""Runs the gateway without the command-line tools: `python -P -m edge --config FILE`."""
 
 import signal
 
-# Until the daemon listens for signals, an interrupt ends the process as SIGTERM does: there is nothing to put in order.
+# Until the gateway handles signals, an interrupt ends the process as SIGTERM does: nothing has to be cleaned up yet.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import argparse  # noqa: E402

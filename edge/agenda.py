@@ -1,7 +1,8 @@
-"""What is to be done at which moment: one task for everything that happens because time passes.
+"""A timer for many deadlines: one task makes the calls that are due.
 
-Contract: a name has one deadline at a time; when it is due its call is made once, on the loop. Whoever wants to be
-called again says so again. A machine that slept finds what is overdue within `REST_S_MAX` of waking.
+Contract: each name has at most one deadline. When the deadline has passed, its call is made once, on the event loop.
+A caller who wants another call sets a new deadline. After the machine has slept, overdue calls are made within
+`REST_S_MAX` of waking.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from collections.abc import Callable
 
 from edge.clock import NS_PER_S, Clock
 
-# The loop's clock stands still while the machine sleeps, the time since boot does not.
+# While the machine sleeps the loop's clock stands still, but the time since boot goes on.
 REST_S_MAX = 60.0
 
 
@@ -23,7 +24,7 @@ class Agenda:
         self._rests_until_ns = 0
 
     def set(self, name: str, due_boot_ns: int | None, call: Callable[[], None]) -> None:
-        """Make the call when it is due, instead of any that the name had before; None: not at all."""
+        """Make the call at this moment. It replaces the name's former deadline; None removes that."""
         if due_boot_ns is None:
             self._due.pop(name, None)
             return
@@ -32,13 +33,13 @@ class Agenda:
             self._rest.set_result(None)
 
     def set_earlier(self, name: str, due_boot_ns: int, call: Callable[[], None]) -> None:
-        """As `set`, unless the name is due before that anyway."""
+        """Like `set`, unless the name already has an earlier deadline."""
         known = self._due.get(name)
         if known is None or due_boot_ns < known[0]:
             self.set(name, due_boot_ns, call)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Make the calls that are due, until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             now_ns = self._clock.boot_ns()

@@ -1,8 +1,8 @@
 """The only place that reads clocks. Everything else is given a `Clock`.
 
-Data is stamped with time since boot, because a Raspberry Pi has no clock that survives a power cut; wall time comes in
-through anchors (`edge.anchors`) that say which wall time a moment of a boot was, and how far that may be wrong. A wall
-clock is believed only while the system says that something keeps it right, or where the operator vouches for it.
+Data is stamped with the time since boot, because a Raspberry Pi has no clock that survives a power cut. Anchors
+(`edge.anchors`) say which wall time a moment of a boot was, and how far that may be wrong. The wall clock is trusted
+only while the system says that it is synchronised, or if the operator vouches for it.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ from typing import Protocol
 NS_PER_S = 1_000_000_000
 
 _STA_UNSYNC = 0x0040
-# What an operator who vouches for a battery-backed clock can know of it.
+# How far a battery-backed clock may be wrong that the operator vouches for.
 VOUCHED_ERROR_MS = 10_000
 
 
@@ -32,7 +32,7 @@ class Clock(Protocol):
         ...
 
     def utc_error_ms(self) -> int | None:
-        """How far the wall clock may be wrong; None while nothing vouches for it."""
+        """How far the wall clock may be wrong; None while it is not trusted."""
         ...
 
 
@@ -54,7 +54,7 @@ class SystemClock:
     """The machine's own clocks."""
 
     def __init__(self, *, vouched: bool = False) -> None:
-        """`vouched`: the operator says that this machine's clock is right though nothing on it says so."""
+        """`vouched`: the operator says that this machine's clock is right, although nothing synchronises it."""
         self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         self._vouched = vouched
         self._adjtimex = ctypes.CDLL(None).adjtimex

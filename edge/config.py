@@ -1,8 +1,8 @@
 """The operator's file: TOML -> `Config`, every limit of the daemon with its default.
 
 Contract: `load` returns a checked `Config` or raises one `ConfigError` that names file, key and remedy.
-Nothing is read from the environment, nothing is looked up later. No behaviour here: what a limit does is told
-where it is used; `example.toml` beside this file is the operator's reference.
+Nothing is read from the environment, and the file is not read again later. This module has no behaviour: what a limit
+does is explained where it is used. `example.toml` beside this file is the operator's reference.
 """
 
 import itertools
@@ -45,9 +45,9 @@ def _distinct(section: str, rows: Sequence[Struct], *fields: str) -> None:
 
 
 class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
-    """This box: its opaque id upstream, where it keeps its state, the day it lives in.
+    """The gateway itself: its opaque id upstream, its state directory, its time zone.
 
-    `trust_clock`: its clock is right although nothing on it says so, as with a battery-backed clock set by hand.
+    `trust_clock`: its clock is right although nothing synchronises it, such as a battery-backed clock set by hand.
     """
 
     id: FhirId
@@ -63,7 +63,7 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Consent(Struct, frozen=True, forbid_unknown_fields=True):
-    """What of a person may leave the box, per data class, until the end of the day `valid_until`."""
+    """Which classes of a person's data may leave the gateway, until the end of the day `valid_until`."""
 
     heart_summaries: bool = False
     glucose_summaries: bool = False
@@ -82,7 +82,7 @@ class Person(Struct, frozen=True, forbid_unknown_fields=True):
 class SensorConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """A sensor to stay connected to, and who wears it.
 
-    `stale_s`: a connected sensor that is silent for so long is reconnected; its kind says, if nothing is said here.
+    `stale_s`: a connected sensor that is silent for so long is reconnected; by default its kind says how long.
     """
 
     id: Slug
@@ -135,7 +135,7 @@ class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """Bounds on memory, waiting and keeping."""
+    """Limits on memory, on waiting times and on how long data are kept."""
 
     queue_notifications_max: Annotated[int, Meta(ge=16, le=1_000_000)] = 4096
     chunk_s: Annotated[float, Meta(ge=0.1, le=60.0)] = 60.0

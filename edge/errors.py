@@ -1,8 +1,7 @@
 """What can go wrong in the gateway, each type naming who has to act.
 
-`protocols.errors.DecodeError` (a sensor sent nonsense) belongs to its package; what bleak raises is
-told by `edge.radio.diagnosis`. Each message is one printable line, fit for log, status page and terminal. No
-handling here.
+`protocols.errors.DecodeError` (a sensor sent nonsense) belongs to its package; `edge.radio.diagnosis` explains what
+bleak raises. Each message is one printable line, fit for log, status document and terminal. No error is handled here.
 """
 
 from edge.radio.trouble import Trouble
@@ -23,7 +22,7 @@ class _ReasonedError(Exception):
 
 
 class SensorLost(_ReasonedError):  # noqa: N818 - a state of the radio, not a defect
-    """The link is gone, silent or of no use: back off and connect again."""
+    """The link is lost, silent or useless: back off and connect again."""
 
     def __init__(self, reason: str, trouble: Trouble = Trouble.NO_ANSWER) -> None:
         super().__init__(reason)
@@ -43,7 +42,7 @@ class StoreUnavailable(_ReasonedError):  # noqa: N818
 
 
 class UpstreamUnavailable(_ReasonedError):  # noqa: N818
-    """Nobody took the batch: send the same bytes again later."""
+    """The upstream could not be reached: send the same bytes again later."""
 
 
 class UpstreamRejected(_ReasonedError):  # noqa: N818
@@ -51,6 +50,6 @@ class UpstreamRejected(_ReasonedError):  # noqa: N818
 
 
 def one_line(text: str) -> str:
-    """Escape what would break a line or a terminal, and cap the length: parts come from files and peers."""
+    """Escape what would break a line or a terminal, and cut what is too long: parts come from files and peers."""
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return line if len(line) <= 400 else line[:399] + "…"

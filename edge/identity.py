@@ -1,8 +1,8 @@
 """One secret per gateway, and everything derived from it: the store's key and the pseudonymous ids.
 
-Contract: the same secret and the same parts give the same id on every run, so that a thing sent twice is the
-same thing upstream; without the secret an id cannot be traced back to an address by trying all addresses. The
-secret is made once, before the database it protects. No clock and no network here.
+Contract: the same secret and the same parts give the same id on every run, so the upstream recognises what is sent
+twice. Without the secret nobody can find the address behind an id by trying all addresses. The secret is made once,
+before the database that it protects. No clock and no network here.
 """
 
 import hmac
@@ -24,18 +24,18 @@ class Identity:
         assert len(secret) == SECRET_BYTES
         self._secret = secret
         self.store_key = _derive(secret, "store key")
-        # Lies beside the database in the clear: tells a wrong key from a damaged file and nothing else.
+        # Stored in the clear beside the database. It tells a wrong key from a damaged file, and reveals nothing else.
         self.key_check = _derive(secret, "key check")[:8].hex()
         self._namespace = UUID(bytes=_derive(secret, "id namespace")[:16])
 
     def id(self, kind: str, *parts: str | int) -> UUID:
-        """Name a thing by what it is; `parts` leave out what may change, as the version of an algorithm."""
+        """An id made of what a thing is. `parts` leave out what may change, such as the version of an algorithm."""
         names = [kind, *map(str, parts)]
         assert not any("|" in name for name in names)
         return uuid5(self._namespace, "|".join(names))
 
     def sensor(self, address: str) -> UUID:
-        """Pseudonym of a sensor: all that is told of it outside the encrypted store."""
+        """Pseudonym of a sensor: outside the encrypted store nothing else identifies it."""
         return self.id("sensor", address)
 
     def keep(self, key_file: Path) -> None:
@@ -51,10 +51,11 @@ class Identity:
 def load(key_file: Path, database: Path, known: Identity | None = None) -> Identity:
     """Read the secret, or make it if there is no database yet that needs the old one.
 
-    `known` is the identity in use so far, of a gateway that goes on: if its file has vanished it is written again.
+    `known` is the identity that a running gateway has used so far. If its file has vanished, it is written again.
 
     Raises:
-        ConfigError: missing beside an existing database, wrong length, readable by others, or not to be read.
+        ConfigError: it is missing beside an existing database, has the wrong length, is readable by others, or cannot
+            be read.
     """
     try:
         if key_file.exists():

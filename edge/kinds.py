@@ -1,8 +1,8 @@
-"""The kinds of sensors this gateway handles, a row each: data only, no functions.
+"""The table of the kinds of sensors that this gateway handles. It holds data only, no functions.
 
-A kind says how its sensors are reached, what is said to them, how long they may be silent and what they measure.
-Each package maps the keys it handles to functions of its own, and a test demands that no key is missing in such a
-map: a new kind is a row here, not a branch somewhere else.
+A row says how sensors of the kind are reached, which procedure is used with them, how long they may be silent and what
+they measure. Each package maps the keys that it handles to functions of its own, and a test checks that no such map
+lacks a key. So a new kind is a new row here, and no `if` elsewhere.
 """
 
 from dataclasses import dataclass
@@ -13,27 +13,27 @@ from protocols import uuids
 
 
 class Reach(Enum):
-    """How data come from a sensor."""
+    """How a sensor delivers its data."""
 
     CONNECTION = "connection"
 
 
 class Procedure(Enum):
-    """What is said to a sensor once it is reached."""
+    """Which procedure is used with a connected sensor."""
 
     HEART_STRAP = "heart strap"
     CGM = "cgm"
 
 
 class Security(Enum):
-    """The least a link must have before its data are taken."""
+    """The least security that a link must have before its data are accepted."""
 
     NONE = "none"
     ENCRYPTED = "encrypted"
 
 
 class SessionIdentity(Enum):
-    """What tells one wearing of a sensor from the next."""
+    """How one session of a sensor (the time that it is worn without a break) is told from the next."""
 
     NONE = "none"
     SENSOR = "the sensor's own session"
@@ -44,11 +44,11 @@ class Kind:
     """One kind of sensor.
 
     Attributes:
-        title: what people call it.
+        title: its name for people.
         service: UUID of the service that its advertisement names.
-        pairs: whether it is paired with on connecting.
-        stale_s: a link that is silent for longer is taken for lost.
-        keeps_records: whether it still has what was missed, and is asked for it.
+        pairs: whether the gateway pairs with it when it connects.
+        stale_s: a link that is silent for longer is considered lost.
+        keeps_records: whether it stores records, so that the gateway asks for those that it missed.
         measurements: keys of `edge.measurements.MEASUREMENTS`.
     """
 

@@ -1,4 +1,4 @@
-"""One gateway per state directory: a lock that ends with the process, however it ends."""
+"""One gateway per state directory: a lock that is released when the process ends, in whatever way."""
 
 import fcntl
 import os
@@ -9,7 +9,7 @@ from typing import Final
 from edge.errors import ConfigError
 
 LOCK_NAME: Final = "lock"
-# Who only asks whether a gateway runs holds the lock for a moment.
+# A process that only asks whether a gateway runs holds the lock for a moment: the lock is tried so many times.
 TRIES: Final = 5
 PAUSE_S: Final = 0.02
 

@@ -1,8 +1,10 @@
 """No line of the log holds a Bluetooth address, whoever wrote it, tracebacks included.
 
-An address tells who was where, and those of neighbours are heard, too. They come in many spellings: as people write
-them, as BlueZ names its objects, inside the texts of errors. What merely looks like one, twelve hexadecimal digits in a
-row, is masked as well; the end of a UUID is not.
+An address tells who was where, and the addresses of neighbours are heard, too. Six pairs of hexadecimal digits are
+masked wherever they stand, with colons, dashes or underscores between them: people write addresses so, BlueZ names its
+objects so (`/org/bluez/hci0/dev_F0_00_00_00_00_01`), and bleak puts both into its errors. Twelve digits in a row are
+masked only as a word of their own, for they may be an address as well. In a longer string, such as a UUID, a digest or
+the name of a version, they stay.
 """
 
 import logging
@@ -15,7 +17,9 @@ _PAIR = "[0-9A-Fa-f]{2}"
 _IN_PAIRS = (
     rf"(?<![0-9A-Fa-f]){_PAIR}(?P<between>[:_-]|%3[Aa]){_PAIR}(?:(?P=between){_PAIR}){{4}}(?![0-9A-Fa-f])"
 )
-_IN_ONE = r"(?<![0-9A-Fa-f])(?<![0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-)[0-9A-Fa-f]{12}(?![0-9A-Fa-f])"
+_WORD_BEGINS = r"(?:(?<![0-9A-Za-z])|(?<=0[Xx]))"
+_NOT_IN_UUID = "(?<![0-9A-Fa-f]{4}[_-][0-9A-Fa-f]{4}[_-])"
+_IN_ONE = rf"{_WORD_BEGINS}{_NOT_IN_UUID}[0-9A-Fa-f]{{12}}(?![0-9A-Za-z])"
 _ADDRESS: Final = re.compile(f"{_IN_PAIRS}|{_IN_ONE}")
 
 

@@ -1,8 +1,8 @@
-"""What this gateway measures, and what becomes of it: a row each, data only, no functions.
+"""The tables of what this gateway measures and of the periods that it summarises. They hold data only, no functions.
 
-A measurement says its unit, which values are believed, and which periods it is summarised in. A period says how long
-it is and by whose leave its summary may go up. Each package maps the keys it handles to functions of its own, and a
-test demands that no key is missing in such a map.
+A row of the first says the unit of a measurement, which values are plausible, and which periods summarise it. A row of
+the second says how long a period is and which consent its summary needs to be sent. Each package maps the keys that it
+handles to functions of its own, and a test checks that no such map lacks a key.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,8 @@ class Period:
     """A kind of summary: the key is its name in the store and upstream.
 
     Attributes:
-        data_class: the field of `config.Consent` that lets it go up.
-        awaits_records: whether it is final only when the sensor has reported all it stores of it.
+        data_class: the field of `config.Consent` that permits sending it.
+        awaits_records: whether it is final only after the sensor has reported all its records of the period.
     """
 
     span: Span
@@ -33,14 +33,14 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One thing that is measured.
+    """One measured quantity.
 
     Attributes:
         unit: in UCUM.
-        least, most: values beyond are kept, but do not count.
-        periods: keys of `PERIODS` that it is summarised in.
-        item: the kind of item under which each single reading goes up; None where none does.
-        data_class: the field of `config.Consent` that lets single readings go up.
+        least, most: values outside this range are kept, but do not count.
+        periods: keys of the `PERIODS` that summarise it.
+        item: the kind of item as which each single reading is sent; None if single readings are not sent.
+        data_class: the field of `config.Consent` that permits sending single readings.
         loinc: its code upstream.
     """
 

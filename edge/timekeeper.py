@@ -1,4 +1,4 @@
-"""Looks at the clocks now and then, and keeps the timeline that everything else is placed by.
+"""Reads the clocks from time to time, and keeps the timeline that gives all data their wall time.
 
 Contract: nothing here ever waits. A wall clock that nothing vouches for is written down and moves nothing; one that is
 vouched for anchors this boot. What the clock shows within `NOISE_NS` of what was expected says that it keeps time: the
@@ -25,7 +25,7 @@ from edge.clock import NS_PER_S, Clock
 from edge.errors import StoreCorrupt, StoreGone, StoreUnavailable
 from edge.store.door import Store, Tables
 
-# A wall clock that moved by more than this against the time since boot was set, not drifting.
+# A wall clock that has moved by more than this against the time since boot has not drifted, but was set.
 STEP_NS: Final = NS_PER_S // 2
 # The two clocks are not read at the same instant.
 NOISE_NS: Final = 5 * NS_PER_MS
@@ -44,9 +44,9 @@ class Timekeeper:
     """The timeline, and the time of day as far as it is known.
 
     Attributes:
-        timeline: the newest; whoever keeps it has a snapshot.
-        on_change: called inside a store job with the timeline before and the newest, when they place some moment
-            differently.
+        timeline: the newest one. It is immutable: who keeps it has a snapshot.
+        on_change: called inside a store job with the former and the new timeline, if any moment has another wall time
+            by the new one.
     """
 
     def __init__(self, clock: Clock, store: Store, boot_no: int, timeline: Timeline) -> None:
@@ -62,13 +62,16 @@ class Timekeeper:
         self._is_storing = False
 
     def poll(self) -> None:
-        """Look at the clocks, and anchor this boot where that says something new."""
+        """Read the clocks, and add an anchor if the table says so."""
         look = _Look(self._clock.boot_ns(), self._clock.utc_ns(), self._clock.utc_error_ms())
         self._keep(self._trusted(look) if look.error_ms is not None else self._untrusted(look))
         self._look = look
 
     def suggest(self, utc_ns: int, boot_ns: int, error_ms: int, source: str) -> None:
-        """A sensor or an upstream tells the time; it is believed where it halves the doubt, and no clock does."""
+        """A sensor or an upstream says what time it was.
+
+        That is used only while the system clock is not trusted, and only if it at least halves the known error.
+        """
         if self._clock.utc_error_ms() is not None:
             return
         known = self._placed(boot_ns)
@@ -90,13 +93,13 @@ class Timekeeper:
         return self._clock.boot_ns()
 
     def boot_ns_at(self, utc_ns: int) -> int | None:
-        """When it will be so late, or was, in time since boot, if nobody sets the clock; None: nobody can say."""
+        """When, in time since boot, the wall clock shows `utc_ns` unless it is set; None while the time is unknown."""
         boot_ns = self._clock.boot_ns()
         placed = self._placed(boot_ns)
         return boot_ns + utc_ns - placed.utc_ns if placed is not None and placed.trusted else None
 
     def utc_ns(self) -> int:
-        """The time as well as it is known."""
+        """The best estimate of the time."""
         trusted_ns = self.trusted_utc_ns()
         return self._clock.utc_ns() if trusted_ns is None else trusted_ns
 
@@ -104,7 +107,7 @@ class Timekeeper:
         return self.timeline.place(self.boot_no, boot_ns)
 
     def _trusted(self, look: _Look) -> Iterator[Anchor]:
-        """The first half of the table."""
+        """The anchors that the first half of the table asks for."""
         assert look.error_ms is not None
         known, newest = self._placed(look.boot_ns), self.timeline.newest(self.boot_no)
         if known is None or newest is None or not known.trusted:
@@ -120,7 +123,7 @@ class Timekeeper:
             yield from self._as_expected(look) if off_ns <= NOISE_NS else [self._anchor(look)]
 
     def _untrusted(self, look: _Look) -> Iterator[Anchor]:
-        """The second half of the table."""
+        """The anchors that the second half of the table asks for."""
         if self._look is not None and self._look.error_ms is not None:
             yield from self._as_expected(self._look)
         newest = self.timeline.newest(self.boot_no)
@@ -135,14 +138,14 @@ class Timekeeper:
         return Anchor(self.boot_no, look.boot_ns, look.utc_ns, look.error_ms, SYSTEM)
 
     def _as_expected(self, look: _Look) -> Iterator[Anchor]:
-        """An anchor that says that the clock kept time until then."""
+        """An anchor at the former look, which says that the clock kept time until then."""
         known = self._placed(look.boot_ns)
         if known is not None and known.trusted and look.error_ms is not None:
             error_ms = look.error_ms + NOISE_NS // NS_PER_MS
             yield Anchor(self.boot_no, look.boot_ns, known.utc_ns, error_ms, SYSTEM)
 
     def _keep(self, anchors: Iterable[Anchor]) -> None:
-        # All of them are by the timeline as it was.
+        # All of them are made by the former timeline.
         for anchor in list(anchors):
             self.timeline = self.timeline.with_anchor(anchor)
             self._unstored.append(anchor)
@@ -179,7 +182,7 @@ class Timekeeper:
 
 
 def _says_more(look: _Look, known: Placement, off_ns: int) -> bool:
-    """Whether the clock is surer than what is known, or contradicts it."""
+    """Whether the clock has a smaller error than the known placement, or contradicts it."""
     assert look.error_ms is not None
     assert known.error_ms is not None
     return look.error_ms <= known.error_ms or off_ns > (look.error_ms + known.error_ms) * NS_PER_MS

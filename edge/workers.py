@@ -1,7 +1,8 @@
-"""Where work runs that the event loop must not wait for: the disk's writer, its reader, and files.
+"""Workers for what the event loop must not wait for: writing to the database, reading from it, and other files.
 
-Contract: a worker does one thing at a time, in the order asked, off the loop. In simulation the same work runs on the
-loop itself, so that a run replays; a simulated disk (`hw_sim.disk`) puts delays and failures in between.
+Contract: a worker does one piece of work at a time, in the order of the requests, and not on the event loop. In a
+simulation the work runs on the loop itself, so that a run can be repeated exactly; a simulated disk (`hw_sim.disk`)
+adds delays and failures.
 """
 
 import asyncio
@@ -19,15 +20,15 @@ class Worker(Protocol):
     """Does one piece of work after the other."""
 
     async def __call__(self, work: Callable[[], T]) -> T:
-        """The result of `work`, or what it raised. Who is cancelled while waiting does not stop it.
+        """The result of `work`, or what it raised. Cancelling the caller does not stop the work.
 
         Raises:
-            OSError: the disk would not.
+            OSError: the disk failed.
         """
         ...
 
     def close(self) -> None:
-        """Wait for what is under way; nothing can be asked any more."""
+        """Wait for the work that is under way; no more is accepted."""
         ...
 
 
@@ -55,7 +56,7 @@ class InlineWorker:
 
 
 class Workers(NamedTuple):
-    """The gateway's workers: the one writing connection, the reading one, and files upstream."""
+    """The gateway's workers: one writes to the database, one reads from it, one writes files for the upstream."""
 
     writer: Worker
     reader: Worker

@@ -6,6 +6,11 @@ until the thread is done. With `speed` N one second of the wall is N seconds her
 longer: time waits for the work, so that no timeout expires for want of a faster machine. Timers due at the same
 instant run in the order they were scheduled, so a run replays exactly.
 
+Time moves in whole nanoseconds, though the loop tells it in seconds. For a timer it moves to the first nanosecond that
+is not before the timer's moment. So no timer sees a clock that has not reached its moment, and whoever waits for the
+rest of a deadline gets there, however short the rest is. This holds for 97 days: later, a float cannot tell one
+nanosecond from the next.
+
 Not here: the time of day in any other sense. Whoever needs it takes a clock as a parameter.
 """
 
@@ -65,9 +70,9 @@ class _VirtualSelector(selectors.DefaultSelector):
         wait_s = None if timeout is None else max(0.0, due_s / self.speed - self.wall_s())
         ready = super().select(wait_s)
         if ready:
-            self.now_s = max(self.now_s, min(due_s, self.wall_s() * self.speed))
+            self._move_to(max(self.now_s, min(due_s, self.wall_s() * self.speed)))
         elif timeout is not None:
-            self.now_s = due_s
+            self._move_to(due_s)
         return ready
 
     def _jumping(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -75,12 +80,23 @@ class _VirtualSelector(selectors.DefaultSelector):
         if ready or self.thread_jobs:
             return ready
         if timeout is not None:
-            self.now_s += timeout
+            self._move_to(self.now_s + timeout)
             return ready
         # More than the loop's own wake-up pipe: somebody out there may still speak.
         if len(self.get_map()) > 1:
             return super().select(None)
         raise RuntimeError("deadlock: no task can run, no timer is set and no file descriptor is watched")
+
+    def _move_to(self, moment_s: float) -> None:
+        self.now_s = _boot_ns(moment_s) / 1e9
+
+
+def _boot_ns(moment_s: float) -> int:
+    """The first nanosecond that, told in seconds, is not before the moment."""
+    ns = math.floor(moment_s * 1e9) - 1  # the product is off by one at most
+    while ns / 1e9 < moment_s:
+        ns += 1
+    return ns
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -92,6 +108,15 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
         super().__init__(self._virtual)
         wall_start_s = super().time()
         self._virtual.wall_s = lambda: super(VirtualTimeLoop, self).time() - wall_start_s
+
+    # asyncio calls timers that are due within the clock's resolution. Here only those are due whose moment has come.
+    @property
+    def _clock_resolution(self) -> float:
+        return math.ulp(self.time())
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, _: float) -> None:
+        """The loop sets what it knows of the machine's clock."""
 
     @property
     def speed(self) -> float:
@@ -151,7 +176,7 @@ class VirtualClock:
     error_ms: int | None = 500
 
     def boot_ns(self) -> int:
-        return round(asyncio.get_running_loop().time() * 1e9)
+        return _boot_ns(asyncio.get_running_loop().time())
 
     def utc_ns(self) -> int:
         return self.epoch_utc_ns + self.boot_ns()

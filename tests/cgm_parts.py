@@ -129,13 +129,19 @@ class Clocks:
     error_ms: int | None = 500
     suggested: list[tuple[int, int, int, str]] = field(default_factory=list)
     timeline: None = None
+    _newest_ns: int = 0
 
     @property
     def boot_id(self) -> str:
         return f"boot-{self.boot_no}"
 
     def boot_ns(self) -> int:
-        return round((asyncio.get_running_loop().time() - self.booted_s) * S)
+        now_ns = round((asyncio.get_running_loop().time() - self.booted_s) * S)
+        if self.booted_s:
+            # A later boot tells moments apart that are one to the loop, whose seconds are more: whoever waits for the
+            # next of them would wait for ever, if looking at the clock took no time.
+            now_ns = self._newest_ns = max(self._newest_ns + 1, now_ns)
+        return now_ns
 
     def utc_ns(self) -> int:
         return round((MIDNIGHT_UTC_S + self.wrong_s + asyncio.get_running_loop().time()) * S)

@@ -1,4 +1,4 @@
-"""The house rules, executed: layers, sizes, clocks, names, errors, docstrings, packaging.
+"""The house rules, executed: layers, sizes, clocks, names, errors, SQL, docstrings, packaging.
 
 Every rule is a pure function from source text (or another plain value) to a list of findings, so that each
 can be shown to catch a violation (`VIOLATIONS`) before the repository is held against it.
@@ -63,6 +63,8 @@ PACKAGES = {*LAYERS, "tools"}  # tools may import anything, and nothing imports 
 STDLIB_NAMES = sys.stdlib_module_names | {"test"}
 CLOCK_MODULE = "edge/clock.py"
 CATCH_ALL_MODULE = "edge/app.py"
+SQL_PACKAGE = "edge/store/"
+SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|PRAGMA|WITH)\b")
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
@@ -177,6 +179,16 @@ def catch_alls(source: str, path: str) -> list[str]:
     return findings
 
 
+def foreign_sql(source: str, path: str) -> list[str]:
+    """Statements of SQL in the gateway outside its store."""
+    if not path.startswith("edge/") or path.startswith(SQL_PACKAGE):
+        return []
+    texts = [
+        n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    ]
+    return [f"{path}:{n.lineno}: SQL outside {SQL_PACKAGE}" for n in texts if SQL.match(n.value)]
+
+
 def missing_docstring(source: str, path: str) -> list[str]:
     """The module, if it does not say what it is."""
     return [] if ast.get_docstring(ast.parse(source)) else [f"{path} has no module docstring"]
@@ -258,6 +270,8 @@ VIOLATIONS: list[tuple[Rule, str, str]] = [
     (catch_alls, "edge/x.py", "try: f()\nexcept BaseException as e: raise ValueError from e"),
     (catch_alls, "edge/x.py", "try: f()\nexcept (OSError, BaseException) as e: pass"),
     (catch_alls, "edge/x.py", "import contextlib\nwith contextlib.suppress(Exception): f()"),
+    (foreign_sql, "edge/history/x.py", "database.read('SELECT no FROM boots WHERE boot_id = ?', boot)"),
+    (foreign_sql, "edge/x.py", "database.write(f'DELETE FROM {table}')"),
     (missing_docstring, "edge/x.py", "x = 1"),
     (lambda _, path: stdlib_names(path), "edge/profile.py", ""),
     (lambda _, path: stdlib_names(path), "test/x.py", ""),
@@ -292,13 +306,22 @@ async def f(loop):
 
 
 def test_innocent_source_passes() -> None:
-    for rule in (layering, long_functions, long_module, clock_readings, catch_alls, missing_docstring):
+    for rule in (
+        layering,
+        long_functions,
+        long_module,
+        clock_readings,
+        catch_alls,
+        foreign_sql,
+        missing_docstring,
+    ):
         assert rule(INNOCENT, "edge/x.py") == []
 
 
 def test_exempt_modules_are_exempt() -> None:
     assert clock_readings("import time\ntime.time()", CLOCK_MODULE) == []
     assert catch_alls("try: f()\nexcept Exception: raise", CATCH_ALL_MODULE) == []
+    assert foreign_sql("sql = 'SELECT 1'", f"{SQL_PACKAGE}x.py") == []
 
 
 def test_packaging_and_name_violations_are_caught() -> None:
@@ -331,7 +354,9 @@ def test_every_package_is_there() -> None:
     assert {path.split("/")[0] for path in PACKAGE_MODULES} == PACKAGES
 
 
-@pytest.mark.parametrize("rule", [layering, long_module, clock_readings, catch_alls, missing_docstring])
+@pytest.mark.parametrize(
+    "rule", [layering, long_module, clock_readings, catch_alls, foreign_sql, missing_docstring]
+)
 def test_packages_obey(rule: Rule) -> None:
     assert breaches(rule, PACKAGE_MODULES) == []
 

@@ -413,6 +413,8 @@ def test_a_day_too_is_amended_to_an_empty_one_when_its_session_moves(tmp_path: P
         again = list(box.delivered())
         assert ids.items() <= {(kind, ref): item for kind, ref, item, _ in again}.items()
         assert [rev for kind, _, _, rev in again if kind == "cgm_reading"] == [2, 2]
+        box.change(session.no, start_utc_s=MIDNIGHT_UTC_S + 2 * DAY_S)
+        assert [rev for kind, _, _, rev in box.delivered() if kind == "cgm_reading"] == [3, 3]
 
     play(scenario)
 

@@ -449,3 +449,27 @@ def test_the_counts_are_those_of_the_rows(box: Box) -> None:
     kept = box.database.read("SELECT * FROM delivery_counts WHERE items <> 0 ORDER BY 1, 2, 3, 4")
     assert sorted(rows) == kept
     assert len({state for _, state, *_ in kept}) == 4
+
+
+# Readings of a session
+
+
+def test_the_newest_revision_of_a_sessions_readings_is_found_by_whatever_route_they_went(box: Box) -> None:
+    def enqueue(session_no: int, sequence: int, rev: int, route: str = ROUTE) -> None:
+        ref = reading_ref(session_no, "glucose", sequence)
+        one = Item("cgm_reading", ref, UUID(int=1000 * session_no + sequence), "p-7f3a", rev)
+        with box.database.transaction():
+            box.deliveries.enqueue(one, route, 1, 1)
+
+    def newest(session_no: int) -> int:
+        return box.deliveries.newest_reading_rev("cgm_reading", session_no, "glucose")
+
+    assert newest(1) == 0
+    for sequence, rev in ((0, 1), (5, 3), (99999, 2)):
+        enqueue(1, sequence, rev)
+    enqueue(11, 5, 9)
+    enqueue(2, 5, 1)
+    enqueue(2, 5, 4, route="other")
+    assert [newest(session_no) for session_no in (1, 2, 3, 11)] == [3, 4, 0, 9]
+    enqueue(1, 99999, 7)
+    assert newest(1) == 7

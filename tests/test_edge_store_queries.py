@@ -44,6 +44,7 @@ QUESTIONS: dict[str, Callable[[Tables], object]] = {
     "in flight": lambda t: t.deliveries.in_flight("files"),
     "counts": lambda t: t.deliveries.counts("files"),
     "parked": lambda t: t.deliveries.parked("files", 5),
+    "newest revision of a session": lambda t: t.deliveries.newest_reading_rev("cgm_reading", 1, "glucose"),
     "forget": lambda t: t.deliveries.forget("cgm_reading", [ITEM.ref]),
     "purge": lambda t: purge_slice(t, t.boots.timeline(), 1 << 40, Limits(), 500),
 }

@@ -1,7 +1,7 @@
-"""What a summary says: its body, and what was found on the way.
+"""The content (body) of a summary, and what else its computation found.
 
-Contract: a body is what the store keeps and the upstream sends, so it holds Python's own floats, and None where a
-statistic is undefined.
+Contract: the store keeps a body and the upstream sends it, so it holds plain Python floats, and None where a statistic
+is undefined.
 """
 
 import math
@@ -14,9 +14,9 @@ class Computed(NamedTuple):
     """The result for one period.
 
     Attributes:
-        body: what is to be said of it; what nothing is known of is None in it.
-        has_data: whether anything that counts was found; a period without is no summary, unless it has one already.
-        undecodable: packets that were passed over because nobody can read them.
+        body: the statistics; what is unknown is None.
+        has_data: whether there were data that count. A period without them gets no summary, unless it already has one.
+        undecodable: how many packets were skipped because they cannot be decoded.
     """
 
     body: Body

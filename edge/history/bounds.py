@@ -1,7 +1,7 @@
-"""Where periods begin and end: five minutes by the clock of the world, days by the clock on the wall at home.
+"""Where periods begin and end: windows of five minutes in UTC, and days in local time.
 
-Contract: pure arithmetic on whole seconds of wall time. The periods of a span follow each other without a gap, and a
-start belongs to its own period. A local day has 23 or 25 hours when the clocks change. No data here.
+Contract: pure arithmetic on whole seconds of wall time. Periods follow each other without a gap; a period contains its
+start and not its end. A local day has 23 or 25 hours when the clocks change. No data here.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,17 +22,17 @@ class Bounds(NamedTuple):
 
 
 def local_date(utc_s: int, zone: ZoneInfo) -> date:
-    """The date on the wall at a moment."""
+    """The local date at a moment."""
     return datetime.fromtimestamp(utc_s, zone).date()
 
 
 def around(kind: str, utc_s: int, zone: ZoneInfo) -> Bounds:
-    """The period of this kind that a moment is in."""
+    """The period of this kind that contains a moment."""
     return _SPANS[PERIODS[kind].span](utc_s, zone)
 
 
 def touched(kind: str, from_utc_s: int, to_utc_s: int, zone: ZoneInfo) -> list[int]:
-    """The starts of the periods of this kind that the moments from `from` to `to`, both included, are in."""
+    """The starts of the periods of this kind that contain the moments from `from` to `to`, both included."""
     starts = []
     while from_utc_s <= to_utc_s:
         bounds = around(kind, from_utc_s, zone)
@@ -48,7 +48,8 @@ def _five_minutes(utc_s: int, _: ZoneInfo) -> Bounds:
 
 def _local_day(utc_s: int, zone: ZoneInfo) -> Bounds:
     day = local_date(utc_s, zone)
-    # Where the clocks change at midnight there may be two, or none: the first, or the moment of the change.
+    # If the clocks change at midnight, there may be two midnights, or none. Then the day begins at the first one, or at
+    # the change.
     start, end = (datetime.combine(d, time(), zone) for d in (day, day + timedelta(days=1)))
     return Bounds(int(start.timestamp()), int(end.timestamp()))
 

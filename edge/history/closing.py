@@ -1,8 +1,9 @@
 """Closing one period, inside a store job: compute it, keep the summary, announce it, clear its mark.
 
-Contract: all of that or nothing, in the caller's transaction. What is computed comes from the store alone, so a period
-can be closed again at any time; a result that says nothing new is no new revision. A period whose data are kept no
-longer stays as it is. When a period is closed, and what is done if that fails, is not decided here.
+Contract: all of this happens in the caller's transaction, or none of it. The result depends on the store alone, so a
+period can be closed again at any time. A result that is the same as before makes no new revision. Once the data of a
+period have been deleted, its summary stays as it is. When to close a period, and what to do if that fails, is not
+decided here.
 
     the period's data             | it has a summary | more can come      | summary          | mark
     ------------------------------|------------------|--------------------|------------------|--------
@@ -53,7 +54,7 @@ KEPT_DAYS: Final[Mapping[str, str]] = {"heart_5min": "raw_retention_days", "gluc
 
 
 class Now(NamedTuple):
-    """The moment at which a period is closed, by the trusted clock and since boot."""
+    """The moment at which a period is closed: by the trusted clock, and as time since boot."""
 
     utc_s: int
     boot_no: int
@@ -64,9 +65,9 @@ class Closed(NamedTuple):
     """What became of a period.
 
     Attributes:
-        rev: the new revision of its summary; None if there is nothing new to say.
-        again_utc_s: it is to be looked at again then, if nothing happens before; None: it is settled.
-        undecodable: packets that nobody can read.
+        rev: the new revision of its summary; None if the summary has not changed.
+        again_utc_s: when to look at it again if nothing happens before; None if it is settled.
+        undecodable: how many packets cannot be decoded.
     """
 
     rev: int | None = None
@@ -85,7 +86,7 @@ class Closer:
     def close(
         self, tables: Tables, key: SummaryKey, timeline: Timeline, now: Now, *, only_if_complete: bool
     ) -> Closed:
-        """Close a period that is over; with `only_if_complete`, not unless nothing more can come of it."""
+        """Close a period that is over; with `only_if_complete`, only if no more data of it can come."""
         kind, sensor_no, start_utc_s = key
         bounds = around(kind, start_utc_s, self._zone)
         awaited = (

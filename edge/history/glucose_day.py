@@ -1,8 +1,8 @@
-"""A local day of glucose, computed from the stored readings, and whether more of it can still come.
+"""The glucose summary of a local day, computed from the stored readings, and whether more readings can still come.
 
-Contract: a reading is placed by the start of its session, if that is trusted, and counts as was decided when it was
-taken. Readings beyond the sensor's scale count as just beyond it. Nothing is written here, and whether the day is over
-is not asked.
+Contract: the time of a reading follows from the start of its session, which has to be trusted. Whether a reading counts
+was decided when it was received. A reading beyond the sensor's scale counts as the value just beyond it. This module
+writes nothing, and does not check whether the day is over.
 """
 
 import math
@@ -22,18 +22,18 @@ from edge.store.sessions import Session
 from edge.store.tables import Tables
 
 MEASUREMENT: Final = "glucose"
-# No CGM measures more rarely than this; longer steps are gaps.
+# No CGM measures less often than this; longer steps are gaps.
 STEP_S_MAX: Final = 900
-# Records are numbered by the minute in two octets: no session can have any that are later.
+# A record's number is its minute, in two octets: no record of a session can be later than this.
 RUN_TIME_S_MAX: Final = 60 * 0xFFFF
-# How long after its run time a sensor is waited for.
+# How long after a session's run time its records are still awaited.
 GRACE_S: Final = 86_400
 # Later than any run time ends.
 NEVER_UTC_S: Final = 1 << 40
 
 
 def compute(tables: Tables, sensor_no: int, bounds: Bounds, zone: ZoneInfo) -> Computed:
-    """Glycaemia of the day as far as its readings are here."""
+    """The metrics of the day, from the readings that are stored so far."""
     times_s, readings = _readings(tables, sensor_no, bounds)
     counted = [r.value for r in readings if r.not_counted is None and r.value is not None]
     stats = glucose_stats(as_f64(counted))
@@ -51,7 +51,7 @@ def compute(tables: Tables, sensor_no: int, bounds: Bounds, zone: ZoneInfo) -> C
 
 
 def _readings(tables: Tables, sensor_no: int, bounds: Bounds) -> tuple[list[int], list[Reading]]:
-    """When the readings of the day were, and the readings, in order of time, over all sessions."""
+    """The times of the day's readings, and the readings, in order of time, from all sessions."""
     found = [
         (session.start_utc_s + reading.at_s, session.number, reading)
         for session in tables.sessions.of_sensor(sensor_no)
@@ -68,7 +68,7 @@ def _readings(tables: Tables, sensor_no: int, bounds: Bounds) -> tuple[list[int]
 
 
 def awaited_until_utc_s(tables: Tables, sensor_no: int, bounds: Bounds, now_utc_s: int) -> int | None:
-    """Until when a record of the day may still come, if nothing happens before; None: all that will come is here."""
+    """Until when a record of the day may still come, if nothing happens before; None if none can come any more."""
     awaited = [
         _awaited_until_utc_s(tables, s, bounds)
         for s in tables.sessions.of_sensor(sensor_no)
@@ -78,9 +78,9 @@ def awaited_until_utc_s(tables: Tables, sensor_no: int, bounds: Bounds, now_utc_
 
 
 def _awaited_until_utc_s(tables: Tables, session: Session, bounds: Bounds) -> int | None:
-    """Until when a session may bring records of the day; None: never more."""
+    """Until when a session may bring records of the day; None if it can bring none any more."""
     if session.start_utc_s is None or session.start_error_ms is None:
-        # It may have begun at any time: once its beginning is known this is asked again.
+        # The session may have begun at any time. Once its start is known, this is called again.
         return NEVER_UTC_S
     run_time_s = RUN_TIME_S_MAX if session.run_time_h is None else 3600 * session.run_time_h
     has_passed = session.start_utc_s + _told_until_s(tables, session) >= bounds.end_utc_s
@@ -91,7 +91,7 @@ def _told_until_s(tables: Tables, session: Session) -> int:
     """The second of the session up to which every record is stored or given up."""
     told = tables.readings.get(session.no, MEASUREMENT, session.watermark)
     if told is None:
-        # What the watermark stands on was given up; the newest record, if it is before that, is told as well.
+        # The record at the watermark was given up. The newest stored record counts if it is earlier.
         newest = tables.readings.newest(session.no, MEASUREMENT)
         told = newest if newest is not None and newest.sequence <= session.watermark else None
     return 0 if told is None else told.at_s

@@ -1,9 +1,9 @@
 """A window of heart data, computed from the stored packets: RR intervals by the time of their beat, heart rates by the
 second of their arrival.
 
-Contract: a beat is in the window that its moment is in, and in no other, wherever the chunks begin and end. Where the
-strap tells intervals, they are what counts; its own heart rates do where it tells none. A packet that nobody can read
-is passed over and counted. Nothing is written here, and whether the window is over is not asked.
+Contract: a beat belongs to the one window that contains its moment, wherever the chunks begin and end. If the strap
+sends intervals, the statistics are made from them; if it sends none, from the heart rates that it sends. A packet that
+cannot be decoded is skipped and counted. This module writes nothing, and does not check whether the window is over.
 """
 
 import math
@@ -24,10 +24,10 @@ from protocols.errors import DecodeError
 from protocols.heart_rate import HeartRateMeasurement, RrUnit
 
 RR_UNIT_TRAIT: Final = "rr_unit"
-# An interval that begins this much after the last beat did not follow it: beats in between were lost. Where none
-# were, the chain of beats moves forward by 2 % of a packet's intervals at most.
+# An interval that begins this much later than the last beat does not follow it: beats in between were lost. Otherwise
+# the chain of beats moves forward by 2 % of a packet's intervals at most.
 GAP_NS: Final = 150_000_000
-# A packet brings beats of the seconds before it. What it tells of longer ago counts where it would be at the earliest.
+# A packet holds beats of the seconds before its arrival. A beat that would be longer ago is placed so long before it.
 TOLD_WITHIN_NS: Final = 10 * NS_PER_S
 
 EMPTY: Final[Body] = {
@@ -42,7 +42,7 @@ EMPTY: Final[Body] = {
 
 
 def compute(tables: Tables, timeline: Timeline, sensor_no: int, bounds: Bounds) -> Computed:
-    """What the strap told of the window, over all boots that have a part of it."""
+    """The summary of the window, from all boots that lie in it or overlap it."""
     window = Window(rr_unit(tables, sensor_no))
     for span in timeline.spans(bounds.start_utc_s * NS_PER_S, bounds.end_utc_s * NS_PER_S):
         until_ns = span.to_boot_ns + TOLD_WITHIN_NS
@@ -58,19 +58,19 @@ def compute(tables: Tables, timeline: Timeline, sensor_no: int, bounds: Bounds) 
 
 
 def rr_unit(tables: Tables, sensor_no: int) -> RrUnit:
-    """What the strap counts its intervals in, as far as that was learned."""
+    """The unit of the strap's intervals; 1/1024 s, as the standard says, until another was learned."""
     known = tables.sensors.trait(sensor_no, RR_UNIT_TRAIT)
     return RrUnit[known] if known else RrUnit.TICKS
 
 
 class Window:
-    """What is in one window, part by part.
+    """The data of one window, added part by part.
 
     Attributes:
         rr_ms, follows: as `dsp.cardiac.hrv.heart_stats` takes them.
-        rates_bpm: what the strap itself took for the heart rate, one for each second in which it was worn and had one;
-            only until there is an interval.
-        undecodable: packets that nobody can read.
+        rates_bpm: the heart rates that the strap sent, one for each second in which it was worn and had a rate. They
+            are collected only until there is an interval.
+        undecodable: how many packets cannot be decoded.
     """
 
     def __init__(self, unit: RrUnit) -> None:
@@ -82,13 +82,13 @@ class Window:
         self._read = _Reader().read
 
     def add(self, chunks: Iterable[HeartChunk], span: Span) -> None:
-        """Take in what lies in a part of the window; its first interval follows nothing.
+        """Add the data of a part of the window. Its first interval does not follow another one.
 
         Args:
-            chunks: the strap's chunks of the boot, oldest first, and all that may tell of the part.
+            chunks: all chunks of the strap, of this boot, that may hold data of the part; oldest first.
             span: the part.
         """
-        # This runs for each packet of a lifetime: names instead of attributes, no call that can be spared.
+        # This runs for every packet, so it is written for speed: local names instead of attributes, few calls.
         _, from_ns, to_ns = span
         until_ns = to_ns + TOLD_WITHIN_NS
         rr_ms, follows, read = self.rr_ms, self.follows, self._read
@@ -120,7 +120,7 @@ class Window:
                 earliest_ns = arrival_ns - TOLD_WITHIN_NS
                 for count in counts:
                     if not count:
-                        continue  # between two beats some time must pass
+                        continue  # no time between two beats: not an interval
                     beat_ns += count * ns_per_count
                     was_inside = from_ns <= max(beat_ns, earliest_ns) < to_ns
                     if was_inside:
@@ -147,7 +147,7 @@ def first_moment_ns(packets: Sequence[Packet], unit: RrUnit) -> int:
 
 
 def _ms_per_count(unit: RrUnit) -> float:
-    """What an interval's count is multiplied by; exact, as `heart_rate.rr_ms` is."""
+    """Milliseconds per count of an interval; exact, as in `heart_rate.rr_ms`."""
     return 1.0 if unit is RrUnit.MILLISECONDS else heart_rate.rr_ms(1)
 
 
@@ -158,9 +158,10 @@ class _Reader:
         self._is_odd = False
 
     def read(self, payload: bytes) -> HeartRateMeasurement | None:
-        """The reading, as much of it as makes sense; None if nothing does."""
+        """As much of the packet as can be decoded; None if nothing can."""
         try:
-            # A strap that sends odd packets sends nothing else, and to be refused takes longer than to be read.
+            # A strap that sends odd packets sends only such, and the strict decoder takes longer to refuse one than the
+            # lenient one to read it.
             if not self._is_odd:
                 return heart_rate.decode(payload)
         except DecodeError:
@@ -187,7 +188,7 @@ def _intervals_body(rr_ms: F64, follows: F64, length_s: int) -> Body:
 
 
 def _rates_body(rates_bpm: Sequence[int], length_s: int) -> Body:
-    """A window of a strap that tells no intervals."""
+    """The body of a window in which the strap sent no intervals."""
     return {
         "hr_mean_bpm": fmean(rates_bpm),
         "hr_min_bpm": float(min(rates_bpm)),

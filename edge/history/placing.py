@@ -1,8 +1,9 @@
-"""Which periods data belong to, inside store jobs: when they come, and again when it turns out what time it was.
+"""Finds the periods that data belong to and marks them, inside store jobs: when data arrive, and again when their wall
+time becomes known or changes.
 
-Contract: data with a trustworthy wall time mark their periods, and readings are announced; data without wait, and are
-found again by what is noted in the store. Where a wall time changes, the periods that lose data are marked as well as
-those that get them. A period is marked only where there are data, or within a pause that is shorter than any period.
+Contract: data with a trusted wall time mark their periods, and readings are announced: deliveries are enqueued. Data
+without one wait, and a note in the store says so. If a wall time changes, the periods that lose data are marked as well
+as those that gain them. A period is marked only if it has data, or lies within a pause that is shorter than any period.
 Nothing is computed here.
 
     the start of a session was | and is now         | its days            | its readings
@@ -31,11 +32,11 @@ from edge.store.sessions import Session
 from edge.store.tables import Tables
 from edge.upstream.routes import ROUTES
 
-# Chunks with no longer pause in between are one run: no period fits into such a pause.
+# Chunks with no longer pause between them make one run. No period fits into such a pause.
 PAUSE_NS_MAX: Final = 120 * NS_PER_S
-# The time since boot at which a session began is reckoned from whole minutes.
+# The start of a session is calculated from the sensor's clock, which counts whole minutes.
 RECKONED_ERROR_MS: Final = 60_000
-# What a sensor tells of its start is believed within so much of what is reckoned.
+# The start that a sensor tells is believed if it differs from the calculated one by no more than this.
 TOLD_ERROR_MS: Final = 180_000
 _EVER_S: Final = 1 << 40
 
@@ -43,18 +44,18 @@ MarkStarts = Callable[[Tables, str, int, Collection[int]], None]
 
 
 class Placing:
-    """Finds the periods of data, and has them marked."""
+    """Finds the periods of data, and marks them."""
 
     def __init__(
         self, identity: Identity, zone: ZoneInfo, mark_starts: MarkStarts, on_announced: Callable[[], None]
     ) -> None:
-        """What is called inside the job.
+        """The two functions are called inside the job.
 
         Args:
-            identity: names the readings.
-            zone: whose days are marked.
+            identity: makes the ids of readings.
+            zone: the time zone of the days.
             mark_starts: marks the periods of a kind and sensor that begin at these moments.
-            on_announced: deliveries were enqueued.
+            on_announced: is told that deliveries were enqueued.
         """
         self._identity = identity
         self._zone = zone
@@ -62,7 +63,7 @@ class Placing:
         self._on_announced = on_announced
 
     def mark(self, tables: Tables, kind: str, sensor_no: int, utc_s: Iterable[int]) -> None:
-        """Mark the periods of a kind that these moments are in."""
+        """Mark the periods of a kind that contain these moments."""
         starts, end_utc_s = [], -_EVER_S
         for moment in sorted(utc_s):
             if moment >= end_utc_s:
@@ -73,7 +74,7 @@ class Placing:
     # Raw chunks
 
     def keep_chunk(self, tables: Tables, timeline: Timeline, chunk: HeartChunk) -> None:
-        """Store a chunk, and mark its periods or note that it waits for its wall time."""
+        """Store a chunk, and mark its periods, or note that its wall time is not known yet."""
         tables.raw_chunks.append(chunk)
         if timeline.is_trusted(chunk.boot_no):
             arrivals = Span(
@@ -84,16 +85,16 @@ class Placing:
             tables.raw_chunks.note_unplaced(chunk.sensor_no, chunk.boot_no)
 
     def place_chunks(self, tables: Tables, timeline: Timeline, sensor_no: int, boot_no: int) -> None:
-        """Mark the periods of all chunks of a boot that is trusted now."""
+        """Mark the periods of all chunks of a boot whose wall time has become known."""
         for run in _runs(tables.raw_chunks.spans(sensor_no, boot_no)):
             self._mark_arrivals(tables, timeline, sensor_no, Span(boot_no, *run))
         tables.raw_chunks.clear_unplaced(sensor_no, boot_no)
 
     def move_chunks(self, tables: Tables, old: Timeline, new: Timeline, moved: Span) -> None:
-        """Mark the periods that chunks were in and are in, whose moments have another wall time now."""
+        """The wall time of a span has changed: mark the periods of its chunks, the former ones and the new ones."""
         boot_no, from_ns, to_ns = moved
         for sensor in tables.sensors.all():
-            # A packet tells of moments before its arrival.
+            # A packet holds beats from before its arrival.
             spans = [
                 (max(first, from_ns), min(last, to_ns + TOLD_WITHIN_NS))
                 for first, last in tables.raw_chunks.spans(sensor.no, boot_no)
@@ -113,7 +114,8 @@ class Placing:
     ) -> None:
         """Mark the periods of packets that arrived in a span without long pauses.
 
-        The first of them may tell of the period before: only then are they looked at, and read if not given.
+        The first packets may hold beats of the period before. Only then the packets themselves are needed: those of
+        `chunks`, or else those of the store.
         """
         for kind in _periods(tables.sensors.get(sensor_no)):
             boot_no, from_ns, _ = arrivals
@@ -140,7 +142,7 @@ class Placing:
     def keep_readings(
         self, tables: Tables, session: Session, readings: Sequence[Reading], timeline: Timeline
     ) -> list[Reading]:
-        """Store readings; of those that were new, mark the days and announce them, if the session is placed."""
+        """Store readings; the new ones. If the session's start is trusted, mark their days and announce them."""
         sensor = tables.sensors.get(session.sensor_no)
         (measurement,) = KINDS[sensor.kind].measurements
         new = tables.readings.insert(session.no, measurement, readings)
@@ -152,7 +154,7 @@ class Placing:
         return new
 
     def place_session(self, tables: Tables, timeline: Timeline, session: Session) -> None:
-        """Give a session the start that the timeline gives it, unless the one it has is as good."""
+        """Set a session's start to what the timeline says, unless the start that it has agrees with that."""
         if session.start_boot_no is None or session.start_boot_ns is None:
             return
         placed = timeline.place(session.start_boot_no, session.start_boot_ns)
@@ -172,16 +174,17 @@ class Placing:
         self.move_session(tables, session, tables.sessions.get(session.no))
 
     def move_session(self, tables: Tables, before: Session, after: Session) -> None:
-        """The start of a session is another than it was, or trusted now: do as the table says."""
+        """The start of a session has changed, or has become trusted: do what the table says."""
         if is_placed(before) == is_placed(after) and before.start_utc_s == after.start_utc_s:
             return
         sensor = tables.sensors.get(after.sensor_no)
         for measurement in KINDS[sensor.kind].measurements:
             readings = tables.readings.between(after.no, measurement, -_EVER_S, _EVER_S)
-            rev = 1
+            item, rev = MEASUREMENTS[measurement].item, 1
             if is_placed(before):
                 self._mark_readings(tables, sensor, before, measurement, readings)
-                rev += _newest_rev(tables, after, measurement)
+                if item is not None:
+                    rev += tables.deliveries.newest_reading_rev(item, after.no, measurement)
             if is_placed(after):
                 self._mark_readings(tables, sensor, after, measurement, readings)
                 self._announce(tables, sensor, after, measurement, readings, rev)
@@ -208,7 +211,7 @@ class Placing:
         readings: Iterable[Reading],
         rev: int,
     ) -> None:
-        """Enqueue what counts; its id holds no time, so no clock that is set right makes another of it."""
+        """Enqueue the readings that count. Their ids do not depend on any time, so they survive a corrected clock."""
         kind = MEASUREMENTS[measurement].item
         if kind is None or sensor.person is None:
             return
@@ -224,12 +227,12 @@ class Placing:
 
 
 def is_placed(session: Session) -> bool:
-    """Whether something vouches for the session's start."""
+    """Whether the wall time of the session's start is trusted."""
     return session.start_utc_s is not None and session.start_error_ms is not None
 
 
 def _periods(sensor: SensorRow) -> list[str]:
-    """The kinds of periods that this sensor's measurements are summarised in."""
+    """The kinds of periods that summarise this sensor's measurements."""
     kinds = (
         kind for measurement in KINDS[sensor.kind].measurements for kind in MEASUREMENTS[measurement].periods
     )
@@ -251,19 +254,3 @@ def _runs(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 def _off_ms(utc_s: int, utc_ns: int) -> int:
     return abs(utc_s * NS_PER_S - utc_ns) // NS_PER_MS
-
-
-def _newest_rev(tables: Tables, session: Session, measurement: str) -> int:
-    """The newest revision under which a reading of the session was announced."""
-    of_session = reading_ref(session.no, measurement, 0)[:-1]
-    revs = [
-        tables.database.read(
-            "SELECT max(rev) FROM deliveries WHERE route = ? AND kind = ? AND ref >= ? AND ref < ?",
-            route,
-            MEASUREMENTS[measurement].item,
-            f"{of_session}0",
-            f"{of_session}:",  # comes after every number
-        )[0][0]
-        for route in ROUTES
-    ]
-    return max((rev for rev in revs if rev is not None), default=0)

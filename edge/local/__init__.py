@@ -1,1 +1,1 @@
-"""Who asks on this machine: the socket and the status document."""
+"""Questions from this machine: the status document, and the socket that answers with it."""

@@ -1,12 +1,13 @@
-"""The gateway's socket: who owns the gateway asks it, in lines of JSON, and is answered in lines of JSON.
+"""The gateway's socket: requests and answers are lines of JSON.
 
-A request names what it wants: {"do": "status"}, or {"do": "watch", "every_s": 1}. `VERBS` says what may be asked; one
-request is answered by one line or by several, and the next request of the same client is read after that. What makes no
-sense is answered with {"error": {"cause": ..., "remedy": ...}}.
+A request names what it wants: {"do": "status"}, or {"do": "watch", "every_s": 1}. `VERBS` is the table of all requests.
+A request is answered by one line or by several; only then the next request of the same client is read. A request that
+makes no sense is answered with {"error": {"cause": ..., "remedy": ...}}.
 
-Contract: the socket is its user's alone. A client that is slow, silent or gone keeps nobody waiting: nothing more is
-made for it until it has read what it has, and when there are too many clients, the one that has been quiet for longest
-is let go. Answers are never kept in a file: they hold health data. What they say is not known here.
+Contract: only the user that runs the gateway may use the socket. A client that is slow, silent or gone delays nobody:
+the next answer is made only when it has read the former one, and if there are too many clients, the one that was
+answered longest ago is disconnected. Answers hold health data and are never written to a file. What an answer says is
+not decided here.
 """
 
 import asyncio
@@ -29,17 +30,17 @@ log = logging.getLogger(__name__)
 SOCKET_NAME: Final = "control.sock"
 REQUEST_BYTES_MAX: Final = 16_384
 CLIENTS_MAX: Final = 16
-# How long the gateway may be out of reach when somebody has removed its socket, or the disk had no room for it.
+# How long the gateway may be unreachable after somebody removed its socket, or the disk had no space for it.
 CHECK_S: Final = 300.0
 ANSWER_BYTES_MAX: Final = 16 << 20
 ANSWER_TIMEOUT_S: Final = 5.0
 
 
 class Served(Protocol):
-    """What of the gateway is asked."""
+    """What the socket needs of the gateway."""
 
     async def status(self) -> StatusDocument:
-        """Everything there is to say at this moment."""
+        """The status document of this moment."""
         ...
 
 
@@ -50,7 +51,7 @@ class Plain(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Watch(Struct, frozen=True, forbid_unknown_fields=True):
-    """A status now and again every so often, until the client has gone."""
+    """Asks for the status now and then every `every_s` seconds, until the client disconnects."""
 
     do: str
     every_s: Annotated[float, Meta(ge=0.2, le=3600.0)] = 1.0
@@ -64,13 +65,13 @@ class Error(Struct, frozen=True):
 
 
 class Refusal(Struct, frozen=True):
-    """The line that says so."""
+    """The answer to such a request."""
 
     error: Error
 
 
 class Verb(NamedTuple):
-    """One thing that may be asked: the form of the request, and what answers it, a line for each item."""
+    """A request that clients may make: its form, and the function that answers it, with a line for each item."""
 
     request: type[Struct]
     answer: Callable[[Served, Any], AsyncGenerator[Struct, None]]
@@ -97,7 +98,7 @@ class _Envelope(Struct, frozen=True):
 
 
 async def answers(served: Served, line: bytes) -> AsyncGenerator[Struct, None]:
-    """What is to be said to one request."""
+    """The answers to one request."""
     try:
         verb = VERBS.get(msgspec.json.decode(line, type=_Envelope).do)
         if verb is None:
@@ -115,7 +116,7 @@ async def answers(served: Served, line: bytes) -> AsyncGenerator[Struct, None]:
 
 
 class Control:
-    """The socket of a running gateway: there once it is open, gone after `close`."""
+    """The socket of a running gateway; it exists from `open` to `close`."""
 
     def __init__(self, state_dir: Path, served: Served) -> None:
         self._state_dir = state_dir
@@ -130,11 +131,11 @@ class Control:
         self._complained = False
 
     async def open(self) -> None:
-        """Make the socket; if that cannot be, say so once and try again later."""
+        """Make the socket. If that fails, log it once and try again later."""
         try:
             listener, inode = _listen(self._state_dir)
         except FileNotFoundError:
-            pass  # the state directory is gone, which the store tells
+            pass  # the state directory is gone; the store reports that
         except OSError as fault:
             if not self._complained:
                 log.warning("`vitalgate status` cannot reach this gateway: %s", fault.strerror)
@@ -154,7 +155,7 @@ class Control:
             self._check = asyncio.get_running_loop().call_later(CHECK_S, self._look_after)
 
     def close(self) -> None:
-        """Let everybody go and take the socket away."""
+        """Disconnect all clients and remove the socket."""
         self._is_closed = True
         if self._check is not None:
             self._check.cancel()
@@ -166,7 +167,7 @@ class Control:
             (self._state_dir / SOCKET_NAME).unlink(missing_ok=True)
 
     def _look_after(self) -> None:
-        """Whoever asks finds this gateway, even if the directory was cleaned or made anew."""
+        """Check that the socket still exists, and make it again if somebody removed it or its directory."""
         loop = asyncio.get_running_loop()
         if self._inode is not None and self._inode == _inode(self._state_dir):
             self._check = loop.call_later(CHECK_S, self._look_after)
@@ -187,7 +188,7 @@ class Control:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):  # who asked has gone
+        with suppress(OSError):  # the client has gone
             await self._converse(reader, writer)
             writer.close()
             await writer.wait_closed()
@@ -217,10 +218,10 @@ class Control:
 
 
 def ask(state_dir: Path, request: Mapping[str, Any]) -> bytes | None:
-    """The first line that the gateway on this state directory answers; None if none is there to answer.
+    """The first line of the answer of the gateway on this state directory; None if no gateway runs there.
 
     Raises:
-        TimeoutError: it is there, and does not answer.
+        TimeoutError: it runs, but does not answer.
         PermissionError: it belongs to another user.
     """
     line = bytearray()
@@ -233,7 +234,7 @@ def ask(state_dir: Path, request: Mapping[str, Any]) -> bytes | None:
             while not line.endswith(b"\n"):
                 part = connection.recv(1 << 16)
                 if not part or len(line) > ANSWER_BYTES_MAX:
-                    return None  # it ended while it spoke
+                    return None  # the gateway ended before the line was complete
                 line += part
         except (FileNotFoundError, ConnectionError, NotADirectoryError):
             return None
@@ -241,10 +242,11 @@ def ask(state_dir: Path, request: Mapping[str, Any]) -> bytes | None:
 
 
 def _listen(state_dir: Path) -> tuple[socket.socket, int]:
-    """A socket that is its user's alone from the moment it exists, in place of any left behind."""
+    """A listening socket that only this user can ever use, in place of any that was left behind."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        os.fchmod(listener.fileno(), 0o600)  # what the file is made with; the umask is every thread's
+        # The socket file gets this mode; the umask would hold for all threads.
+        os.fchmod(listener.fileno(), 0o600)
         listener.setblocking(False)
         with _short_path(state_dir) as path:
             Path(path).unlink(missing_ok=True)

@@ -1,8 +1,8 @@
-"""What there is to say about a gateway, as one document, the same whether it runs or not: its form, and no more.
+"""The form of the status document. It is the same whether the gateway runs or not; `survey` fills it in.
 
-What nobody knows is null: no key ever vanishes. Values have an age, because a value without one says nothing about now;
-an age is null while no trusted clock connects the value with this moment. The document holds health data, so it is made
-when somebody asks (`survey`) and is never written to a file.
+What is unknown is null: no key is ever left out. Every value has an age, because without one it says nothing about now.
+An age is null while no trusted clock connects the value with this moment. The document holds health data, so it is made
+only when somebody asks for it, and is never written to a file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from edge.anchors import Timeline
 from edge.clock import NS_PER_S
 from edge.now.facts import Fact
 
-# Of a document's form: a number more for each change that a reader of it has to know.
+# The version of the form. It is raised by each change that programs which read the document have to know.
 SCHEMA: Final = 1
 # The phase of every sensor while no gateway runs.
 STOPPED: Final = "stopped"
 
 
 class Trouble(Struct, frozen=True):
-    """What does not work, why, and what helps."""
+    """What does not work: the cause, and what helps."""
 
     cause: str
     remedy: str
@@ -31,7 +31,7 @@ class Trouble(Struct, frozen=True):
 
 
 class Value(Struct, frozen=True):
-    """The newest value of one measurement; beyond the sensor's scale, or where nothing was measured, it is null."""
+    """The newest value of one measurement. It is null if it is beyond the sensor's scale or nothing was measured."""
 
     measurement: str
     unit: str
@@ -43,7 +43,7 @@ class Value(Struct, frozen=True):
 
 
 class GivenUp(Struct, frozen=True):
-    """Records that the sensor has, or had, and the gateway will not get."""
+    """Records of the sensor that the gateway will not ask for again."""
 
     first: int
     last: int
@@ -52,7 +52,7 @@ class GivenUp(Struct, frozen=True):
 
 
 class SessionStatus(Struct, frozen=True):
-    """The newest wearing of a sensor: when it began, if that is known, and what of it is here."""
+    """The newest session of a sensor: when it began, if that is known, and which of its records are stored."""
 
     number: int
     start_utc_s: int | None
@@ -85,7 +85,7 @@ class SensorStatus(Struct, frozen=True):
 
 
 class ClockStatus(Struct, frozen=True):
-    """What time it is, and who says so; `error_ms` is null while nothing vouches for it."""
+    """The time and its source; `error_ms` is null while it is not trusted."""
 
     utc_s: int
     trusted: bool
@@ -94,9 +94,9 @@ class ClockStatus(Struct, frozen=True):
 
 
 class StoreStatus(Struct, frozen=True):
-    """The database: its size, why it cannot be written, which damaged ones lie beside it.
+    """The database: its size, why it cannot be written, and the damaged ones that were set aside.
 
-    `parked` counts what cannot be sent, `not_summarised` the periods that cannot be summarised.
+    `parked` is how many items cannot be sent, `not_summarised` how many periods cannot be summarised.
     """
 
     bytes: int | None
@@ -107,7 +107,7 @@ class StoreStatus(Struct, frozen=True):
 
 
 class AlertStatus(Struct, frozen=True):
-    """An alert that stands."""
+    """An alert that has not ended."""
 
     kind: str
     sensor: str
@@ -128,7 +128,7 @@ class SummaryStatus(Struct, frozen=True):
 
 
 class Held(Struct, frozen=True):
-    """What waits until its person consents."""
+    """Items that wait for a person's consent."""
 
     person: str
     data_class: str
@@ -137,7 +137,7 @@ class Held(Struct, frozen=True):
 
 
 class RouteStatus(Struct, frozen=True):
-    """One way upstream."""
+    """The state of one route to an upstream."""
 
     route: str
     trouble: str | None
@@ -153,7 +153,7 @@ class RouteStatus(Struct, frozen=True):
 
 
 class StatusDocument(Struct, frozen=True):
-    """Everything there is to say about a gateway."""
+    """The status of a gateway."""
 
     schema: int
     gateway: str
@@ -168,7 +168,7 @@ class StatusDocument(Struct, frozen=True):
 
 
 class Moment(NamedTuple):
-    """Now, as far as it is known: ages end here. `error_ms` is None while nothing vouches for the wall clock."""
+    """The present moment, to which ages are counted. `error_ms` is None while the wall clock is not trusted."""
 
     boot_no: int | None
     boot_ns: int
@@ -178,7 +178,7 @@ class Moment(NamedTuple):
     timeline: Timeline
 
     def age_s(self, boot_no: int, boot_ns: int) -> float | None:
-        """How long ago a moment of some boot was; None if nobody can say."""
+        """How long ago a moment of some boot was; None if that is unknown."""
         if boot_no == self.boot_no:
             return round((self.boot_ns - boot_ns) / NS_PER_S, 1)
         placed = self.timeline.place(boot_no, boot_ns)
@@ -187,13 +187,13 @@ class Moment(NamedTuple):
         return self.age_of_utc_s(placed.utc_ns / NS_PER_S)
 
     def age_of_utc_s(self, utc_s: float) -> float | None:
-        """How long ago a moment of a trusted wall clock was; None while it is not known what time it is."""
+        """How long ago a trusted wall time was; None while the present time is unknown."""
         return None if self.error_ms is None else round(self.utc_ns / NS_PER_S - utc_s, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class LiveSensor:
-    """What only the running gateway knows of a sensor; `facts` are the newest by measurement."""
+    """What only the running gateway knows about a sensor; `facts` are its newest ones, by measurement."""
 
     phase: str
     connects: int
@@ -212,7 +212,7 @@ class LiveSensor:
 
 @dataclass(frozen=True, slots=True)
 class LiveAlert:
-    """An alert that stands, whether or not the store could be told."""
+    """An alert that has not ended, whether or not the store has it."""
 
     kind: str
     sensor_id: str
@@ -221,7 +221,7 @@ class LiveAlert:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What only the running gateway knows; sensors by id, and by route what keeps it from sending."""
+    """What only the running gateway knows: its sensors by id, and what keeps each route from sending."""
 
     sensors: Mapping[str, LiveSensor]
     alerts: Sequence[LiveAlert]

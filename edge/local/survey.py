@@ -1,8 +1,8 @@
-"""Makes the status document: `stored` says what the store knows, `running` puts over it what only the gateway knows.
+"""Makes the status document: `stored` fills in what the store knows, `running` what only the running gateway knows.
 
-Contract: `stored` reads along keys, so it costs the same however much is kept; it runs where the store is read, and
-nothing is decided here: why a value does not count or what a sensor's trouble is stands in what is handed in. A store
-that cannot be read leaves nulls in its part, and takes nothing from the rest.
+Contract: `stored` reads by keys only, so its cost does not grow with the store; it runs in the store's reader. Nothing
+is decided here: the arguments already say why a value does not count and what a sensor's trouble is. If the store
+cannot be read, its part of the document is null and the rest is complete.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,9 +50,8 @@ PARKED_MAX: Final = 10
 
 
 def moment(clock: Clock, tables: Tables) -> Moment:
-    """Now, for the store of a gateway that does not run."""
-    found = tables.database.read("SELECT no FROM boots WHERE boot_id = ?", clock.boot_id)
-    boot_no = int(found[0][0]) if found else None
+    """The present moment, as the store of a stopped gateway knows it."""
+    boot_no = tables.boots.find(clock.boot_id)
     now = Moment(
         boot_no, clock.boot_ns(), clock.utc_ns(), clock.utc_error_ms(), "system", tables.boots.timeline()
     )
@@ -65,7 +64,7 @@ def moment(clock: Clock, tables: Tables) -> Moment:
 
 
 def unread(config: Config, now: Moment, *, simulated: bool | None) -> StatusDocument:
-    """The document without what the store knows."""
+    """The document with nulls for everything that the store knows."""
     return StatusDocument(
         schema=SCHEMA,
         gateway=config.gateway.id,
@@ -81,7 +80,7 @@ def unread(config: Config, now: Moment, *, simulated: bool | None) -> StatusDocu
 
 
 def stored(config: Config, now: Moment, tables: Tables, *, simulated: bool) -> StatusDocument:
-    """What the store knows, of the sensors that the configuration names."""
+    """The document with what the store knows about the sensors in the configuration."""
     rows = {row.id: row for row in tables.sensors.all() if not row.retired}
     deliveries = [_deliveries(config, now, tables, route) for route in ROUTES]
     document = unread(config, now, simulated=simulated)
@@ -96,7 +95,7 @@ def stored(config: Config, now: Moment, tables: Tables, *, simulated: bool) -> S
 
 
 def running(document: StatusDocument, now: Moment, live: Live) -> StatusDocument:
-    """The document of a running gateway, over what its store knows."""
+    """The document of a running gateway, made from that of its store."""
     ages = {(alert.kind, alert.sensor): alert.age_s for alert in document.alerts}
     return structs.replace(
         document,
@@ -116,7 +115,7 @@ def running(document: StatusDocument, now: Moment, live: Live) -> StatusDocument
 
 
 def _sensor(config: SensorConfig, values: list[Value], session: SessionStatus | None) -> SensorStatus:
-    """A sensor of which nobody knows how it is now."""
+    """A sensor whose present state is unknown."""
     return SensorStatus(
         id=config.id,
         kind=config.kind,
@@ -138,7 +137,7 @@ def _sensor(config: SensorConfig, values: list[Value], session: SessionStatus | 
 
 def _stored_sensor(config: SensorConfig, row: SensorRow | None, now: Moment, tables: Tables) -> SensorStatus:
     if row is None or (row.kind, row.address) != (config.kind, config.address):
-        return _sensor(config, [], None)  # named anew since the gateway ran
+        return _sensor(config, [], None)  # the id has been given to another device since the gateway ran
     sessions = tables.sessions.of_sensor(row.no)
     values = list(NEWEST[KINDS[row.kind].procedure](row, sessions, now, tables))
     return _sensor(config, values, _session(row, sessions[-1], tables) if sessions else None)
@@ -163,7 +162,7 @@ def _session(row: SensorRow, session: Session, tables: Tables) -> SessionStatus:
 def _newest_readings(
     row: SensorRow, sessions: Sequence[Session], now: Moment, tables: Tables
 ) -> Iterator[Value]:
-    """Of a sensor with sessions: the newest of the newest session that has any."""
+    """For sensors with sessions: the newest reading of the newest session that has any."""
     for measurement in KINDS[row.kind].measurements:
         for session in reversed(sessions):
             reading = tables.readings.newest(session.no, measurement)
@@ -183,7 +182,7 @@ def _age_in_session_s(session: Session, at_s: int, now: Moment) -> float | None:
 def _newest_packets(
     row: SensorRow, _sessions: Sequence[Session], now: Moment, tables: Tables
 ) -> Iterator[Value]:
-    """Of a heart strap: what the newest packets say, a rate in each, intervals in most."""
+    """For heart straps: the newest values in the newest packets. Each packet has a rate, most have intervals."""
     chunk = tables.raw_chunks.newest(row.no)
     if chunk is None:
         return
@@ -213,7 +212,7 @@ def _read(payload: bytes) -> HeartRateMeasurement | None:
         return None
 
 
-# How the store has what each kind of sensor measured.
+# The function that finds the newest values in the store, by the procedure of the sensor's kind.
 Newest = Callable[[SensorRow, Sequence[Session], Moment, Tables], Iterator[Value]]
 NEWEST: Final[Mapping[Procedure, Newest]] = {
     Procedure.HEART_STRAP: _newest_packets,
@@ -230,7 +229,7 @@ def _value(measurement: str, value: float | None, age_s: float | None, not_count
 
 
 def _finite(value: float | None) -> float | None:
-    """JSON has no other numbers."""
+    """The value, or None if it is not finite: JSON has no such numbers."""
     return value if value is not None and isfinite(value) else None
 
 
@@ -305,7 +304,7 @@ def _deliveries(config: Config, now: Moment, tables: Tables, route: str) -> Rout
 
 
 def _route(route: str) -> RouteStatus:
-    """A route of which nothing is known."""
+    """A route whose state is unknown."""
     return RouteStatus(
         route=route,
         trouble=None,
@@ -322,7 +321,7 @@ def _route(route: str) -> RouteStatus:
 
 
 def _size(database: Path) -> int | None:
-    """Octets on the disk, the log included."""
+    """The database's octets on the disk, with its log."""
     try:
         log = database.with_name(f"{database.name}-wal")
         return database.stat().st_size + (log.stat().st_size if log.exists() else 0)
@@ -331,7 +330,7 @@ def _size(database: Path) -> int | None:
 
 
 def _set_aside(database: Path) -> list[str]:
-    """Damaged databases beside it, from this start or an earlier one."""
+    """The damaged databases that this start or an earlier one has set aside."""
     found = database.parent.glob(f"{database.name}.corrupt-*")
     return sorted(
         str(path) for path in found if path.suffix.startswith(".corrupt-") and path.suffix[9:].isdecimal()

@@ -1,1 +1,1 @@
-"""What is known at this moment."""
+"""The newest values in memory, for alerts and status."""

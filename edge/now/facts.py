@@ -1,9 +1,9 @@
-"""What is known at this moment: of each sensor the newest value of each measurement, when it was taken and whether it
-counts, and whether the sensor is worn.
+"""The newest value of each measurement of each sensor, when it was taken and whether it counts; and whether the sensor
+is worn.
 
-Contract: a fact is noted the moment it is known, before the store has it, and never waits for the store. Times are
-nanoseconds of this boot; what was taken before it has a time below 0. One person's facts are those of their sensors;
-nothing here is looked up by anything but the sensor. No thresholds here.
+Contract: a fact is noted as soon as it is known and does not wait for the store. Times are nanoseconds since this boot;
+what was taken before the boot has a negative time. Facts are found by sensor only, so the facts of two people cannot be
+mixed up. No thresholds here.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Fact(NamedTuple):
-    """The newest value of a measurement; `not_counted` says why it does not count, None where it does."""
+    """The newest value of a measurement; `not_counted` says why it does not count, and is None if it does."""
 
     value: float
     taken_boot_ns: int
@@ -19,7 +19,7 @@ class Fact(NamedTuple):
 
 
 class Facts:
-    """The newest of everything."""
+    """The newest facts of all sensors."""
 
     def __init__(self) -> None:
         self._newest: dict[tuple[str, str], Fact] = {}
@@ -35,9 +35,9 @@ class Facts:
         taken_boot_ns: int,
         not_counted: str | None = None,
     ) -> None:
-        """Something was measured; what is older than the newest known changes nothing.
+        """Note a measured value, unless a newer one is known.
 
-        Whether it is a sign of life, too, says `note_heard`, before.
+        This is no sign of life of the sensor: the caller notes that with `note_heard`, before this.
         """
         key = sensor_id, measurement
         known = self._newest.get(key)
@@ -47,17 +47,17 @@ class Facts:
         self.on_fact(sensor_id, measurement, fact)
 
     def note_worn(self, sensor_id: str, worn: bool | None) -> None:
-        """Whether the sensor feels skin; None: it cannot tell."""
+        """Note whether the sensor has skin contact; None if it cannot tell."""
         self._worn[sensor_id] = worn
 
     def note_heard(self, sensor_id: str, boot_ns: int) -> None:
-        """A datum of this moment came from the sensor, which may say nothing but that it is there."""
+        """Note a sign of life: the sensor sent something, with or without a value, that was taken at this moment."""
         known_boot_ns = self._heard_boot_ns.get(sensor_id)
         if known_boot_ns is None or boot_ns > known_boot_ns:
             self._heard_boot_ns[sensor_id] = boot_ns
 
     def heard_boot_ns(self, sensor_id: str) -> int | None:
-        """When the newest datum of the sensor was taken that says it works."""
+        """When the newest sign of life was taken."""
         return self._heard_boot_ns.get(sensor_id)
 
     def newest(self, sensor_id: str, measurement: str) -> Fact | None:

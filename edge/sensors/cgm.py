@@ -33,7 +33,7 @@ from edge.radio.inbox import Notification
 from edge.radio.link import Link
 from edge.sensors import cgm_identity, cgm_store
 from edge.sensors.cgm_asking import Ask, End, Kind, Patience
-from edge.sensors.cgm_conversation import WAIT_S_MIN, ClockRead, Conversation, offset_min_of
+from edge.sensors.cgm_conversation import ClockRead, Conversation, offset_min_of
 from edge.sensors.cgm_identity import Beginning, Comparison, Seen, SessionNames, Verdict
 from edge.sensors.cgm_ledger import Range
 from edge.sensors.cgm_live import NS_PER_MIN, warm_up_left_s
@@ -292,7 +292,7 @@ class CgmSensor:
             rest_s = min(rest_s, TRUST_LOOK_S)
         self._wake.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(WAIT_S_MIN, rest_s)):
+            async with asyncio.timeout(rest_s):
                 await self._wake.wait()
 
     def _awaits_trust(self, wearing: Wearing) -> bool:

@@ -31,8 +31,6 @@ log = logging.getLogger(__name__)
 
 # These are the link's trouble.
 _SECURITY: Final = frozenset({AttCode.INSUFFICIENT_AUTHENTICATION, AttCode.INSUFFICIENT_ENCRYPTION})
-# What is due in less is waited for all the same: clocks that differ in their last digit must not spin.
-WAIT_S_MIN: Final = 0.01
 # Where the offset of a record stands: it is mostly right when the checksum or the end of the record is wrong.
 _OFFSET_OCTETS: Final = slice(4, 6)
 
@@ -142,7 +140,7 @@ class Conversation:
             while procedure.outcome is None:
                 self._roused.clear()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(max(WAIT_S_MIN, procedure.deadline_s - self._now_s())):
+                    async with asyncio.timeout(procedure.deadline_s - self._now_s()):
                         await self._roused.wait()
                 await meanwhile()
                 procedure.on_time(self._now_s())

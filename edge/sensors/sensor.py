@@ -1,4 +1,4 @@
-"""What every kind of sensor is to the rest of the gateway."""
+"""The interface that every kind of sensor offers to the rest of the gateway."""
 
 from typing import NamedTuple, Protocol
 
@@ -9,15 +9,15 @@ from edge.radio.link import Link
 
 
 class SensorLive(NamedTuple):
-    """What there is to show of a sensor's side.
+    """What the status document shows of a sensor's data.
 
     Attributes:
-        records: packets or records that this process took.
-        oddities: of them, those that were odd and read all the same.
-        dropped: those that the store could not take for too long.
-        missing: stored records that are still to be fetched, as far as that can be told.
-        warm_up_left_s: its session has just begun, and may be without values for so long.
-        is_catching_up: whether it is finding out what is missing, or fetching it.
+        records: packets or records that this process has accepted.
+        oddities: how many of them broke the specification and could be read all the same.
+        dropped: how many were dropped because the store could not write for too long.
+        missing: about how many of the sensor's stored records are still to be fetched.
+        warm_up_left_s: how long the sensor may still send no values, because its session has just begun.
+        is_catching_up: whether it is looking for missing records, or fetching them.
     """
 
     records: int
@@ -29,7 +29,7 @@ class SensorLive(NamedTuple):
 
 
 class Sensor(Protocol):
-    """One sensor's side of a session and of the intake."""
+    """What is done with one sensor's data: radio sessions call `converse`, the intake calls `take`."""
 
     config: SensorConfig
     kind: Kind
@@ -37,7 +37,7 @@ class Sensor(Protocol):
     battery_pct: int | None
 
     async def converse(self, link: Link) -> None:
-        """Set the sensor up after connecting, then do what else it needs; may return before the link is lost."""
+        """Set the sensor up after connecting, then do what it needs; this may return while the link still stands."""
         ...
 
     def take(self, notification: Notification) -> None:
@@ -45,9 +45,9 @@ class Sensor(Protocol):
         ...
 
     def flush(self) -> None:
-        """Hand to the store what is still open in memory."""
+        """Give to the store what is still in memory only."""
         ...
 
     def live(self) -> SensorLive:
-        """What there is to show at this moment."""
+        """The figures for the status document."""
         ...

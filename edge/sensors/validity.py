@@ -1,12 +1,12 @@
-"""What counts: the one place where it is decided whether a glucose record is a measurement of its wearer.
+"""Validity: the only place that decides whether a glucose record counts as a measurement.
 
-Contract: decided once, when the record is taken, from what the sensor says of it; kept with the reading, and never
-again looked at by whoever summarises, alerts or sends. What does not count is stored, marked and shown all the same.
-Beyond the sensor's scale ("LO", "HI") is a measurement and counts.
+Contract: the decision is made once, when the record is received, from what the sensor says about it. It is stored with
+the reading, and summaries, alerts and uploads use it as it is. A reading that does not count is stored, marked and
+shown all the same. A value beyond the sensor's scale ("LO", "HI") is a measurement and counts.
 
-The reason given is that of the first row that fits. Bits of the annunciation that are not in the table (battery low,
-alerts of its own, time synchronisation, calibration recommended or not allowed, the wearer's own limits) say nothing
-against the value.
+The first row that fits gives the reason. The other bits of the Sensor Status Annunciation (battery low, the sensor's
+own alerts, time synchronisation, calibration recommended or not allowed, the wearer's own limits) say nothing against
+the value.
 
     the record                                                         | reason
     -------------------------------------------------------------------|-----------------------
@@ -29,7 +29,7 @@ from protocols.cgm import CgmMeasurement, SensorStatus
 from protocols.medfloat import MedFloat, Special
 
 RANGE: Final = MEASUREMENTS["glucose"]
-# No maker of these sensors says where its quality begins to be useless; a fifth of the scale is no measurement.
+# No maker says below which quality a value is useless. We take a fifth of the scale.
 QUALITY_PCT_LEAST: Final = 20.0
 # No sensor on the market warms up for longer.
 WARM_UP_MIN_MAX: Final = 120
@@ -52,8 +52,8 @@ class NotCounted(StrEnum):
     OUT_OF_RANGE = "out of range"
 
 
-# The sensor itself says of these that the result is not valid, or not yet. That it *recommends* a calibration, or
-# would not take one now, is said of good values too.
+# With these bits the sensor says that the value is not valid, or not yet. Good values, too, may come with the bits that
+# *recommend* a calibration or do not allow one now.
 BITS: Final[Mapping[SensorStatus, NotCounted]] = {
     SensorStatus.SENSOR_MALFUNCTION: NotCounted.MALFUNCTION,
     SensorStatus.GENERAL_FAULT: NotCounted.FAULT,
@@ -67,7 +67,7 @@ BITS: Final[Mapping[SensorStatus, NotCounted]] = {
 
 
 def number(value: MedFloat | None) -> float | None:
-    """A value as the store keeps it: None for what is no measurement, infinite for off the scale."""
+    """A value as the store keeps it: None if nothing was measured, infinite if it is beyond the sensor's scale."""
     match value:
         case Special.POSITIVE_INFINITY:
             return math.inf
@@ -80,7 +80,7 @@ def number(value: MedFloat | None) -> float | None:
 
 
 def glucose_mg_dl(record: CgmMeasurement) -> float | None:
-    """What was measured. Where the sensor only says that it was off its scale, that is what was measured."""
+    """The measured value: infinite if the sensor only says that it was beyond its scale."""
     value = number(record.glucose_mg_dl)
     if value is not None and (math.isinf(value) or RANGE.least <= value <= RANGE.most):
         return value
@@ -95,11 +95,11 @@ def glucose_mg_dl(record: CgmMeasurement) -> float | None:
 def why_not_counted(
     record: CgmMeasurement, *, quality_pct: float | None, first_value_min: int | None
 ) -> NotCounted | None:
-    """Why a record is no measurement of its wearer; None if it is one.
+    """Why a record does not count; None if it does.
 
     Args:
-        record: as it was sent.
-        quality_pct: its quality, really in percent; None if the sensor tells none.
+        record: as the sensor sent it.
+        quality_pct: its quality in percent; None if the sensor sends none.
         first_value_min: the offset of the first record of its session that had a value, as far as is known.
     """
     for bit, reason in BITS.items():

@@ -13,8 +13,14 @@ class Boots:
     def note(self, boot_id: str) -> int:
         """The number of this boot; a later boot has a larger one."""
         self._database.write("INSERT INTO boots (boot_id) VALUES (?) ON CONFLICT DO NOTHING", boot_id)
-        ((no,),) = self._database.read("SELECT no FROM boots WHERE boot_id = ?", boot_id)
-        return int(no)
+        no = self.find(boot_id)
+        assert no is not None
+        return no
+
+    def find(self, boot_id: str) -> int | None:
+        """The number of a boot, if it was noted."""
+        rows = self._database.read("SELECT no FROM boots WHERE boot_id = ?", boot_id)
+        return int(rows[0][0]) if rows else None
 
     def add_anchor(self, anchor: Anchor) -> None:
         self._database.write("INSERT OR REPLACE INTO anchors VALUES (?, ?, ?, ?, ?)", *anchor)

@@ -156,6 +156,7 @@ DELETE FROM deliveries WHERE seq IN (
     SELECT seq FROM deliveries WHERE state = 'acked' AND acked_utc_s IS NULL
     UNION ALL SELECT seq FROM deliveries WHERE state = 'acked' AND acked_utc_s < ? LIMIT ?)
 """
+_NEWEST_REV = "SELECT max(rev) FROM deliveries WHERE route = ? AND kind = ? AND ref >= ? AND ref < ?"
 _FORGET = "DELETE FROM deliveries WHERE route = ? AND kind = ? AND ref = ? AND state <> 'inflight'"
 
 
@@ -264,10 +265,21 @@ class Deliveries:
         """Forget what arrived before `utc_s`, at most so many rows; how many there were."""
         return self._database.write(_DELETE_ACKED, utc_s, rows_max)
 
+    def newest_reading_rev(self, kind: str, session_no: int, measurement: str) -> int:
+        """The newest revision of any reading of a session, by any route; 0 if none was ever enqueued."""
+        of_session = reading_ref(session_no, measurement, 0)[:-1]
+        span = f"{of_session}0", f"{of_session}:"  # a colon sorts after every digit
+        found = [self._database.read(_NEWEST_REV, route, kind, *span)[0][0] for route in self._routes()]
+        return max((rev for rev in found if rev is not None), default=0)
+
     def forget(self, kind: str, refs: Iterable[str]) -> None:
         """These things are deleted: nothing of them is sent any more, unless it is on its way."""
-        routes = self._database.read("SELECT DISTINCT route FROM delivery_counts")
-        self._database.write_many(_FORGET, [(route, kind, ref) for ref in refs for (route,) in routes])
+        routes = self._routes()
+        self._database.write_many(_FORGET, [(route, kind, ref) for ref in refs for route in routes])
+
+    def _routes(self) -> list[str]:
+        """The routes by which anything was ever enqueued."""
+        return [route for (route,) in self._database.read("SELECT DISTINCT route FROM delivery_counts")]
 
     def _counted(self, route: str) -> list[tuple[tuple[str, str, str], int]]:
         rows = self._database.read(
