@@ -153,7 +153,8 @@ class Receiver:
             return wearing.ledger.refuse(reading.sequence)
         if reading.sequence in wearing.ledger:
             return wearing.is_other(reading.sequence, reading.value)
-        if reading.sequence <= wearing.ledger.watermark_min and not wearing.ledger.is_given_up(reading.sequence):
+        is_settled = reading.sequence <= wearing.ledger.watermark_min
+        if is_settled and not wearing.ledger.is_given_up(reading.sequence):
             return True
         # Readings come in order, unless they are reported from storage.
         is_back = wearing.newest_min is not None and reading.sequence < wearing.newest_min
