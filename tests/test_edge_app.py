@@ -4,11 +4,9 @@ import asyncio
 import random
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
-from bleak.backends.scanner import BaseBleakScanner
-from edge_parts import MIDNIGHT_UTC_S, minimal_config
+from edge_parts import MIDNIGHT_UTC_S, DeafScanner, minimal_config
 from history_parts import packet
 
 from edge.app import Gateway
@@ -17,18 +15,6 @@ from edge.store.raw_chunks import HeartChunk
 from edge.workers import inline
 from hw_sim.clock import VirtualClock, run
 from protocols.heart_rate import HeartRateMeasurement
-
-
-class DeafScanner(BaseBleakScanner):
-    """As on a machine without Bluetooth."""
-
-    def __init__(self, callback: Any, service_uuids: Any, scanning_mode: str, **_: Any) -> None:
-        super().__init__(callback, service_uuids)
-
-    async def start(self) -> None:
-        raise FileNotFoundError(2, "No such file or directory")
-
-    async def stop(self) -> None: ...
 
 
 @pytest.mark.parametrize("error_ms", [None, 150_000])
