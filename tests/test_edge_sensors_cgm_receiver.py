@@ -46,3 +46,19 @@ def test_a_session_begun_anew_silently_is_known_by_records_where_everything_was_
         assert (g.store.kept(1), g.store.kept(2)) == (list(DAY), [1, 6])
 
     play(scenario)
+
+
+def test_a_record_where_everything_was_settled_is_kept_once_the_session_is_known_to_be_the_same() -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=1000, stored=DAY)
+
+        async def live() -> None:
+            await sensor.live(1000, 1005)
+            sensor.store([1007])  # out of turn, and not notified
+            await sensor.live(*range(1010, 1070, 5))
+
+        await beside(g.talk(sensor, 4200), live())
+        assert g.store.kept() == [*range(0, 1006, 5), 1007, *range(1010, 1070, 5)]
+        assert len(g.store.sessions()) == 1
+
+    play(scenario)

@@ -121,7 +121,7 @@ class Receiver:
     ) -> None:
         kept = []
         for reading in readings:
-            sort = self.live.sort(reading.sequence, reading.boot_ns)
+            sort = self.live.sort(reading.sequence, reading.boot_ns, was_expected=reading.fetched)
             if sort is Sort.LIVE:
                 self._tell(reading)
             if self.comparison is not None:
@@ -182,6 +182,8 @@ class Receiver:
         self._on_news()
 
     def _set_aside(self, reading: Reading) -> None:
+        # The report that brought it may be over when it is judged again.
+        reading = reading._replace(fetched=self.live.is_expected(reading.sequence, reading.boot_ns))
         self._aside = [*self._aside[1 - ASIDE_MAX :], reading]
 
     def _clear_pauses(self) -> None:
