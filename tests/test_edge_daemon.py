@@ -18,8 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bleak.backends.scanner import BaseBleakScanner
-from edge_parts import IDENTITY, MINIMAL
+from edge_parts import IDENTITY, MINIMAL, DeafScanner
 
 import dsp.warm
 from edge import daemon, kernel_cache
@@ -49,18 +48,6 @@ def config_file(directory: Path, text: str = MINIMAL) -> Path:
     path.write_text(text)
     (directory / "upstream").mkdir(exist_ok=True)
     return path
-
-
-class DeafScanner(BaseBleakScanner):
-    """As on a machine without Bluetooth."""
-
-    def __init__(self, callback: Any, service_uuids: Any, scanning_mode: str, **_: Any) -> None:
-        super().__init__(callback, service_uuids)
-
-    async def start(self) -> None:
-        raise FileNotFoundError(2, "No such file or directory")
-
-    async def stop(self) -> None: ...
 
 
 @asynccontextmanager
