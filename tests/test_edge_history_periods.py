@@ -263,6 +263,21 @@ def test_nothing_is_closed_by_a_clock_that_nobody_vouches_for(tmp_path: Path) ->
     play(scenario)
 
 
+def test_what_an_earlier_boot_left_open_is_not_closed_by_such_a_clock_either(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        box = Box(tmp_path)
+        await box.at(0)
+        box.beats(10.0)
+        box.reboot("boot-2", MIDNIGHT_UTC_S + YEAR_S, error_ms=None)
+        await box.at(100)
+        box.periods.close_due()
+        await box.settle()
+        assert box.closed == []
+        assert [key.start_utc_s for key in box.dirty()] == [MIDNIGHT_UTC_S]
+
+    play(scenario)
+
+
 def test_when_trust_comes_everything_of_the_boot_is_placed(tmp_path: Path) -> None:
     async def scenario() -> None:
         box = Box(tmp_path, clock=SetClock(zero_utc_s=0, error_ms=None))
@@ -282,6 +297,25 @@ def test_when_trust_comes_everything_of_the_boot_is_placed(tmp_path: Path) -> No
         assert (placed.start_utc_s, placed.start_error_ms) == (MIDNIGHT_UTC_S, 60_000 + 1000 * 200 // 1000)
         assert box.store.tables.raw_chunks.unplaced() == []
         assert box.enqueued == 3
+
+    play(scenario)
+
+
+def test_a_session_that_is_stored_without_a_place_although_there_is_trust_is_placed_with_its_readings(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        box = Box(tmp_path)
+        await box.at(0)
+        # It began before the clock was trusted, and is written after.
+        session = box.session(MIDNIGHT_UTC_S, None)
+        await box.at(1)
+        assert not box.store.tables.sessions.get(session.no).start_error_ms
+        box.readings(session, {0: 100.0, 5: 110.0})
+        placed = box.store.tables.sessions.get(session.no)
+        assert (placed.start_utc_s, placed.start_error_ms) == (MIDNIGHT_UTC_S, 60_000)
+        assert box.pending() == 2
+        assert [key.start_utc_s for key in box.dirty()] == [MIDNIGHT_UTC_S]
 
     play(scenario)
 
