@@ -95,7 +95,7 @@ class Timekeeper:
         return self._clock.boot_ns()
 
     def boot_ns_at(self, utc_ns: int) -> int | None:
-        """When, in time since boot, the wall clock shows `utc_ns` unless it is set; None while that is not known surely."""
+        """When, in time since boot, the wall clock shows `utc_ns` unless it is set; None while nobody surely knows."""
         boot_ns, trusted_ns = self._clock.boot_ns(), self.trusted_utc_ns()
         return None if trusted_ns is None else boot_ns + utc_ns - trusted_ns
 
