@@ -2,9 +2,10 @@
 
 Contract: everything here is immutable and pure, so the loop and the store's jobs look at the same timeline. A boot is
 placed by its trusted anchors alone; what no trusted anchor speaks of has an estimate at best, and no period. An anchor
-beside one that agrees with it and is the surer even here says nothing. Between two of the others time runs evenly from
-one to the next if they agree; if they do not, the clock was set, and the earlier holds until the moment of the later.
-Before the first and after the last, time since boot is counted on. No clock is read here.
+beside one that is the surer even here says nothing, if they agree, or it is not sure and the other is. Between two of
+the others time runs evenly from one to the next if they agree; if they do not, the clock was set, and the earlier holds
+until the moment of the later. Before the first and after the last, time since boot is counted on. No clock is read
+here.
 
     trusted anchors        A . . . . . . B            agree within their errors and the drift: evenly from A to B
                            A - - - - - - |B           do not agree: as A says, and from B's moment as B says
@@ -21,6 +22,8 @@ NS_PER_MS = 1_000_000
 DRIFT_PPM: Final = 200
 # A boot is anchored once an hour, so its data end at most so long after its newest anchor, unless it still runs.
 UNANCHORED_NS_MAX: Final = 86_400_000_000_000
+# What cannot be taken back is not done by a clock that may be wrong by so much.
+SURE_ERROR_MS: Final = 120_000
 # Of what boot time can be: sessions of a sensor may have begun before the boot.
 _EVER = 1 << 62
 
@@ -44,6 +47,11 @@ class Placement(NamedTuple):
     @property
     def trusted(self) -> bool:
         return self.error_ms is not None
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether it will do for what cannot be taken back: to delete, to close, to tell a sensor the time."""
+        return self.error_ms is not None and self.error_ms < SURE_ERROR_MS
 
 
 class Span(NamedTuple):
@@ -343,7 +351,9 @@ def _agree_evenly(earlier: Anchor, later: Anchor) -> bool:
 
 
 def _is_bettered(anchor: Anchor, other: Anchor) -> bool:
-    """Whether another anchor says the same, and more surely."""
+    """Whether another anchor says the same, and more surely; or is sure of something else, and this one is not."""
     if anchor.error_ms is None or other.error_ms is None or other.error_ms >= anchor.error_ms:
         return False
-    return _bound_ns(other, anchor.boot_ns) < _error_ns(anchor) and _agree(anchor, other)
+    is_overruled = other.error_ms < SURE_ERROR_MS <= anchor.error_ms
+    is_surer = _bound_ns(other, anchor.boot_ns) < _error_ns(anchor)
+    return is_surer and (is_overruled or _agree(anchor, other))

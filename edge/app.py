@@ -128,11 +128,10 @@ class Gateway:
         self.periods.on_enqueued = self.uploader.wake.set
         self.alerts.start()
         self._poll_clock()
-        self._await_periods()
         asking = Control(self.config.gateway.state_dir, self)
-        await asking.open()
         writing = asyncio.ensure_future(unforeseen(self.store.run(), "store"))
         try:
+            await asking.open()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_until_it_fails(writing))
                 for name, session in self.sessions.items():
@@ -237,6 +236,8 @@ class Gateway:
 
     def _poll_clock(self) -> None:
         self.timekeeper.poll()
+        # It may be surer of the time, or less sure, without any moment being placed otherwise.
+        self._await_periods()
         self.agenda.set("clock", self.clock.boot_ns() + CLOCK_POLL_NS, self._poll_clock)
 
     def _await_periods(self) -> None:

@@ -6,6 +6,7 @@ begins in the same process with the same secret. What a gateway does is not know
 """
 
 import asyncio
+import gc
 import logging
 import random
 import signal
@@ -73,10 +74,16 @@ async def _live(checked: config.Config, open_radio: OpenRadio, *, simulated: boo
     with kernel_cache.chosen(checked.gateway.state_dir) as kernels:
         build = await workers.in_thread(_gateway_class)
         async with open_radio(checked) as radio, asyncio.TaskGroup() as tasks:
-            tasks.create_task(kernel_cache.warm(kernels))
+            tasks.create_task(_warm(kernels))
             known = None
             while True:
                 known = await _run(build, checked, radio, known, simulated=simulated)
+
+
+async def _warm(kernels: Path) -> None:
+    await kernel_cache.warm(kernels)
+    # The compiler and all it has loaded stay: to look through that for garbage would hold the loop each time.
+    gc.freeze()
 
 
 def _gateway_class() -> "type[Gateway]":

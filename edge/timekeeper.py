@@ -4,6 +4,8 @@ Contract: nothing here ever waits. A wall clock that nothing vouches for is writ
 vouched for anchors this boot. What the clock shows within `NOISE_NS` of what was expected says that it keeps time: the
 anchor then says what was expected, so that no placement moves. Anchors are stored in one job together with what
 `on_change` does about data whose placement they change, and again with the next ones while the store is unavailable.
+Any anchor that is vouched for places data; the time is told only while it is sure to `SURE_ERROR_MS`. A CGM's word is
+not: it is in whole minutes, twice over, and nobody sees that its clock was set while the machine was off.
 
     the wall clock is  | and, at this look,                             | anchors
     -------------------|------------------------------------------------|---------------------------------------------
@@ -79,12 +81,12 @@ class Timekeeper:
             self._keep([Anchor(self.boot_no, boot_ns, utc_ns, error_ms, source)])
 
     def trusted_utc_ns(self) -> int | None:
-        """The time, if anything vouches for it, or did in this boot."""
+        """The time, if it is known surely enough to do what cannot be taken back."""
         placed = self._placed(self._clock.boot_ns())
-        return placed.utc_ns if placed is not None and placed.trusted else None
+        return placed.utc_ns if placed is not None and placed.is_sure else None
 
     def trusted_error_ms(self) -> int | None:
-        """How far `trusted_utc_ns` may be wrong."""
+        """How far the time may be wrong; None while nothing vouches for it, nor did in this boot."""
         placed = self._placed(self._clock.boot_ns())
         return None if placed is None else placed.error_ms
 
@@ -93,15 +95,14 @@ class Timekeeper:
         return self._clock.boot_ns()
 
     def boot_ns_at(self, utc_ns: int) -> int | None:
-        """When, in time since boot, the wall clock shows `utc_ns` unless it is set; None while the time is unknown."""
-        boot_ns = self._clock.boot_ns()
-        placed = self._placed(boot_ns)
-        return boot_ns + utc_ns - placed.utc_ns if placed is not None and placed.trusted else None
+        """When, in time since boot, the wall clock shows `utc_ns` unless it is set; None while nobody surely knows."""
+        boot_ns, trusted_ns = self._clock.boot_ns(), self.trusted_utc_ns()
+        return None if trusted_ns is None else boot_ns + utc_ns - trusted_ns
 
     def utc_ns(self) -> int:
         """The best estimate of the time."""
-        trusted_ns = self.trusted_utc_ns()
-        return self._clock.utc_ns() if trusted_ns is None else trusted_ns
+        placed = self._placed(self._clock.boot_ns())
+        return placed.utc_ns if placed is not None and placed.trusted else self._clock.utc_ns()
 
     def _placed(self, boot_ns: int) -> Placement | None:
         return self.timeline.place(self.boot_no, boot_ns)

@@ -9,8 +9,9 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import NamedTuple, Protocol, TypeVar
+from contextlib import AbstractContextManager, suppress
+from types import TracebackType
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -82,22 +83,32 @@ async def in_thread(work: Callable[[], T]) -> T:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
-    def succeed(result: T) -> None:
-        if not done.done():  # else nobody waits any more
-            done.set_result(result)
-
-    def fail(failure: BaseException) -> None:
-        if not done.done():
-            done.set_exception(failure)
-
     def run() -> None:
-        with suppress(RuntimeError):  # the loop is closed
-            try:
-                result = work()
-            except BaseException as failure:
-                loop.call_soon_threadsafe(fail, failure)
-            else:
-                loop.call_soon_threadsafe(succeed, result)
+        with suppress(RuntimeError), _Telling(loop, done) as telling:  # the loop may be closed
+            telling.result.append(work())
 
     threading.Thread(target=run, daemon=True).start()
     return await done
+
+
+class _Telling(AbstractContextManager["_Telling"]):
+    """Tells a future of the loop what came of the work in a thread, whatever that was."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, done: "asyncio.Future[Any]") -> None:
+        self.result: list[Any] = []
+        self._loop = loop
+        self._done = done
+
+    def __exit__(
+        self, _: type[BaseException] | None, failure: BaseException | None, __: TracebackType | None
+    ) -> bool:
+        self._loop.call_soon_threadsafe(self._tell, failure)
+        return True
+
+    def _tell(self, failure: BaseException | None) -> None:
+        if self._done.done():
+            return  # nobody waits any more
+        if failure is None:
+            self._done.set_result(self.result[0])
+        else:
+            self._done.set_exception(failure)

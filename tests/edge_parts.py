@@ -1,11 +1,13 @@
-"""A still clock, a configuration and a store for the tests of `edge`."""
+"""A still clock, a deaf radio, a configuration and a store for the tests of `edge`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from bleak.backends.scanner import BaseBleakScanner
 
 from edge import workers
 from edge.config import Config, parse
@@ -44,6 +46,18 @@ kind = "cgm"
 address = "A4:C1:38:00:00:02"
 person = "anna"
 """
+
+
+class DeafScanner(BaseBleakScanner):
+    """As on a machine without Bluetooth."""
+
+    def __init__(self, callback: Any, service_uuids: Any, scanning_mode: str, **_: Any) -> None:
+        super().__init__(callback, service_uuids)
+
+    async def start(self) -> None:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    async def stop(self) -> None: ...
 
 
 @dataclass

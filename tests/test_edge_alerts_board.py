@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from edge_parts import minimal_config, open_store
+from edge_parts import in_transaction, minimal_config, open_store
 
 from edge.agenda import Agenda
 from edge.alerts.board import AlertBoard
@@ -233,6 +233,21 @@ def test_an_alert_outlives_a_restart_until_something_is_known(store: Store, boot
     play(store, after, boot_id)
     assert len(store.tables.alerts.newest(10)) == 2  # none was raised a second time
     assert stored(store) == {"glucose_low"}
+
+
+def test_alerts_of_a_sensor_that_was_taken_away_end_with_the_next_start(store: Store, tmp_path: Path) -> None:
+    async def before(b: Bench) -> None:
+        assert await b.glucose(50.0) == {"glucose_low", "glucose_urgent_low"}
+
+    async def after(b: Bench) -> None:
+        assert b.open == set()
+
+    play(store, before)
+    config = minimal_config(tmp_path)
+    in_transaction(store, lambda tables: tables.sensors.register(config.sensors[:1], config.people))
+    assert stored(store) == {"glucose_low", "glucose_urgent_low"}
+    play(store, after)
+    assert stored(store) == set()
 
 
 def test_silence_that_outlived_a_restart_ends_with_the_first_word(store: Store) -> None:

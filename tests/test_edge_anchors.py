@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.anchors import DRIFT_PPM, UNANCHORED_NS_MAX, Anchor, Placement, Span, Timeline
+from edge.anchors import DRIFT_PPM, SURE_ERROR_MS, UNANCHORED_NS_MAX, Anchor, Placement, Span, Timeline
 
 S = 10**9
 MS = 10**6
@@ -76,6 +76,12 @@ def test_a_surer_anchor_that_agrees_speaks_for_a_vague_one() -> None:
 def test_a_vague_anchor_that_contradicts_is_a_step_all_the_same() -> None:
     made = timeline(anchor(0), anchor(5000, 7200.0, error_ms=90_000))
     assert [off_s(made, s) for s in (4999, 5000)] == pytest.approx([0, 7200])
+
+
+def test_a_sure_anchor_holds_against_one_that_is_not() -> None:
+    unsure = anchor(1000, 900.0, error_ms=SURE_ERROR_MS)
+    for order in ([unsure, anchor(5000)], [anchor(5000), unsure], [anchor(0), unsure]):
+        assert [off_s(timeline(*order), s) for s in (500, 1000, 5000)] == pytest.approx([0, 0, 0])
 
 
 def test_what_nothing_vouches_for_is_an_estimate_by_who_set_the_clock_last() -> None:
@@ -150,7 +156,7 @@ ANCHORS = st.lists(
         anchor,
         MOMENTS_S,
         st.sampled_from(STEPS_S),
-        st.sampled_from([None, 0, 20, 500, 10_000, 90_000]),
+        st.sampled_from([None, 0, 20, 500, 10_000, 90_000, 150_000]),
         st.integers(1, 3),
     ),
     max_size=12,
@@ -168,21 +174,21 @@ def agree(one: Anchor, other: Anchor) -> bool:
     return parted <= math.ceil(bound(one, other.boot_ns)) + bound(other, other.boot_ns)
 
 
+def betters(one: Anchor, other: Anchor) -> bool:
+    """Whether the other says nothing beside the one."""
+    assert one.error_ms is not None
+    assert other.error_ms is not None
+    is_overruled = one.error_ms < SURE_ERROR_MS <= other.error_ms
+    return bound(one, other.boot_ns) < bound(other, other.boot_ns) and (is_overruled or agree(one, other))
+
+
 def oracle(anchors: list[Anchor], boot_ns: int) -> int | None:
     """The wall time of a moment of a boot, in plain arithmetic; None if no anchor is trusted."""
     counting: list[Anchor] = []
     for new in sorted((a for a in anchors if a.error_ms is not None), key=lambda a: a.boot_ns):
-        if (
-            counting
-            and agree(counting[-1], new)
-            and bound(counting[-1], new.boot_ns) < bound(new, new.boot_ns)
-        ):
+        if counting and betters(counting[-1], new):
             continue
-        while (
-            counting
-            and agree(counting[-1], new)
-            and bound(new, counting[-1].boot_ns) < bound(counting[-1], counting[-1].boot_ns)
-        ):
+        while counting and betters(new, counting[-1]):
             counting.pop()
         counting.append(new)
     if not counting:

@@ -1,6 +1,7 @@
 """The process: one line for whoever has to act, signals that end it cleanly, one gateway to a directory."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -17,8 +18,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bleak.backends.scanner import BaseBleakScanner
-from edge_parts import IDENTITY, MINIMAL
+from edge_parts import IDENTITY, MINIMAL, DeafScanner
 
 import dsp.warm
 from edge import daemon, kernel_cache
@@ -48,18 +48,6 @@ def config_file(directory: Path, text: str = MINIMAL) -> Path:
     path.write_text(text)
     (directory / "upstream").mkdir(exist_ok=True)
     return path
-
-
-class DeafScanner(BaseBleakScanner):
-    """As on a machine without Bluetooth."""
-
-    def __init__(self, callback: Any, service_uuids: Any, scanning_mode: str, **_: Any) -> None:
-        super().__init__(callback, service_uuids)
-
-    async def start(self) -> None:
-        raise FileNotFoundError(2, "No such file or directory")
-
-    async def stop(self) -> None: ...
 
 
 @asynccontextmanager
@@ -193,6 +181,28 @@ def test_a_signal_is_acted_on_while_kernels_are_compiled(
     assert made.closed == made.built
     assert not compiled.is_set()
     compiled.set()
+
+
+def test_what_is_loaded_for_good_is_not_looked_through_for_garbage(
+    tmp_path: Path, stub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    async def warm(_: Path) -> None:
+        await asyncio.sleep(0)
+        done.append("warm")
+
+    monkeypatch.setattr(kernel_cache, "warm", warm)
+    monkeypatch.setattr(gc, "freeze", lambda: done.append("frozen"))
+
+    async def run(gateway: Stub) -> None:
+        killing = kill_soon(signal.SIGTERM, lambda: len(done) == 2)
+        await asyncio.wait({killing})
+        await for_ever(gateway)
+
+    stub(run)
+    assert daemon.main(config_file(tmp_path), deaf_radio) == daemon.EXIT_OK
+    assert done == ["warm", "frozen"]
 
 
 def test_the_radio_is_let_go_after_the_gateway(tmp_path: Path, stub: Any) -> None:

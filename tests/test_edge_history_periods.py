@@ -263,6 +263,21 @@ def test_nothing_is_closed_by_a_clock_that_nobody_vouches_for(tmp_path: Path) ->
     play(scenario)
 
 
+def test_what_an_earlier_boot_left_open_is_not_closed_by_such_a_clock_either(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        box = Box(tmp_path)
+        await box.at(0)
+        box.beats(10.0)
+        box.reboot("boot-2", MIDNIGHT_UTC_S + YEAR_S, error_ms=None)
+        await box.at(100)
+        box.periods.close_due()
+        await box.settle()
+        assert box.closed == []
+        assert [key.start_utc_s for key in box.dirty()] == [MIDNIGHT_UTC_S]
+
+    play(scenario)
+
+
 def test_when_trust_comes_everything_of_the_boot_is_placed(tmp_path: Path) -> None:
     async def scenario() -> None:
         box = Box(tmp_path, clock=SetClock(zero_utc_s=0, error_ms=None))
@@ -282,6 +297,25 @@ def test_when_trust_comes_everything_of_the_boot_is_placed(tmp_path: Path) -> No
         assert (placed.start_utc_s, placed.start_error_ms) == (MIDNIGHT_UTC_S, 60_000 + 1000 * 200 // 1000)
         assert box.store.tables.raw_chunks.unplaced() == []
         assert box.enqueued == 3
+
+    play(scenario)
+
+
+def test_a_session_that_is_stored_without_a_place_although_there_is_trust_is_placed_with_its_readings(
+    tmp_path: Path,
+) -> None:
+    async def scenario() -> None:
+        box = Box(tmp_path)
+        await box.at(0)
+        # It began before the clock was trusted, and is written after.
+        session = box.session(MIDNIGHT_UTC_S, None)
+        await box.at(1)
+        assert not box.store.tables.sessions.get(session.no).start_error_ms
+        box.readings(session, {0: 100.0, 5: 110.0})
+        placed = box.store.tables.sessions.get(session.no)
+        assert (placed.start_utc_s, placed.start_error_ms) == (MIDNIGHT_UTC_S, 60_000)
+        assert box.pending() == 2
+        assert [key.start_utc_s for key in box.dirty()] == [MIDNIGHT_UTC_S]
 
     play(scenario)
 
@@ -370,27 +404,70 @@ def test_a_repaired_clock_amends_what_it_moves(tmp_path: Path) -> None:
     async def scenario() -> None:
         box = Box(tmp_path, clock=SetClock(error_ms=None))
         await box.at(0)
-        # A sensor says that it is 40 min later than it is, and admits that it may be an hour off.
-        box.timekeeper.suggest((MIDNIGHT_UTC_S + 2400) * S, 0, 3_600_000, "cgm")
-        box.beats(10.0)
-        box.beats(350.0)
-        wrong = await box.at(700)
-        assert [s.key.start_utc_s - MIDNIGHT_UTC_S for s in wrong] == [2400, 2700]
+        # A sensor says that it is 100 s later than it is, and admits that it may be wrong by as much.
+        box.timekeeper.suggest((MIDNIGHT_UTC_S + 100) * S, 0, 100_000, "cgm")
+        box.beats(250.0)
+        box.beats(550.0)
+        wrong = await box.at(1001)
+        assert [(s.key.start_utc_s - MIDNIGHT_UTC_S, s.body["beats"]) for s in wrong] == [(300, 1), (600, 1)]
         box.clock.error_ms = 0
-        await box.at(710)
-        summaries = await box.at(710 + GRACE_S)
-        assert [(s.key.start_utc_s - MIDNIGHT_UTC_S, s.body["beats"], s.status) for s in summaries] == [
+        await box.at(1010)
+        summaries = await box.at(1010 + GRACE_S)
+        assert [(s.key.start_utc_s - MIDNIGHT_UTC_S, s.rev, s.status) for s in summaries] == [
             (0, 1, "final"),
             (300, 1, "final"),
-            (2400, 1, "final"),
-            (2700, 1, "final"),
+            (600, 2, "amended"),
         ]
-        # By the right clock those two windows are yet to come; then they turn out to be empty.
-        summaries = await box.at(3100)
-        assert [(s.rev, s.body["beats"], s.status) for s in summaries[2:]] == [(2, 0, "amended")] * 2
+        assert [s.body["beats"] for s in summaries] == [1, 1, 0]
         assert summaries[2].body == {**dict.fromkeys(summaries[2].body), "beats": 0, "coverage_pct": 0.0}
-        assert [s.id for s in summaries[2:]] == [s.id for s in wrong]
+        assert [s.id for s in summaries[1:]] == [s.id for s in wrong]
         assert box.dirty() == []
+
+    play(scenario)
+
+
+def test_a_period_is_over_only_when_it_is_by_a_clock_that_is_as_fast_as_it_may_be(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        box = Box(tmp_path, clock=SetClock(error_ms=100_000))
+        await box.at(0)
+        box.beats(10.0)
+        assert await box.at(300 + 99) == []
+        due_ns = box.periods.next_due_boot_ns()
+        assert due_ns is not None
+        assert 400 * S <= due_ns <= 401 * S
+        assert len(await box.at(401)) == 1
+
+    play(scenario)
+
+
+def test_nothing_is_closed_by_a_clock_that_may_be_wrong_by_minutes(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        box = Box(tmp_path, clock=SetClock(error_ms=None))
+        await box.at(0)
+        box.timekeeper.suggest(MIDNIGHT_UTC_S * S, 0, 120_500, "cgm")
+        box.beats(10.0)
+        assert await box.at(DAY_S) == []
+        assert box.periods.next_due_boot_ns() is None
+        assert box.store.tables.raw_chunks.unplaced() == []
+        box.clock.error_ms = 500
+        assert [s.key.start_utc_s for s in await box.at(DAY_S + 60)] == [MIDNIGHT_UTC_S]
+
+    play(scenario)
+
+
+def test_a_start_that_is_vouched_for_moves_only_by_a_clock_that_is_sure(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        box = Box(tmp_path, clock=SetClock(error_ms=None))
+        await box.at(0)
+        session = box.session(MIDNIGHT_UTC_S)
+        box.readings(session, {0: 100.0, 5: 110.0})
+        # Another sensor, whose clock was set, contradicts what was sure in an earlier boot.
+        box.timekeeper.suggest((MIDNIGHT_UTC_S + 900) * S, 0, 120_500, "cgm")
+        await box.at(60)
+        assert box.store.tables.sessions.get(session.no) == session
+        box.clock.zero_utc_s, box.clock.error_ms = MIDNIGHT_UTC_S + 3600, 500
+        await box.at(120)
+        assert box.store.tables.sessions.get(session.no).start_utc_s == MIDNIGHT_UTC_S + 3600
 
     play(scenario)
 
@@ -423,9 +500,9 @@ def test_an_anchor_and_what_it_moves_are_stored_together(tmp_path: Path) -> None
     async def scenario() -> None:
         box = Box(tmp_path, clock=SetClock(error_ms=None))
         await box.at(0)
-        box.timekeeper.suggest((MIDNIGHT_UTC_S + 2400) * S, 0, 3_600_000, "cgm")
-        box.beats(10.0)
-        await box.at(700)
+        box.timekeeper.suggest((MIDNIGHT_UTC_S + 100) * S, 0, 100_000, "cgm")
+        box.beats(250.0)
+        await box.at(900)
         box.clock.error_ms = 0
         box.timekeeper.poll()
         before = len(box.store.tables.boots.timeline().moved_since(box.timekeeper.timeline))
@@ -434,7 +511,7 @@ def test_an_anchor_and_what_it_moves_are_stored_together(tmp_path: Path) -> None
         await box.store.drain()
         # Whoever crashes now finds both.
         assert box.store.tables.boots.timeline().moved_since(box.timekeeper.timeline) == []
-        assert {key.start_utc_s - MIDNIGHT_UTC_S for key in box.dirty()} == {0, 2400}
+        assert {key.start_utc_s - MIDNIGHT_UTC_S for key in box.dirty()} == {0, 300}
 
     play(scenario)
 

@@ -268,6 +268,18 @@ def test_what_waits_for_consent_is_counted_with_the_reason(tmp_path: Path) -> No
     store.close()
 
 
+@pytest.mark.parametrize(("error_ms", "is_held"), [(119_999, False), (120_000, True), (None, True)])
+def test_consent_with_a_last_day_waits_for_a_clock_that_is_sure(
+    tmp_path: Path, error_ms: int | None, is_held: bool
+) -> None:
+    consent = "[people.consent]"
+    config = minimal_config(tmp_path, **{consent: f"{consent}\nvalid_until = 2099-01-01"})
+    store = open_store(config)
+    fill(store)
+    assert bool(said(config, store, error_ms=error_ms).deliveries[0].held) is is_held
+    store.close()
+
+
 def test_ages_are_told_only_where_a_trusted_clock_connects_then_and_now(config: Config, store: Store) -> None:
     fill(store)
 

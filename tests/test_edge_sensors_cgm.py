@@ -234,6 +234,31 @@ def test_what_was_given_up_is_taken_if_it_comes_after_all() -> None:
     play(scenario)
 
 
+@pytest.mark.parametrize("is_full", [False, True])
+def test_what_comes_after_all_before_its_giving_up_could_be_stored_is_no_loss(is_full: bool) -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=996, stored=range(0, 1000, 5))
+        sensor.spoilt = {100}
+        await g.talk(sensor, 4)
+        g.store.delay_s, g.store.is_full = 0.0 if is_full else 400.0, is_full
+        await g.talk(sensor, 60)
+        assert [note.first for note in g.cgm.state().given_up] == [100]
+        sensor.spoilt = set()
+        sensor.refused = {racp.Operator.WITHIN_RANGE, racp.Operator.GREATER_OR_EQUAL}
+        reports = len(sensor.reported)
+        await asyncio.sleep(120)
+        await beside(g.talk(sensor, 130), sensor.live(1000, 1001))
+        assert len(sensor.reported) > reports
+        assert g.store.given_up == []  # nothing is committed yet
+        g.store.is_full, sensor.refused = False, set()
+        await asyncio.sleep(900)
+        await g.talk(sensor, 1800)
+        assert g.store.kept() == [*range(0, 1000, 5), 1000, 1001]
+        assert (g.store.given_up, g.cgm.state().given_up) == ([], ())
+
+    play(scenario)
+
+
 def test_a_gap_that_the_sensor_has_no_records_of_is_asked_for_again_and_then_given_up_whole() -> None:
     async def scenario(g: Gateway) -> None:
         sensor = Sensor(age_min=5995, stored=range(5000, 6000, 5))

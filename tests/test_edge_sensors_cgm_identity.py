@@ -136,6 +136,8 @@ def test_only_a_verified_start_that_is_told_still_tells_the_time() -> None:
     assert time_told(known(start_error_ms=None), seen(**UNTRUSTED)) is None
     assert time_told(known(), seen(told_start_utc_s=None)) is None
     assert time_told(known(), seen(told_start_utc_s=TOLD + 60)) is None
+    # Its clock was set, and it tells the same start all the same.
+    assert time_told(known(start_error_ms=300_000), seen(**OTHER_BOOT, **UNTRUSTED)) is None
 
 
 VALUES = {offset: float(offset) for offset in range(950, 1000, 5)}

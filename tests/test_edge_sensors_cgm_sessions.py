@@ -543,6 +543,96 @@ def test_what_comes_before_the_session_is_known_is_left_to_the_fetch() -> None:
     play(scenario)
 
 
+def test_what_another_link_brings_is_not_taken_amid_a_conversation() -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=1000, stored=DAY)
+        payload = cgm.encode_measurement(CgmMeasurement(40.0, 1000), crc=True)
+
+        async def stranger() -> None:
+            await asyncio.sleep(10)
+            g.cgm.take(Notification("cgm", 99, uuids.CGM_MEASUREMENT, g.clocks.boot_ns(), payload))
+
+        await beside(g.talk(sensor, 60), stranger())
+        assert g.store.kept() == list(DAY)
+        assert all(fact.value != 40.0 for _, fact in g.facts.noted)
+
+    play(scenario)
+
+
+def test_what_comes_over_a_new_link_before_the_session_is_known_is_not_of_the_last_one() -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=1000, stored=DAY)
+        await g.talk(sensor, 10)
+        sensor.begin_anew(1001, range(0, 1001, 5))
+        sensor.store(sensor.stored, 199.0)
+        read, opened = sensor.read, sensor.reads[uuids.CGM_STATUS]
+
+        def at_once(uuid: str) -> bytes:
+            if uuid == uuids.CGM_STATUS and sensor.reads[uuid] == opened + 1:
+                sensor.take(1001, 199.0)  # of another session, and nothing in it says so
+            return read(uuid)
+
+        sensor.read = at_once  # type: ignore[method-assign]
+        await g.talk(sensor, 60)
+        assert (g.store.kept(1), g.store.kept(2)) == (list(DAY), [*range(0, 1001, 5), 1001])
+
+    play(scenario)
+
+
+def test_what_comes_while_sessions_are_compared_is_kept_once_it_is_known_which_it_is() -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=1000, stored=DAY)
+        await g.talk(sensor, 10)
+        sensor.began_s -= 60 * 20
+        sensor.start = UNKNOWN
+        sensor.answer = lambda: sensor.report_slowly(2.0)
+
+        async def live() -> None:
+            await asyncio.sleep(3)
+            sensor.take(1020, 66.0)
+            del sensor.stored[1020]  # no report will bring it
+
+        await beside(g.talk(sensor, 60), live())
+        assert len(g.store.sessions()) == 1
+        assert g.store.kept() == [*DAY, 1020]
+
+    play(scenario)
+
+
+def test_a_record_of_long_ago_that_nobody_asked_for_is_not_kept_after_a_second_look_either() -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=1000, stored=DAY)
+
+        async def stray() -> None:
+            await asyncio.sleep(10)
+            reads = sensor.reads[uuids.CGM_STATUS]
+            sensor.take(32, 40.0)
+            del sensor.stored[32]
+            await asyncio.sleep(2)
+            assert sensor.reads[uuids.CGM_STATUS] == reads + 1
+
+        await beside(g.talk(sensor, 600), stray())
+        assert g.store.kept() == list(DAY)
+
+    play(scenario)
+
+
+def test_what_was_refused_over_a_link_is_not_asked_again_of_a_session_begun_anew_over_it() -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=1000, stored=DAY, counts=False)
+
+        async def live() -> None:
+            await asyncio.sleep(60)
+            sensor.begin_anew()
+            await sensor.live(0, 5, 10, glucose=111.0)
+
+        await beside(g.talk(sensor, 3 * 3600), live())
+        assert g.store.kept(2) == [0, 5, 10]
+        assert len(operators(sensor, racp.OpCode.REPORT_NUMBER)) == 1
+
+    play(scenario)
+
+
 # Warm-up
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from cgm_parts import Gateway, MemoryStore, PlainPeriods, session_names
 from edge_parts import (
     IDENTITY,
@@ -26,13 +27,15 @@ from edge.sensors.cgm import CgmSensor
 from edge.sensors.cgm_identity import Beginning, Seen, begin
 from edge.sensors.cgm_ledger import Loss
 from edge.sensors.cgm_store import Entry
+from edge.sensors.validity import NotCounted
 from edge.store.readings import Reading
 from edge.store.sessions import GivenUp
 from edge.store.tables import Tables
 from edge.timekeeper import Timekeeper
 from hw_sim.clock import VirtualClock, run
-from protocols.cgm import OctetOrder
+from protocols.cgm import CgmMeasurement, OctetOrder
 from protocols.cgm_profile import CgmProfile
+from protocols.medfloat import MedFloat, Special
 
 S = 10**9
 
@@ -160,6 +163,24 @@ def test_how_a_sensor_is_read_is_kept_with_the_device() -> None:
     with tables.database.transaction():
         cgm_store.keep_profile(tables, no, CgmProfile(octet_order=OctetOrder.REVERSED))
     assert cgm_store.load_profile(tables, no).octet_order is OctetOrder.REVERSED
+
+
+@pytest.mark.parametrize(
+    ("profile", "sent", "kept_pct", "not_counted"),
+    [
+        (CgmProfile(), 0.0, 0.0, NotCounted.LOW_QUALITY),
+        (CgmProfile(), 10.0, 10.0, NotCounted.LOW_QUALITY),
+        (CgmProfile(quality_full_scale=10.0), 10.0, 100.0, None),  # as pumps send it
+        (CgmProfile(), Special.NAN, None, None),
+        (CgmProfile(), None, None, None),
+    ],
+)
+def test_the_quality_that_is_sent_decides_and_is_kept(
+    profile: CgmProfile, sent: MedFloat | None, kept_pct: float | None, not_counted: NotCounted | None
+) -> None:
+    record = CgmMeasurement(44.0, 500, quality_pct=sent)
+    kept = cgm_store.reading_of(record, profile, first_value_min=0, boot_no=1, boot_ns=0)
+    assert (kept.value, kept.quality_pct, kept.not_counted) == (44.0, kept_pct, not_counted)
 
 
 # With the store, the periods and the timekeeper of a gateway

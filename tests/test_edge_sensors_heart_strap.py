@@ -139,6 +139,21 @@ def test_what_is_open_is_stored_after_the_time_of_a_chunk_and_not_before(tmp_pat
     play(tmp_path, scenario)
 
 
+def test_chunks_that_were_refused_together_are_kept_in_order(tmp_path: Path) -> None:
+    async def scenario(b: Bench) -> None:
+        b.disk.is_full = True
+        for boot_s in (1.0, 2.0, 3.0):
+            b.take(packet(boot_s))
+            b.strap.flush()
+        await b.store.drain()
+        b.disk.is_full = False
+        b.strap.flush()
+        await b.store.drain()
+        assert [kept.arrival_boot_ns for kept in b.kept] == [S, 2 * S, 3 * S]
+
+    play(tmp_path, scenario)
+
+
 def test_a_full_disk_costs_nothing_of_an_hour_and_then_the_oldest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

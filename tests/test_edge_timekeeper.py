@@ -9,7 +9,7 @@ from history_parts import S, SetClock, play
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.anchors import DRIFT_PPM, Anchor, Timeline
+from edge.anchors import DRIFT_PPM, SURE_ERROR_MS, Anchor, Timeline
 from edge.store.door import Store, Tables
 from edge.timekeeper import NOISE_NS, RENEW_NS, STEP_NS, Timekeeper
 from edge.workers import InlineWorker, Workers
@@ -214,6 +214,23 @@ def test_what_a_sensor_tells_is_believed_while_no_clock_knows_better(tmp_path: P
             placed.utc_ns == (MIDNIGHT_UTC_S + 104) * S
         )  # the surer anchors agree, and differ from each other
         assert len(kept.changes) == 3
+
+    play(scenario)
+
+
+def test_a_time_that_may_be_wrong_by_minutes_places_and_is_not_told(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        kept = Kept(tmp_path, SetClock(zero_utc_s=0, error_ms=None))
+        await kept.look(0)
+        kept.keeper.suggest((MIDNIGHT_UTC_S + 90) * S, 0, SURE_ERROR_MS, "cgm")
+        assert kept.keeper.timeline.is_trusted(1)
+        assert kept.keeper.utc_ns() == (MIDNIGHT_UTC_S + 90) * S
+        assert kept.keeper.trusted_error_ms() == SURE_ERROR_MS
+        assert kept.keeper.trusted_utc_ns() is None
+        assert kept.keeper.boot_ns_at(MIDNIGHT_UTC_S * S) is None
+        kept.keeper.suggest((MIDNIGHT_UTC_S + 60) * S, 0, SURE_ERROR_MS // 2, "http date")
+        assert kept.keeper.trusted_utc_ns() == (MIDNIGHT_UTC_S + 60) * S
+        assert kept.keeper.boot_ns_at((MIDNIGHT_UTC_S + 70) * S) == 10 * S
 
     play(scenario)
 

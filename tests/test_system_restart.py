@@ -110,6 +110,27 @@ def test_a_wrong_clock_at_start_costs_nothing_once_the_time_is_known(tmp_path: P
     run(main())
 
 
+def test_a_clock_that_is_a_year_ahead_after_a_reboot_deletes_nothing(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with world(configured(tmp_path, "heart_rate"), hours=2) as home:
+            await home.until_utc_s(MIDNIGHT_UTC_S + 600)
+            await home.stop()
+            year_ahead_ns = home.clock.epoch_utc_ns + 400 * 86_400 * 10**9
+            home.clock = VirtualClock(year_ahead_ns, "boot-1", error_ms=None)
+            home.start()
+            tables, strap_no = home.gateway.store.tables, home.gateway.rows[0].no
+            before = tables.raw_chunks.spans(strap_no, 1)
+            windows = tables.summaries.between("heart_5min", -(1 << 40), 1 << 40)
+            assert before
+            assert windows
+            await home.for_s(HOUR_S + MINUTE_S)  # what is too old is looked for once an hour
+            assert tables.raw_chunks.spans(strap_no, 1) == before
+            assert tables.summaries.between("heart_5min", -(1 << 40), 1 << 40) == windows
+            assert tables.raw_chunks.spans(strap_no, 2)
+
+    run(main())
+
+
 def test_a_stopped_gateway_goes_on_and_sends_nothing_twice(tmp_path: Path) -> None:
     from fhir_directory import LOINC, receive
 

@@ -1,7 +1,8 @@
 """Dirty periods (those with data that are not in their summary yet): which they are, when they are due, closing them.
 
 Contract: a period is marked dirty in the job that stores its data, and closed in a job of its own: some time after its
-end, by the trusted clock, when its data have had time to arrive. Nothing is closed by a clock that nobody vouches for.
+end, when its data have had time to arrive: when it is over for sure, however wrong the trusted clock may be. Nothing is
+closed by a clock that is not sure, or that nobody vouches for.
 Late data open a period again. Periods without data are never looked at, and nothing polls. What cannot be closed is
 parked: its mark stays in the store, so that it is tried again after the next start and whenever it is marked.
 
@@ -33,7 +34,7 @@ from math import ceil
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo
 
-from edge.anchors import Timeline
+from edge.anchors import NS_PER_MS, Timeline
 from edge.clock import NS_PER_S
 from edge.config import Config
 from edge.errors import StoreCorrupt, StoreGone, StoreUnavailable, one_line
@@ -163,12 +164,12 @@ class Periods:
     # On the loop: what is due
 
     def next_due_boot_ns(self) -> int | None:
-        """When `close_due` has something to do next; None: not before `on_marked` is called."""
+        """When `close_due` has something to do next; None: not before `on_marked` is called or the clock is surer."""
         self._take()
         earliest_utc_s = self._due.earliest_utc_s
         if self._closing >= CLOSING_MAX or earliest_utc_s is None:
             return None
-        return self._timekeeper.boot_ns_at(earliest_utc_s * NS_PER_S)
+        return self._timekeeper.boot_ns_at(earliest_utc_s * NS_PER_S + self._unsure_ns())
 
     def close_due(self) -> None:
         """Submit a job for each period that is due, up to `CLOSING_MAX` at a time."""
@@ -228,7 +229,14 @@ class Periods:
 
     def _now(self) -> Now | None:
         boot_ns, utc_ns = self._timekeeper.boot_ns(), self._timekeeper.trusted_utc_ns()
-        return None if utc_ns is None else Now(utc_ns // NS_PER_S, self._timekeeper.boot_no, boot_ns)
+        if utc_ns is None:
+            return None
+        return Now((utc_ns - self._unsure_ns()) // NS_PER_S, self._timekeeper.boot_no, boot_ns)
+
+    def _unsure_ns(self) -> int:
+        """For how long a period may not be over after it has had its grace, as the clock may be fast."""
+        error_ns = NS_PER_MS * (self._timekeeper.trusted_error_ms() or 0)
+        return max(0, error_ns - NS_PER_S * self._grace_s)
 
     def _over_utc_s(self, key: SummaryKey) -> int:
         """When a period is over and its data have had time to arrive."""

@@ -11,6 +11,8 @@ Nothing is computed here.
     not trusted                | trusted            | marked              | announced
     trusted                    | trusted, the same  | -                   | -
     trusted                    | trusted, another   | old and new marked  | announced again, a revision later
+
+A trusted start becomes another only by a clock that is sure, and contradicts it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -167,7 +169,7 @@ class Placing:
             assert session.start_utc_s is not None
             assert session.start_error_ms is not None
             doubt_ms = session.start_error_ms + placed.error_ms + TOLD_ERROR_MS
-            if _off_ms(session.start_utc_s, placed.utc_ns) <= doubt_ms:
+            if not placed.is_sure or _off_ms(session.start_utc_s, placed.utc_ns) <= doubt_ms:
                 return
         error_ms = placed.error_ms + RECKONED_ERROR_MS
         tables.sessions.update(session.no, start_utc_s=start_s, start_error_ms=error_ms)

@@ -143,8 +143,12 @@ class Control:
         else:
             if self._server is not None:
                 self._server.close()
-            self._server = await asyncio.start_server(self._meet, sock=listener, limit=REQUEST_BYTES_MAX)
             self._inode, self._complained = inode, False
+            # In two steps: whoever is cancelled in the second has the server, to close it.
+            self._server = await asyncio.start_server(
+                self._meet, sock=listener, limit=REQUEST_BYTES_MAX, start_serving=False
+            )
+            await self._server.start_serving()
         if self._is_closed:
             self.close()
         else:

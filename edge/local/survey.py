@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import structs
 
+from edge.anchors import Placement
 from edge.clock import NS_PER_S, Clock
 from edge.config import Config, SensorConfig
 from edge.history.heart_window import rr_unit
@@ -285,7 +286,7 @@ def _summaries(rows: Mapping[str, SensorRow], tables: Tables) -> Iterator[Summar
 
 def _deliveries(config: Config, now: Moment, tables: Tables, route: str) -> RouteStatus:
     counts = tables.deliveries.counts(route)
-    trusted_utc_s = None if now.error_ms is None else now.utc_ns // NS_PER_S
+    trusted_utc_s = now.utc_ns // NS_PER_S if Placement(now.utc_ns, now.error_ms).is_sure else None
     held = Consents(config).held(tables.deliveries.pending(route), trusted_utc_s)
     boot_no, boot_ns = counts.oldest_boot_no, counts.oldest_boot_ns
     return RouteStatus(

@@ -31,6 +31,7 @@ from enum import Enum, auto
 from typing import Final, NamedTuple
 from uuid import UUID
 
+from edge.anchors import SURE_ERROR_MS
 from protocols.cgm import SessionStartTime
 
 NS_PER_S = 1_000_000_000
@@ -200,9 +201,12 @@ def changes(known: Beginning, seen: Seen) -> dict[str, int | None]:
 def time_told(known: Beginning, seen: Seen) -> tuple[int, int] | None:
     """The wall time at the sensor's minute 0 and its error in ms, if the session is a source of time.
 
-    It is one if a trusted clock has vouched for its start once, and the sensor tells the same start still.
+    It is one if a trusted clock has vouched for its start once, and the sensor tells the same start still; but not if
+    its clock was set since, so that its start and what it shows no longer belong together.
     """
     if known.start_utc_s is None or known.start_error_ms is None or not _is_told_equal(known, seen):
+        return None
+    if known.start_error_ms >= SURE_ERROR_MS:
         return None
     return known.start_utc_s, known.start_error_ms + RECKONED_ERROR_MS
 

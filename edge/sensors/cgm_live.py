@@ -12,7 +12,7 @@ readings as they are taken come over the same characteristic, and nothing in the
 
 LIVE is known at once, before it is stored. AHEAD is nonsense, or the sensor's clock was set; STRAY is of another
 session, or came too late: neither is kept before the sensor has been looked at again. A report is expected from its
-request to its answer, and some seconds longer if it was broken off.
+request to its answer, and some seconds longer if it was broken off; what came then is STORED whenever it is judged.
 """
 
 import math
@@ -79,17 +79,19 @@ class Live:
         """Whether records may be reported now."""
         return self._expected is not None and boot_ns <= self._expected_until_boot_ns
 
-    def sort(self, offset_min: int, boot_ns: int) -> Sort:
-        """What a record is that has come at this moment."""
+    def is_expected(self, offset_min: int, boot_ns: int) -> bool:
+        """Whether a report that may bring this record is under way at this moment."""
+        return self._expected is not None and self.is_expecting(boot_ns) and self._expected.covers(offset_min)
+
+    def sort(self, offset_min: int, boot_ns: int, *, was_expected: bool = False) -> Sort:
+        """What a record is that has come at this moment; it may have been expected when it came."""
         assert self.start_boot_ns is not None
         age_ns = boot_ns - self.start_boot_ns - offset_min * NS_PER_MIN
         if age_ns < -AHEAD_NS_MAX:
             return Sort.AHEAD
         if age_ns <= LIVE_NS_MAX:
             return Sort.LIVE
-        if self._expected is not None and self.is_expecting(boot_ns) and self._expected.covers(offset_min):
-            return Sort.STORED
-        return Sort.STRAY
+        return Sort.STORED if was_expected or self.is_expected(offset_min, boot_ns) else Sort.STRAY
 
     def taken_boot_ns(self, offset_min: int, boot_ns: int) -> int:
         """When a record was taken that has come at this moment."""

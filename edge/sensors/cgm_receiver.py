@@ -8,11 +8,13 @@ is said from outside.
     --------------|---------------------------------------------------|----------------------------------
     not known yet | any                                               | set aside
     known         | STRAY; AHEAD for the first time; another value    | set aside, and the sensor is to be
-                  | than it had; back in time, and no report runs     | looked at
+                  | than it had; back in time, and no report runs;    | looked at
+                  | new where everything was settled                  |
     known         | LIVE or STORED, and not here yet                  | kept
     known         | the rest                                          | dropped; AHEAD is counted
 
-Whatever the session, a LIVE value is a fact, and a record that is compared is handed to the comparison.
+Whatever the session, a LIVE value is a fact as soon as the sensor's clock is known, and a record that is compared is
+handed to the comparison.
 """
 
 from collections.abc import Callable, Sequence
@@ -97,7 +99,10 @@ class Receiver:
 
     def take(self, readings: Sequence[Reading]) -> None:
         """Records have come."""
-        if self.live.start_boot_ns is not None:
+        if self.live.start_boot_ns is None:
+            for reading in readings:
+                self._set_aside(reading)
+        else:
             self._take(readings, self._wearing)
 
     def take_unread(self, offset_min: int | None, boot_ns: int) -> None:
@@ -116,7 +121,7 @@ class Receiver:
     ) -> None:
         kept = []
         for reading in readings:
-            sort = self.live.sort(reading.sequence, reading.boot_ns)
+            sort = self.live.sort(reading.sequence, reading.boot_ns, was_expected=reading.fetched)
             if sort is Sort.LIVE:
                 self._tell(reading)
             if self.comparison is not None:
@@ -148,6 +153,9 @@ class Receiver:
             return wearing.ledger.refuse(reading.sequence)
         if reading.sequence in wearing.ledger:
             return wearing.is_other(reading.sequence, reading.value)
+        is_settled = reading.sequence <= wearing.ledger.watermark_min
+        if is_settled and not wearing.ledger.is_given_up(reading.sequence):
+            return True
         # Readings come in order, unless they are reported from storage.
         is_back = wearing.newest_min is not None and reading.sequence < wearing.newest_min
         return is_back and not self.live.is_expecting(reading.boot_ns)
@@ -174,6 +182,8 @@ class Receiver:
         self._on_news()
 
     def _set_aside(self, reading: Reading) -> None:
+        # The report that brought it may be over when it is judged again.
+        reading = reading._replace(fetched=self.live.is_expected(reading.sequence, reading.boot_ns))
         self._aside = [*self._aside[1 - ASIDE_MAX :], reading]
 
     def _clear_pauses(self) -> None:

@@ -102,8 +102,14 @@ class Wearing:
             del self.values[offset]
         offsets_min = (reading.sequence for reading in readings)
         came_after_all = tuple(offset for offset in offsets_min if self.ledger.is_given_up(offset))
-        self._giving_up = [note for note in self._giving_up if not _covers(note, came_after_all)]
+        self._take_back([note for note in self._giving_up if _covers(note, came_after_all)])
         self._submit(self._entry()._replace(readings=tuple(readings), came_after_all=came_after_all))
+
+    def _take_back(self, notes: Sequence[GivenUp]) -> None:
+        """These are no longer to be written. Until the store says what it has of them, their records are missing."""
+        if notes:
+            self._giving_up = [note for note in self._giving_up if note not in notes]
+            self.ledger.note_given_up([note for note in self.ledger.given_up if note not in notes])
 
     def give_up(self, given_up: Sequence[GiveUp]) -> None:
         """Note what will not be asked for again."""

@@ -8,6 +8,7 @@ cannot be written the packets wait here, so many of them, and then the oldest ar
 
 import logging
 from functools import partial
+from operator import attrgetter
 
 from dsp.cardiac.rr import Timeline as BeatTimeline
 from dsp.cardiac.rr import follow
@@ -137,7 +138,8 @@ class HeartStrap:
 
     def _on_refused(self, packets: list[Packet]) -> None:
         """The store could not take them: they wait for the next flush."""
-        waiting = packets + self._waiting
+        # Several chunks may have been under way.
+        waiting = sorted(self._waiting + packets, key=attrgetter("arrival_boot_ns"))
         self.dropped += max(0, len(waiting) - PACKETS_WAITING_MAX)
         self._waiting = waiting[-PACKETS_WAITING_MAX:]
         self._agenda.set_earlier(

@@ -5,6 +5,7 @@ gateway is bleak's clients alone, which listen and do nothing: what it costs is 
 """
 
 import asyncio
+import gc
 import logging
 import random
 import resource
@@ -97,6 +98,7 @@ def gateway(
 ) -> Gateway:
     logging.basicConfig(level=logging.ERROR)
     warm_gateway()
+    gc.freeze()  # as the daemon does
     rng = random.Random(seed)  # noqa: S311
     radio = Radio(*backends(stack))
     return Gateway(checked, clock, radio, rng, simulated=True, workers=workers or threads())
