@@ -1,6 +1,7 @@
 """The routes to upstreams. Each route has its own deliveries and its own pace, so one cannot delay another.
 
-Contract: an upstream accepts batches of one route. The composer decides what a batch holds, the uploader when it is sent.
+Contract: an upstream accepts batches of one route. The composer decides what is in a batch, and the uploader when it is
+sent.
 """
 
 from typing import Final, Protocol
