@@ -135,13 +135,14 @@ class Conversation:
         first, last = ask.range
         procedure = PROCEDURES[ask.kind](now_s=self._now_s(), first=first, last=last)
         self._procedure = procedure
+        self._roused.clear()
         try:
             await self._link.write(uuids.RACP, procedure.request)
             while procedure.outcome is None:
-                self._roused.clear()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(procedure.deadline_s - self._now_s()):
                         await self._roused.wait()
+                self._roused.clear()
                 await meanwhile()
                 procedure.on_time(self._now_s())
         except BleakError as error:

@@ -123,6 +123,10 @@ class Ledger:
     def is_given_up(self, offset_min: int) -> bool:
         return any(note.first <= offset_min <= note.last for note in self.given_up)
 
+    def is_settled(self, offset_min: int) -> bool:
+        """Whether nothing is missing there: all that the sensor has is here, or given up."""
+        return offset_min <= self.watermark_min or self.is_given_up(offset_min)
+
     @property
     def newest_min(self) -> int | None:
         """The largest offset that is here."""

@@ -44,17 +44,19 @@ class Live:
 
     Attributes:
         start_boot_ns: when its session began, before this boot if below 0; None while its clock is not known.
+        is_fresh: whether its clock was read since the newest report began or ended.
     """
 
     def __init__(self) -> None:
         self.start_boot_ns: int | None = None
+        self.is_fresh = False
         self._expected: Range | None = None
         self._expected_until_boot_ns = 0.0
 
     def on_clock(self, offset_min: int, boot_ns: int) -> int:
         """The sensor's clock was read; by how much it was set since the last time, as far as whole minutes tell."""
         start_boot_ns = boot_ns - offset_min * NS_PER_MIN
-        before_ns, self.start_boot_ns = self.start_boot_ns, start_boot_ns
+        before_ns, self.start_boot_ns, self.is_fresh = self.start_boot_ns, start_boot_ns, True
         return 0 if before_ns is None else abs(start_boot_ns - before_ns)
 
     def clock_s(self, boot_ns: int) -> float:
@@ -69,7 +71,7 @@ class Live:
 
     def expect(self, asked: Range | None) -> None:
         """A report of these begins; None: nothing stored is expected any more."""
-        self._expected, self._expected_until_boot_ns = asked, math.inf
+        self._expected, self._expected_until_boot_ns, self.is_fresh = asked, math.inf, False
 
     def expect_tail(self, boot_ns: int) -> None:
         """The report was broken off; what was under way may still come."""

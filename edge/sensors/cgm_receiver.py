@@ -9,7 +9,8 @@ is said from outside.
     not known yet | any                                               | set aside
     known         | STRAY; AHEAD for the first time; another value    | set aside, and the sensor is to be
                   | than it had; back in time, and no report runs;    | looked at
-                  | new where everything was settled                  |
+                  | where all was settled, in a report amid which the |
+                  | clock was not read yet                            |
     known         | LIVE or STORED, and not here yet                  | kept
     known         | the rest                                          | dropped; AHEAD is counted
 
@@ -58,6 +59,7 @@ class Receiver:
         self._clock = clock
         self._on_news = on_news
         self._wearing: Wearing | None = None
+        self._session_boot_ns = 0  # when it began, by the clock as it was when the session was known
         self._aside: list[Reading] = []
         # For each sort of records, amid a report and else.
         self._pauses = {(sort, amid): Pause(*LOOK_PAUSES_S) for sort in Sort for amid in (False, True)}
@@ -89,7 +91,8 @@ class Receiver:
 
     def on_session(self, wearing: Wearing, *, is_new: bool) -> None:
         """It is this one; what waited for that is judged again."""
-        self._wearing = wearing
+        assert self.live.start_boot_ns is not None
+        self._wearing, self._session_boot_ns = wearing, self.live.start_boot_ns
         if is_new:
             self._clear_pauses()
         aside, self._aside = self._aside, []
@@ -153,12 +156,17 @@ class Receiver:
             return wearing.ledger.refuse(reading.sequence)
         if reading.sequence in wearing.ledger:
             return wearing.is_other(reading.sequence, reading.value)
-        is_settled = reading.sequence <= wearing.ledger.watermark_min
-        if is_settled and not wearing.ledger.is_given_up(reading.sequence):
-            return True
         # Readings come in order, unless they are reported from storage.
         is_back = wearing.newest_min is not None and reading.sequence < wearing.newest_min
-        return is_back and not self.live.is_expecting(reading.boot_ns)
+        if not self.live.is_expecting(reading.boot_ns):
+            return is_back
+        return wearing.ledger.is_settled(reading.sequence) and not self._is_clock_the_same()
+
+    def _is_clock_the_same(self) -> bool:
+        """Whether the clock was read amid this report, and no other session can have begun."""
+        start_boot_ns = self.live.start_boot_ns
+        assert start_boot_ns is not None
+        return self.live.is_fresh and abs(start_boot_ns - self._session_boot_ns) <= NS_PER_MIN
 
     def _is_new(self, reading: Reading, sort: Sort, wearing: Wearing) -> bool:
         """Whether a record is of the session, and not here yet."""
