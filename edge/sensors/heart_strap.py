@@ -100,11 +100,12 @@ class HeartStrap:
     def _follow(self) -> None:
         """Find when the last beat of each open packet was; it waits for the store then."""
         self._learn_rr_unit()
-        rr_ms = [heart_rate.intervals_ms(reading, self._rr_unit) for _, reading in self._open]
-        arrivals_ns = [notification.boot_ns for notification, _ in self._open]
-        self._beats, placed = follow(self._beats, [ns / NS_PER_S for ns in arrivals_ns], rr_ms)
-        for (notification, _), beat in zip(self._open, placed, strict=True):
-            beat_ns = NO_BEAT if beat is None else round(beat.last_s * NS_PER_S)
+        ms_per_count = heart_rate.MS_PER_COUNT[self._rr_unit]
+        arrivals_s = [notification.boot_ns / NS_PER_S for notification, _ in self._open]
+        spans_ms = [_span_ms(reading.rr_ticks, ms_per_count) for _, reading in self._open]
+        self._beats, beats_s, _ = follow(self._beats, arrivals_s, spans_ms)
+        for (notification, _), beat_s in zip(self._open, beats_s, strict=True):
+            beat_ns = NO_BEAT if beat_s is None else round(beat_s * NS_PER_S)
             self._waiting.append(Packet(notification.payload, notification.boot_ns, beat_ns))
         self._open.clear()
 
@@ -145,6 +146,13 @@ class HeartStrap:
         self._agenda.set_earlier(
             f"flush {self.config.id}", self._clock.boot_ns() + self._chunk_ns, self.flush
         )
+
+
+def _span_ms(counts: tuple[int, ...] | None, ms_per_count: float) -> tuple[float, float] | None:
+    """The first interval of a packet and the sum of all; None where it tells of no beat."""
+    # Between two beats some time must pass: an interval of no length is none.
+    first = next((count for count in counts or () if count), None)
+    return None if counts is None or first is None else (first * ms_per_count, sum(counts) * ms_per_count)
 
 
 def why_not_counted(reading: HeartRateMeasurement) -> str | None:
