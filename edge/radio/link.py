@@ -54,16 +54,16 @@ class Link:
             await self._client.write_gatt_char(characteristic, payload, response=True)
 
     async def subscribe(self, characteristic: str) -> None:
+        sensor_id, number, put, now_ns = self._sensor_id, self.number, self._inbox.put, self._clock.boot_ns
+
         def enqueue(_: object, payload: bytearray) -> None:
             if self._is_closed:
                 return
-            self.heard_boot_ns = boot_ns = self._clock.boot_ns()
+            self.heard_boot_ns = boot_ns = now_ns()
             if not self.has_spoken:
                 self.has_spoken = True
                 self._on_first()
-            self._inbox.put(
-                Notification(self._sensor_id, self.number, characteristic, boot_ns, bytes(payload))
-            )
+            put(Notification(sensor_id, number, characteristic, boot_ns, bytes(payload)))
 
         async with asyncio.timeout(self._timeout_s):
             await self._client.start_notify(characteristic, enqueue)

@@ -69,6 +69,7 @@ class HeartStrap:
         self._beats = BeatTimeline()
         self._rr_unit = rr_unit(store.tables, row.no)
         self._rr_units = RrUnitDetector()
+        self._is_worn: bool | None = None
         self._open: list[tuple[Notification, HeartRateMeasurement]] = []
         self._waiting: list[Packet] = []  # their beats are followed; the store has not got them yet
 
@@ -90,7 +91,9 @@ class HeartStrap:
             reading, _ = heart_rate.decode_lenient(payload)
             self.oddities += 1
         self.packets += 1
-        facts.note_worn(sensor_id, reading.contact)
+        if reading.contact is not self._is_worn:
+            self._is_worn = reading.contact
+            facts.note_worn(sensor_id, reading.contact)
         facts.note_heard(sensor_id, boot_ns)
         facts.note(sensor_id, "heart_rate", float(reading.heart_rate_bpm), boot_ns, why_not_counted(reading))
         if not self._open:
