@@ -3,7 +3,7 @@
 Contract: `choose` is called before anything imports `dsp`, because the compiler looks once where its cache is. The
 cache lies in the state directory, the one place that a service may write to; what the installation has compiled already
 (`sh tools/setup.sh install`) is copied there. A cache that cannot be used costs a line and time, never the start.
-Compiling happens in a thread that nobody waits for. Not here: which kernels there are, and what they compute.
+Compiling happens in a thread that nobody waits for. Which kernels there are, and what they compute, is not known here.
 """
 
 import logging
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 VARIABLE: Final = "NUMBA_CACHE_DIR"
 INSTALLED: Final = Path(sys.prefix) / "kernels"
-# A kernel that was compiled but could not be kept is ready when it is called again; so many may be in need of that.
+# A kernel that was compiled but could not be kept is ready when it is called again. This many may need a second call.
 KERNELS_MAX: Final = 20
 
 
@@ -33,7 +33,7 @@ def chosen(state_dir: Path) -> Iterator[Path]:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_usable(directory)
     except OSError as fault:
-        # Whoever opens the store says it, if the whole state directory cannot be used.
+        # If the whole state directory cannot be used, the code that opens the store reports it.
         if state_dir.is_dir() and os.access(state_dir, os.W_OK):
             log.warning("compiled kernels cannot be kept in %s: %s", directory, fault.strerror)
         with tempfile.TemporaryDirectory(

@@ -1,9 +1,10 @@
-"""One live connection to one sensor: reads and writes with a deadline, subscriptions that end in the inbox.
+"""One connection to one sensor: reads and writes with a deadline, and subscriptions that fill the inbox.
 
-Contract: a link has a number of its own, and closed it is closed for good: whatever becomes of its client afterwards,
-nothing of it reaches the inbox any more. Closing ends within the deadline, even if hanging up does not.
+Contract: each link has its own number. A closed link stays closed: whatever its client does afterwards, the inbox gets
+no more notifications of it. `close` returns within the deadline and `CLEANUP_S`, even if the connection does not end.
 
-Not here: how a connection is made (adapter), what is said over it (sensors), when it counts as lost (session).
+How a connection is made is decided in `adapter`, what is said over it in `edge.sensors`, and when it counts as lost in
+`session`.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from protocols.errors import DecodeError
 
 
 class Link:
-    """A connection from the moment it stands until it is closed."""
+    """A connection, from the moment it was made until it is closed."""
 
     def __init__(
         self,
@@ -69,19 +70,19 @@ class Link:
             await self._client.start_notify(characteristic, enqueue)
 
     async def battery_pct(self) -> int | None:
-        """Charge of the sensor's battery; None if it does not tell or tells nonsense: that is worth no link."""
+        """Charge of the sensor's battery; None if the sensor does not tell it. Such a failure does not end the link."""
         with suppress(BleakError, TimeoutError, DecodeError):
             return battery.decode_level(await self.read(uuids.BATTERY_LEVEL))
         return None
 
     async def close(self) -> bool:
-        """Hang up; whether that ended in time. From now on nothing of this link is heard."""
+        """Disconnect; returns whether that ended in time. From now on notifications of this link are ignored."""
         self._is_closed = True
         return await hang_up(self._client, self._timeout_s)
 
 
 async def hang_up(client: BleakClient, timeout_s: float) -> bool:
-    """End a connection that was made; whether that ended in time. If not, it is left to itself."""
+    """End a connection; returns whether that ended in time. If not, nobody waits for it any longer."""
     try:
         await within(timeout_s, client.disconnect())
     except TimeoutError:
