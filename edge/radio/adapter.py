@@ -21,9 +21,9 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 
 from edge.errors import SensorLost
+from edge.radio.deadline import CLEANUP_S, within
 from edge.radio.diagnosis import FORESEEN
 from edge.radio.link import hang_up
-from edge.radio.patience import CLEANUP_S, within
 from edge.radio.scan import Scan
 from edge.radio.trouble import Trouble
 

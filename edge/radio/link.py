@@ -15,9 +15,9 @@ from bleak import BleakClient
 from bleak.exc import BleakError
 
 from edge.clock import Clock
+from edge.radio.deadline import within
 from edge.radio.diagnosis import FORESEEN
 from edge.radio.inbox import Inbox, Notification
-from edge.radio.patience import within
 from protocols import battery, uuids
 from protocols.errors import DecodeError
 

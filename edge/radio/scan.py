@@ -20,8 +20,8 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 
 from edge.errors import SensorLost
+from edge.radio.deadline import leave, within
 from edge.radio.diagnosis import FORESEEN
-from edge.radio.patience import leave, within
 from edge.radio.trouble import Trouble
 
 # How often a scan is restarted: it may die without an error when the adapter or BlueZ is restarted.

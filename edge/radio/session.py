@@ -33,10 +33,10 @@ from edge.config import Limits
 from edge.errors import SensorLost
 from edge.radio import diagnosis
 from edge.radio.adapter import Found, Radio, Search
+from edge.radio.deadline import leave
 from edge.radio.diagnosis import FORESEEN, Doing, diagnose
 from edge.radio.inbox import Inbox
 from edge.radio.link import Link
-from edge.radio.patience import leave
 from edge.radio.trouble import Pause, Trouble
 from edge.sensors.sensor import Sensor
 
