@@ -38,7 +38,7 @@ def test_no_planted_identifier_can_be_read_from_the_files(tmp_path: Path) -> Non
 
     in_transaction(store, fill)
     files = sorted(config.gateway.state_dir.iterdir())
-    assert [path.name for path in files] == ["store.db", "store.db-shm", "store.db-wal", "store.db.keycheck"]
+    assert [path.name for path in files] == ["store.db", "store.db-wal", "store.db.keycheck"]
     raw = b"".join(path.read_bytes() for path in files)
     readable = b"\n".join(strings(raw))
     secrets = [IDENTITY.store_key, IDENTITY.store_key.hex().encode(), bytes(range(32))]
