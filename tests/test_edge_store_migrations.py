@@ -78,7 +78,6 @@ def test_it_is_a_whole_store_of_the_present_version(store: Store) -> None:
     assert database.read("PRAGMA auto_vacuum") == [(2,)]
     assert [path.name for path in sorted(store.path.parent.iterdir())] == [
         "store.db",
-        "store.db-shm",
         "store.db-wal",
         "store.db.keycheck",
     ]
@@ -339,7 +338,7 @@ def test_what_was_only_in_the_log_is_migrated_too(tmp_path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.execute("UPDATE cgm_records SET glucose_mg_dl = 123.0 WHERE session_id = 2")
-    shutil.copytree(tmp_path / "running", tmp_path / "state", ignore=shutil.ignore_patterns("*-shm"))
+    shutil.copytree(tmp_path / "running", tmp_path / "state")
     connection.close()
     assert (tmp_path / "state" / "store.db-wal").stat().st_size > 0
     store = reopened(tmp_path / "state" / "store.db")
@@ -354,7 +353,7 @@ def test_a_checkpoint_of_the_old_file_that_was_cut_short_is_no_damage(tmp_path: 
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.execute("INSERT INTO meta VALUES ('large', ?)", ("x" * 20_000,))
-    shutil.copytree(tmp_path / "running", tmp_path / "state", ignore=shutil.ignore_patterns("*-shm"))
+    shutil.copytree(tmp_path / "running", tmp_path / "state")
     connection.close()
     path = tmp_path / "state" / "store.db"
     whole = path.read_bytes()
@@ -399,7 +398,7 @@ class Killer:
     def _step(self) -> None:
         if self.steps == self.at:
             self.at = None
-            shutil.copytree(self._directory, self._image, ignore=shutil.ignore_patterns("*-shm"))
+            shutil.copytree(self._directory, self._image)
             raise KilledError
         self.steps += 1
 
