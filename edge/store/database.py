@@ -55,7 +55,7 @@ class Database:
         """
         self.path = path
         try:
-            # One process has the store, so the index of its log need not lie in a file that all may map: to keep that up
+            # One process has the store, so the index of its log need not lie in a file that all may map: keeping it up
             # to date would write more than everything else.
             self._connection = _connect(f"{path.absolute().as_uri()}?vfs=unix-excl", identity, page_bytes)
         except sqlite.Error as failure:
