@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hw_sim.air import Air
+from hw_sim.radio.air import Air
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_sim import recordings
-from hw_sim.air import Air
 from hw_sim.physiology.glucose import GlucoseBody
 from hw_sim.physiology.heart import Heart
+from hw_sim.radio.air import Air
 from hw_sim.recordings import GlucoseRecording
 from hw_sim.sensors.cgm_sensor import CgmSensor
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap

@@ -13,8 +13,8 @@ from bumble.gatt import Characteristic, CharacteristicValue, Service
 from bumble.pairing import PairingConfig, PairingDelegate
 
 from hw_sim import clock
-from hw_sim.air import Air
-from hw_sim.host import device_on
+from hw_sim.radio.air import Air
+from hw_sim.radio.host import device_on
 
 SERVICE = "12345678-0000-1000-8000-00805f9b34fb"
 VALUE, SECRET, REFUSED, LONG, SILENT, NOTIFIED, INDICATED = (

@@ -30,7 +30,7 @@ from edge.store.readings import Reading
 from edge.store.schema import SCHEMA, statements
 from edge.store.sessions import Session
 from edge.store.tables import Tables
-from hw_sim.direct_stack import DirectLink
+from hw_sim.radio.direct_stack import DirectLink
 
 S = 10**9
 CONFIG = minimal_config(Path("nowhere"))

@@ -13,11 +13,11 @@ from edge.radio.adapter import Radio
 from edge.radio.inbox import Inbox, Notification
 from edge.radio.link import Link
 from edge.radio.session import Session, SessionState
-from hw_sim.air import Air
-from hw_sim.central import Central, open_central
 from hw_sim.clock import VirtualClock
-from hw_sim.direct_radio import backends
-from hw_sim.direct_stack import DirectStack
+from hw_sim.radio.air import Air
+from hw_sim.radio.central import Central, open_central
+from hw_sim.radio.direct_radio import backends
+from hw_sim.radio.direct_stack import DirectStack
 from hw_sim.sensors.cgm_sensor import CgmSensor
 from hw_sim.sensors.direct_strap import DirectStrap
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap

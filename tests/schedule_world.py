@@ -18,9 +18,9 @@ from edge.config import Config, parse
 from edge.radio.adapter import Radio
 from edge.radio.session import Phase
 from edge.workers import InlineWorker, Workers
-from hw_sim.direct_radio import backends
-from hw_sim.direct_stack import DirectStack
 from hw_sim.disk import SimulatedDisk
+from hw_sim.radio.direct_radio import backends
+from hw_sim.radio.direct_stack import DirectStack
 from hw_sim.sensors.direct_strap import DirectStrap
 from hw_sim.sensors.wayward_cgm import WaywardCgm
 from protocols import heart_rate

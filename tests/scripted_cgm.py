@@ -11,7 +11,7 @@ from cgm_parts import Gateway
 from edge_parts import MIDNIGHT_UTC_S
 
 from hw_sim.clock import run
-from hw_sim.direct_stack import DirectLink
+from hw_sim.radio.direct_stack import DirectLink
 from protocols import cgm, racp, uuids
 from protocols.cgm import CgmMeasurement, OctetOrder, SensorStatus
 from protocols.medfloat import MedFloat

@@ -12,13 +12,13 @@ from edge.app import Gateway
 from edge.config import Config, parse
 from edge.radio.adapter import Radio
 from edge.workers import Workers, inline
-from hw_sim.air import Air
-from hw_sim.central import Central, open_central
 from hw_sim.clock import VirtualClock
 from hw_sim.faults import LinkFaults, drop_links
+from hw_sim.radio.air import Air
+from hw_sim.radio.central import Central, open_central
 from hw_sim.scenario import Home, SensorSpec
-from tools.simulation import radio
-from tools.worn import Worn
+from tools.rig.demo_recordings import DemoRecordings
+from tools.rig.simulation import radio
 
 STRAP, CGM = "F0:00:00:00:00:01", "F0:00:00:00:00:02"
 PATIENT, GATEWAY = "patient-x1y2z3", "gateway-x1y2z3"
@@ -121,7 +121,7 @@ async def world(
     """A home whose day begins at `MIDNIGHT_UTC_S`, `LEAD_S` after the gateway was switched on."""
     loop = asyncio.get_running_loop()
     air = Air()
-    worn = Worn.chosen(None, None)
+    worn = DemoRecordings.chosen(None, None)
     home = Home(
         air,
         specs or [SensorSpec(sensor.kind, sensor.address) for sensor in config.sensors],

@@ -8,8 +8,8 @@ from cardiac_records import column, sinus_ms, words
 from dsp.arrays import as_f64
 from dsp.cardiac import episodes, rhythm, rhythm_weights
 from dsp.cardiac.intervals import Beat, judge_all
-from tools import train_rhythm
-from tools.rhythm_truth import Record
+from tools.train import rhythm as train_rhythm
+from tools.train.rhythm_truth import Record
 
 
 def fibrillation_ms(seed: int, beats: int) -> np.ndarray:

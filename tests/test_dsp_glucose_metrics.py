@@ -19,7 +19,8 @@ from dsp.glucose.grid import grid, interpolate, step_min
 from dsp.glucose.readings import trace
 from dsp.glucose.risk import risk
 from dsp.glucose.variability import changes, day_spread
-from tools import analyse_glucose, glucose_csv
+from tools.analyse import glucose as analyse_glucose
+from tools.analyse import glucose_csv
 
 HERE = Path(__file__).parent
 IGLU = HERE / "vectors/hall_iglu_metrics.csv"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from dsp.glucose import alerts, arrows, compression, forecast, realtime, smoothing
 from hw_sim.physiology.glucose import GlucoseBody
-from tools import train_glucose
+from tools.train import glucose as train_glucose
 
 AZT1D = Path(__file__).parent / "recordings/azt1d_09_glucose.csv.gz"
 LIVE = realtime.Live._fields

@@ -16,9 +16,9 @@ from edge.errors import SensorLost
 from edge.radio.adapter import ADOPT_S, ANSWER_S_MAX, HEARD_MAX, NOT_HEARD_DBM, Found, Radio
 from edge.radio.scan import SCAN_S, START_S_MAX, SWITCH_S_MAX
 from edge.radio.trouble import Trouble
-from hw_sim.air import Air
-from hw_sim.central import Central, open_central
 from hw_sim.clock import run
+from hw_sim.radio.air import Air
+from hw_sim.radio.central import Central, open_central
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
 
 ONE, OTHER, ABSENT = "F0:00:00:00:00:01", "F0:00:00:00:00:02", "F0:00:00:00:00:09"

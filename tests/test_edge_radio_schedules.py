@@ -16,8 +16,8 @@ from edge.radio.intake import Intake
 from edge.radio.link import Link
 from edge.radio.session import Phase, Session
 from hw_sim.clock import VirtualClock, run
-from hw_sim.direct_radio import backends
-from hw_sim.direct_stack import DirectStack
+from hw_sim.radio.direct_radio import backends
+from hw_sim.radio.direct_stack import DirectStack
 from hw_sim.sensors.direct_strap import DirectStrap
 from protocols import uuids
 

@@ -22,9 +22,9 @@ from edge.sensors.heart_strap import HeartStrap
 from edge.store.raw_chunks import NO_BEAT, Packet
 from edge.timekeeper import Timekeeper
 from edge.workers import InlineWorker, Workers
-from hw_sim.air import Air
-from hw_sim.central import open_central
 from hw_sim.clock import VirtualClock, run
+from hw_sim.radio.air import Air
+from hw_sim.radio.central import open_central
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
 from protocols import heart_rate, uuids
 from protocols.errors import DecodeError

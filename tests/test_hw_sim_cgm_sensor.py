@@ -10,9 +10,9 @@ import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError, BleakGATTProtocolError
 
-from hw_sim.air import Air
-from hw_sim.central import open_central
 from hw_sim.clock import run
+from hw_sim.radio.air import Air
+from hw_sim.radio.central import open_central
 from hw_sim.sensors.cgm_sensor import CgmSensor
 from hw_sim.sensors.cgm_session import CgmSession
 from protocols import cgm, cgm_control, racp, samples, uuids

@@ -6,9 +6,9 @@ from bleak import BleakClient
 from bumble_peripheral import NOTIFIED, Peripheral, in_virtual_time
 
 from hw_sim import clock
-from hw_sim.air import Air
-from hw_sim.central import open_central
 from hw_sim.faults import LinkFaults, drop_links
+from hw_sim.radio.air import Air
+from hw_sim.radio.central import open_central
 
 SENSOR, OTHER = "F0:00:00:00:00:01", "F0:00:00:00:00:02"
 DAY_S = 86_400

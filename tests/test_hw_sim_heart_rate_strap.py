@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from bleak import BleakClient
 
-from hw_sim.air import Air
-from hw_sim.central import open_central
 from hw_sim.clock import run
+from hw_sim.radio.air import Air
+from hw_sim.radio.central import open_central
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
 from protocols import battery, device_information, heart_rate, uuids
 

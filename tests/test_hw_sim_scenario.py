@@ -6,12 +6,12 @@ from pathlib import Path
 
 from bleak import BleakClient
 
-from hw_sim.air import Air
-from hw_sim.central import open_central
 from hw_sim.clock import run
+from hw_sim.radio.air import Air
+from hw_sim.radio.central import open_central
 from hw_sim.scenario import Home, SensorSpec
 from protocols import cgm, heart_rate, racp, uuids
-from tools.worn import read_glucose, read_rr
+from tools.rig.demo_recordings import read_glucose, read_rr
 
 RECORDINGS = Path(__file__).parent / "recordings"
 RR_MS = read_rr(RECORDINGS / "afdb_08219_rr.csv.gz")

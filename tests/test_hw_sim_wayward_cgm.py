@@ -9,8 +9,8 @@ from bleak import BleakClient
 from bleak.exc import BleakError, BleakGATTProtocolError
 
 from hw_sim.clock import run
-from hw_sim.direct_radio import backends
-from hw_sim.direct_stack import DirectStack
+from hw_sim.radio.direct_radio import backends
+from hw_sim.radio.direct_stack import DirectStack
 from hw_sim.sensors.wayward_cgm import Manner, WaywardCgm
 from protocols import cgm, racp, uuids
 from protocols.cgm import CgmMeasurement, SensorStatus, SessionStartTime

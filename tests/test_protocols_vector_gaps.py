@@ -10,7 +10,7 @@ from protocol_vectors import all_rows, octets
 
 from protocols.columnar import Kernel, flatten
 from protocols.program import Kind, leaves
-from tools.decode_packets import DECODERS
+from tools.decode.packets import DECODERS
 
 CHARACTERISTICS = {
     "heart_rate.MEASUREMENT": "2A37",

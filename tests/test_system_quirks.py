@@ -12,9 +12,9 @@ from simulated_gateway import CGM, MIDNIGHT_UTC_S, STRAP, configured, new_gatewa
 from edge.app import Gateway
 from edge.store.readings import Reading
 from edge.workers import inline
-from hw_sim.air import Air
-from hw_sim.central import open_central
 from hw_sim.clock import VirtualClock, run
+from hw_sim.radio.air import Air
+from hw_sim.radio.central import open_central
 from hw_sim.sensors.cgm_sensor import CgmSensor
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
 from hw_sim.sensors.peripheral import Peripheral
@@ -22,7 +22,7 @@ from protocols import heart_rate
 from protocols.cgm import OctetOrder, SensorStatus
 from protocols.crc import Crc
 from protocols.heart_rate import RrUnit
-from tools.simulation import radio
+from tools.rig.simulation import radio
 
 
 async def listen(directory: Path, kind: str, body_on: Callable[[Air], Peripheral], hours: float) -> Gateway:

@@ -33,7 +33,7 @@ from schedule_world import INTERVAL_S, MIDNIGHT_UTC_S, Wearer, World
 
 from edge.app import Gateway
 from hw_sim.clock import run
-from hw_sim.direct_stack import DirectStack
+from hw_sim.radio.direct_stack import DirectStack
 from hw_sim.sensors.direct_strap import DirectStrap
 from hw_sim.sensors.wayward_cgm import WaywardCgm
 from protocols.cgm import SessionStartTime

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from edge.local import control
-from tools.bench.gateway_written import process
+from tools.bench.gateway.written import process
 
 MINUTES = float(os.environ.get("SLOW_DISK_MINUTES", "10"))
 START_S, SETTLE_S, ASKED_EVERY_S, ANSWERED_S_MAX = 120.0, 90.0, 10.0, 1.0

@@ -9,7 +9,7 @@ import pytest
 from cardiac_records import RECORDINGS, column
 from typer.testing import CliRunner
 
-from tools import wfdb_record
+from tools.analyse import wfdb_record
 from tools.cli import app
 
 AFDB = str(RECORDINGS / "afdb_08219_rr.csv.gz")

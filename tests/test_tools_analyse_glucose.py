@@ -18,7 +18,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dsp.glucose.alerts import Rules
-from tools import glucose_csv
+from tools.analyse import glucose_csv
 from tools.cli import app
 
 RECORDINGS = Path(__file__).parent / "recordings"

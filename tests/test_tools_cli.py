@@ -18,8 +18,8 @@ from service_user import NOBODY, another_user, open_place, without_power_over_fi
 from simulated_gateway import configured
 
 from edge.lock import lock
-from hw_sim.air import Air
-from hw_sim.hci_server import serve
+from hw_sim.radio.air import Air
+from hw_sim.radio.hci_server import serve
 from tools.cli import app, one_line_errors
 
 

@@ -6,9 +6,9 @@ from protocol_vectors import all_rows, name
 from typer.testing import CliRunner
 
 from protocols import polar
-from tools import decode
 from tools.cli import app
-from tools.decode_packets import DECODERS
+from tools.decode import answers as decode
+from tools.decode.packets import DECODERS
 
 
 def cli(*args, stdin=None):

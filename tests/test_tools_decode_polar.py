@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools import decode
+from tools.decode import answers as decode
 
 TIMESTAMP = "0094357700000000"
 

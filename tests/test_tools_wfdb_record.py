@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from edge.errors import ConfigError
-from tools.wfdb_record import read
+from tools.analyse.wfdb_record import read
 
 Digital = npt.NDArray[np.int64]
 RATE_HZ = 250

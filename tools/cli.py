@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from edge.errors import ConfigError, one_line
-from tools import analyse
+from tools.analyse import command as analyse
 
 app = typer.Typer(
     name="vitalgate",
@@ -105,10 +105,10 @@ def simulate(
     """
     with one_line_errors():
         simulation = simulation_extra()
-        from tools.worn import Worn
+        from tools.rig.demo_recordings import DemoRecordings
 
         host, port = endpoint("--listen", listen)
-        worn = Worn.chosen(heart, glucose, bodies=bodies, pace=glucose_pace)
+        worn = DemoRecordings.chosen(heart, glucose, bodies=bodies, pace=glucose_pace)
         asyncio.run(
             simulation.serve_world(
                 config,
@@ -143,11 +143,11 @@ def demo(
     """A simulated home: a strap and a CGM, the whole gateway, bundles in a directory; ends by itself."""
     with one_line_errors():
         simulation_extra()
-        from tools import demo as home
-        from tools import demo_view
-        from tools.worn import Worn
+        from tools.rig import demo as home
+        from tools.rig import demo_view
+        from tools.rig.demo_recordings import DemoRecordings
 
-        worn = Worn.chosen(heart, glucose, bodies=bodies)
+        worn = DemoRecordings.chosen(heart, glucose, bodies=bodies)
         options = home.Options(hours, speed, seed, out, drops_per_hour, worn)
         result = demo_view.watched(options, quiet=json)
     if json:
@@ -191,7 +191,7 @@ def decode(
     ] = False,
 ) -> None:
     """Say what a packet means, field by field."""
-    from tools import decode as decoding
+    from tools.decode import answers as decoding
 
     if not decoding.is_checksum(crc):
         fail(f"--crc {crc}: is none of auto, none, mcrf4xx, ccitt-false", 2)
@@ -219,10 +219,10 @@ def simulated_radio(world: tuple[str, int] | None, seed: int) -> Any:
     @asynccontextmanager
     async def open_radio(config: Any) -> AsyncIterator[Any]:
         simulation = simulation_extra()
-        from tools.worn import Worn
+        from tools.rig.demo_recordings import DemoRecordings
 
         if world is None:
-            home = simulation.own_radio(config, Worn.chosen(None, None), seed)
+            home = simulation.own_radio(config, DemoRecordings.chosen(None, None), seed)
         else:
             home = simulation.world_radio(config, *world)
         async with home as radio:
@@ -234,7 +234,7 @@ def simulated_radio(world: tuple[str, int] | None, seed: int) -> Any:
 def simulation_extra() -> Any:
     """The simulation, which a plain installation does not have."""
     try:
-        from tools import simulation
+        from tools.rig import simulation
     except ModuleNotFoundError as error:
         what = f"simulated sensors need the package {error.name}"
         raise ConfigError(

@@ -1,10 +1,10 @@
-"""Weights of the rhythm screening, and what they were made of. Written by `tools.train_rhythm`: do not edit.
+"""Weights of the rhythm screening, and what they were made of. Written by `tools.train.rhythm`: do not edit.
 
 Purpose: screening for atrial fibrillation from RR intervals; not a diagnosis.
 Data: 13 of afdb, 24 of mitdb, 11 of nsr2db
 (MIT-BIH AF Database, MIT-BIH Arrhythmia Database, Normal Sinus Rhythm RR Interval Database; PhysioNet, ODC-By 1.0).
 Positive: AFIB. Negative: everything else, flutter and junctional rhythm included.
-Training: logistic regression, ridge 0.08, seed 1; disturbed copies as `tools.train_rhythm` describes.
+Training: logistic regression, ridge 0.08, seed 1; disturbed copies as `tools.train.rhythm` describes.
 Figures are %, pooled per beat, at the thresholds below and (in brackets) along the curve.
 On records left out, 5 folds of whole records:
 afdb fast: Se 96.55 Sp 97.53 (Sp at Se 95: 97.83, 96: 97.66, 96.5: 97.55, 97: 97.37)

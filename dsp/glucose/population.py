@@ -1,4 +1,4 @@
-"""What a new wearer's forecaster starts from: written by tools/train_glucose.py, not by hand.
+"""What a new wearer's forecaster starts from: written by tools/train/glucose.py, not by hand.
 
 Trained on AZT1D: Khamesian S et al. 2025, doi 10.17632/gk9m674wcx.1, CC BY 4.0, as harmonised by
 Glucose-ML (Prioleau T et al., arXiv 2507.14077).

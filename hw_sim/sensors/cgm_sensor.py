@@ -15,7 +15,7 @@ from bumble.att import ATT_Error, AttributeValue
 from bumble.device import Connection
 from bumble.gatt import Characteristic, Service
 
-from hw_sim.air import Air
+from hw_sim.radio.air import Air
 from hw_sim.sensors.cgm_session import CgmSession
 from hw_sim.sensors.peripheral import ENCRYPTED, Peripheral, Properties, uuid16
 from protocols import cgm, cgm_control, racp, uuids

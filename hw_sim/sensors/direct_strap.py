@@ -7,7 +7,7 @@ from typing import Final
 
 from bleak.exc import BleakGATTProtocolError, BleakGATTProtocolErrorCode
 
-from hw_sim.direct_stack import DirectLink
+from hw_sim.radio.direct_stack import DirectLink
 from protocols import battery, uuids
 
 _BATTERY_PCT: Final = 90

@@ -14,7 +14,7 @@ from bumble.att import Attribute
 from bumble.device import Connection
 from bumble.gatt import Characteristic, Service
 
-from hw_sim.air import Air
+from hw_sim.radio.air import Air
 from hw_sim.sensors.peripheral import Peripheral, uuid16
 from protocols import heart_rate, uuids
 

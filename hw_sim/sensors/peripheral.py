@@ -19,8 +19,8 @@ from bumble.gatt import Characteristic, Descriptor, Service
 from bumble.keys import MemoryKeyStore, PairingKeys
 from bumble.pairing import PairingConfig, PairingDelegate
 
-from hw_sim.air import Air
-from hw_sim.host import device_on
+from hw_sim.radio.air import Air
+from hw_sim.radio.host import device_on
 from protocols import battery, device_information, uuids
 
 Permissions = Attribute.Permissions

@@ -21,7 +21,7 @@ from typing import Final
 
 from bleak.exc import BleakGATTProtocolError, BleakGATTProtocolErrorCode
 
-from hw_sim.direct_stack import DirectLink
+from hw_sim.radio.direct_stack import DirectLink
 from hw_sim.sensors.cgm_session import CgmSession
 from protocols import battery, cgm, racp, uuids
 from protocols.cgm import CgmMeasurement, SensorStatus, SessionStartTime

@@ -24,8 +24,8 @@ import numpy as np
 from dsp.arrays import F64, as_f64
 from dsp.cardiac import intervals, qrs, rhythm
 from dsp.cardiac.variability import variability, windows
-from tools import rr_csv
-from tools.wfdb_record import read
+from tools.analyse import rr_csv
+from tools.analyse.wfdb_record import read
 
 PEERS = [
     "neurokit2==0.2.13",

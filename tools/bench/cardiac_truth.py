@@ -4,7 +4,7 @@
 
 DATA holds afdb_rr.csv.gz, mitdb_rr.csv.gz, nsr2db_rr.csv.gz, polar_h10.csv.gz and mitdb_ecg/*.hea. Of
 records in the weights' training (the card in dsp/cardiac/rhythm_weights.py) the rhythm figures are in-sample;
-`tools.train_rhythm --folds` says what to expect of others.
+`tools.train.rhythm --folds` says what to expect of others.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from dsp.cardiac.intervals import Beat, judge_all, normal
 from dsp.cardiac.rhythm_weights import FAST_THRESHOLD, ONSET_THRESHOLD, SURE_THRESHOLD
 from dsp.cardiac.time_domain import time_domain
 from tools.bench import ecg_truth
-from tools.rhythm_truth import Record, Thresholds, figures, merged_split_lost
-from tools.rhythm_truth import read as read_rhythms
+from tools.train.rhythm_truth import Record, Thresholds, figures, merged_split_lost
+from tools.train.rhythm_truth import read as read_rhythms
 
 SINUS, PREMATURE, SINUS_BEATS = ("N", "B", "T"), ("A", "a", "J", "S", "V"), ("N", "L", "R")
 

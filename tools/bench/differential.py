@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tools import decode
 from tools.bench import peer
+from tools.decode import answers as decode
 
 # What a checksum is, or how many octets are left over, is not a reading; times of day are written as text.
 SKIPPED: Final = frozenset({"crc", "trailing", "text", "frame", "ts"})

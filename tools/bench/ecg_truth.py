@@ -14,7 +14,7 @@ from dsp.arrays import F64, as_f64
 from dsp.cardiac import qrs, signal_quality
 from dsp.cardiac.respiration import respiration
 from dsp.cardiac.signal_quality import nearest_s
-from tools.wfdb_record import beat_samples, read
+from tools.analyse.wfdb_record import beat_samples, read
 
 DELAYS_S = np.arange(-5.0, 5.0, 0.01)  # of the strap's beats against its ECG
 

@@ -20,8 +20,8 @@ from dsp.arrays import F64, as_f64
 from dsp.glucose import alerts, compression, realtime, smoothing
 from dsp.glucose.readings import Trace
 from hw_sim.physiology.glucose import LAG_MIN, GlucoseBody
-from tools import train_glucose
 from tools.bench import uva_padova
+from tools.train import glucose as train_glucose
 
 HORIZON_MIN, SUSTAINED_MIN, GAP_MIN = 60.0, 15.0, 20.0
 RATE_DAYS = 10

@@ -1,0 +1,1 @@
+"""The air, controllers and hosts between simulated sensors and a gateway."""

@@ -1,0 +1,152 @@
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+from bleak import BleakClient
+from bumble import hci
+from bumble_peripheral import NOTIFIED, SECRET, VALUE, Peripheral, in_virtual_time
+
+from hw_sim.radio.air import Air
+from hw_sim.radio.central import Central, open_remote_central
+from hw_sim.radio.hci_server import serve
+
+SENSOR, OTHER = "F0:00:00:00:00:01", "F0:00:00:00:00:02"
+HOST = "127.0.0.1"
+LINK_LOST = 0x08
+
+
+async def room(*, power_loss: bool = False) -> tuple[asyncio.Server, int, Peripheral]:
+    air = Air()
+    sensor = await Peripheral(air, SENSOR).start()
+    server = await serve(air, HOST, 0, power_loss=power_loss)
+    return server, server.sockets[0].getsockname()[1], sensor
+
+
+async def power_cut(central: Central) -> None:
+    """What a kill -9 does to the gateway's socket."""
+    sink = central.device.host.hci_sink
+    assert sink is not None
+    sink.transport.abort()  # type: ignore[attr-defined]
+    await asyncio.sleep(0.01)
+
+
+@in_virtual_time
+async def test_a_remote_central_works_like_a_local_one(tmp_path: Path) -> None:
+    server, port, sensor = await room()
+    values: list[bytearray] = []
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=tmp_path / "bonds.json")
+        async with BleakClient(SENSOR, pair=True, backend=central.client_backend) as client:
+            assert await client.read_gatt_char(SECRET) == b"secret"
+            await client.start_notify(NOTIFIED, lambda _, value: values.append(value))
+            await sensor.device.notify_subscribers(sensor.notified, b"1")
+            assert await client.read_gatt_char(VALUE) == b"value"
+        await central.close()
+    assert values == [b"1"]
+
+
+@in_virtual_time
+async def test_the_links_of_a_killed_client_last_until_the_next_resets_its_adapter(tmp_path: Path) -> None:
+    server, port, sensor = await room()
+    bonds = tmp_path / "bonds.json"
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=bonds)
+        client = BleakClient(SENSOR, pair=True, backend=central.client_backend)
+        await client.connect()
+        await power_cut(central)
+        assert not client.is_connected
+        await asyncio.sleep(600)
+        assert sensor.disconnect_reasons == []
+        reset_s = asyncio.get_running_loop().time()
+        successor = await open_remote_central(HOST, port, bonds=bonds)
+        async with BleakClient(SENSOR, backend=successor.client_backend) as client:
+            assert [reason for _, reason in sensor.disconnect_reasons] == [LINK_LOST]
+            assert sensor.disconnect_reasons[0][0] > reset_s
+            assert sensor.connections[-1].is_encrypted
+            assert await client.read_gatt_char(SECRET) == b"secret"
+        await successor.close()
+    assert sensor.connections[0].peer_address == sensor.connections[1].peer_address
+
+
+@in_virtual_time
+async def test_a_client_that_loses_power_is_lost_to_its_sensors_and_comes_back_as_itself() -> None:
+    server, port, sensor = await room(power_loss=True)
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=None)
+        await BleakClient(SENSOR, backend=central.client_backend).connect()
+        await power_cut(central)
+        assert sensor.disconnect_reasons == []  # the sensor cannot know yet
+        await asyncio.sleep(2)
+        assert [reason for _, reason in sensor.disconnect_reasons] == [LINK_LOST]
+        successor = await open_remote_central(HOST, port, bonds=None)
+        async with BleakClient(SENSOR, backend=successor.client_backend) as client:
+            assert await client.read_gatt_char(VALUE) == b"value"
+        await successor.close()
+    assert sensor.connections[0].peer_address == sensor.connections[1].peer_address
+
+
+@in_virtual_time
+async def test_a_client_killed_while_scanning_and_connecting_leaves_nothing_behind() -> None:
+    server, port, sensor = await room()
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=None)
+        attempt = asyncio.ensure_future(BleakClient(OTHER, backend=central.client_backend).connect())
+        await asyncio.sleep(1)
+        await power_cut(central)
+        attempt.cancel()
+        await asyncio.gather(attempt, return_exceptions=True)
+        successor = await open_remote_central(HOST, port, bonds=None)
+        async with BleakClient(SENSOR, backend=successor.client_backend) as client:
+            assert await client.read_gatt_char(VALUE) == b"value"
+        await successor.close()
+    assert len(sensor.connections) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+@in_virtual_time
+async def test_garbage_does_not_bring_the_world_down(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    server, port, _ = await room()
+    garbage = random.Random(seed)
+    async with server:
+        for _ in range(20):
+            _, writer = await asyncio.open_connection(HOST, port)
+            # A valid first packet type, so that parsing gets as far as it can.
+            writer.write(bytes([garbage.choice([1, 2, 4, 5])]) + garbage.randbytes(garbage.randrange(500)))
+            await asyncio.sleep(0.01)
+            writer.close()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+        assert [record for record in caplog.records if record.name == "asyncio"] == []
+        central = await open_remote_central(HOST, port, bonds=None)
+        async with BleakClient(SENSOR, backend=central.client_backend) as client:
+            assert await client.read_gatt_char(VALUE) == b"value"
+        await central.close()
+
+
+@in_virtual_time
+async def test_a_cancelled_command_does_not_leave_its_answer_to_the_next() -> None:
+    server, port, _ = await room()
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=None)
+        send = central.device.host.send_sync_command
+        command = asyncio.ensure_future(send(hci.HCI_LE_Read_Buffer_Size_Command()))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        command.cancel()
+        assert isinstance(await send(hci.HCI_LE_Rand_Command()), hci.HCI_LE_Rand_ReturnParameters)
+        await central.close()
+
+
+@in_virtual_time
+async def test_two_clients_are_two_centrals() -> None:
+    air = Air()
+    sensors = [await Peripheral(air, address).start() for address in (SENSOR, OTHER)]
+    async with await serve(air, HOST, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        centrals = [await open_remote_central(HOST, port, bonds=None) for _ in sensors]
+        for sensor, central in zip(sensors, centrals, strict=True):
+            async with BleakClient(sensor.address, backend=central.client_backend) as client:
+                assert await client.read_gatt_char(VALUE) == b"value"
+        for central in centrals:
+            await central.close()
+    assert sensors[0].connections[0].peer_address != sensors[1].connections[0].peer_address

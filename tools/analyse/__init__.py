@@ -1,0 +1,1 @@
+"""`vitalgate analyse`: what recordings say."""

@@ -1,0 +1,1 @@
+"""The whole gateway: what it costs, beside a script of today."""

@@ -1,0 +1,1 @@
+"""`vitalgate decode`: what a packet says."""

@@ -1,0 +1,1 @@
+"""A gateway and a simulated home, set up together."""

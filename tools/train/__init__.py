@@ -1,0 +1,1 @@
+"""Trains what `dsp` has learned from recordings."""
