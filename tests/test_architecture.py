@@ -21,6 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 400
+README_LINES_MAX = 160
 
 Rule = Callable[[str, str], list[str]]  # source and path in, findings out
 
@@ -112,6 +113,12 @@ def long_module(source: str, path: str) -> list[str]:
     """The module itself, if longer than the limit."""
     lines = len(source.splitlines())
     return [f"{path} has {lines} lines"] if lines > MODULE_LINES_MAX else []
+
+
+def long_readme(source: str, path: str) -> list[str]:
+    """The page that everybody reads first, if longer than the limit; what else there is to say is in the guides."""
+    lines = len(source.splitlines())
+    return [f"{path} has {lines} lines"] if lines > README_LINES_MAX else []
 
 
 def origins(tree: ast.Module) -> dict[str, str]:
@@ -224,7 +231,7 @@ def unpacked_data(patterns: Mapping[str, list[str]], paths: list[str]) -> list[s
     declared = [
         f"{package.replace('.', '/')}/{pattern}" for package, globs in patterns.items() for pattern in globs
     ]
-    data = [p for p in paths if p.split("/")[0] in LAYERS and not p.endswith(".py")]
+    data = [p for p in paths if p.split("/")[0] in LAYERS and not p.endswith((".py", "/README.md"))]
     return [
         f"{p}: not in [tool.setuptools.package-data]"
         for p in data
@@ -256,6 +263,7 @@ VIOLATIONS: list[tuple[Rule, str, str]] = [
     (long_functions, "edge/x.py", TOO_LONG_FUNCTION),
     (long_functions, "edge/x.py", f"class A:\n    async {TOO_LONG_FUNCTION.replace('    ', '        ')}"),
     (long_module, "edge/x.py", "\n" * (MODULE_LINES_MAX + 1)),
+    (long_readme, "README.md", "\n" * (README_LINES_MAX + 1)),
     (clock_readings, "edge/x.py", "import time\nt = time.time()"),
     (clock_readings, "edge/x.py", "import time as t\nclock = t.monotonic_ns"),
     (clock_readings, "hw_sim/x.py", "from time import perf_counter as pc\ndef f(now=pc): ..."),
@@ -327,7 +335,8 @@ def test_exempt_modules_are_exempt() -> None:
 def test_packaging_and_name_violations_are_caught() -> None:
     assert len(foreign_claims({"edge": ["vitalgate", "edge-sdk"], "other": ["x"]})) == 1
     assert len(unlisted_packages(["edge", "gone"], ["edge/__init__.py", "edge/upstream/__init__.py"])) == 2
-    assert len(unpacked_data({"edge": ["*.toml"]}, ["edge/a.toml", "edge/web/page.html", "edge/x.py"])) == 1
+    data = ["edge/a.toml", "edge/web/page.html", "edge/x.py", "edge/README.md"]
+    assert len(unpacked_data({"edge": ["*.toml"]}, data)) == 1
     for text in ("see /home/" + "alice/notes", "'/Users/" + "bob/x'", "/srv/builds/" + "vitalgate/x"):
         assert len(machine_paths(text, "README.md", Path("/srv/builds/vitalgate"))) == 1
     assert machine_paths("https://example.org/home/x/ /var/lib/vitalgate", "README.md", Path("/a/b")) == []
@@ -359,6 +368,10 @@ def test_every_package_is_there() -> None:
 )
 def test_packages_obey(rule: Rule) -> None:
     assert breaches(rule, PACKAGE_MODULES) == []
+
+
+def test_the_readme_is_short() -> None:
+    assert breaches(long_readme, ["README.md"]) == []
 
 
 def test_functions_are_short_in_tests_too() -> None:
