@@ -84,6 +84,11 @@ class Gateway:
             log.error(
                 "the database was damaged and is set aside as %s; a new one begins", self.store.quarantined
             )
+        if self.store.log_copy:
+            log.error(
+                "the log of the database was damaged and what followed the damage is lost; a copy is kept as %s",
+                self.store.log_copy,
+            )
         tables = self.store.tables
         with tables.database.transaction():
             self.boot_no = tables.boots.note(clock.boot_id)

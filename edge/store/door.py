@@ -46,6 +46,7 @@ class Store:
         self.path = path
         self.simulated = opened.simulated
         self.quarantined = opened.quarantined
+        self.log_copy = opened.log_copy
         # The tables over the writing connection, for use before `run` begins.
         self.tables = Tables(opened.database)
         self._reading = Tables(_connect_reader(path, identity, opened.database))
