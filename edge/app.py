@@ -153,6 +153,12 @@ class Gateway:
                 await self.store.drain()
                 writing.cancel()
             await asyncio.wait({writing})
+            self._say_what_is_lost()
+
+    def _say_what_is_lost(self) -> None:
+        for name, sensor in self.sensors.items():
+            if waiting := sensor.live().waiting:
+                log.error("%d packets of %s could not be stored: %s", waiting, name, self.store.trouble)
 
     def close(self) -> None:
         """Let go of the store and the state directory."""
