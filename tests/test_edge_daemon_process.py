@@ -16,7 +16,11 @@ from edge_parts import MINIMAL
 from service_user import NOBODY, another_user, open_place
 from simulated_gateway import configured
 
+from edge.config import KEY_SUFFIX, parse
+from edge.identity import load
 from edge.local import control
+from edge.store.door import Store
+from edge.workers import inline
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_S = 90.0
@@ -29,6 +33,25 @@ from pathlib import Path
 from edge import kernel_cache
 kernel_cache.INSTALLED = Path("/nonexistent")
 runpy.run_module("edge", run_name="__main__", alter_sys=True)
+"""
+
+
+# A simulated home, whose gateway commits to a slow disk.
+SLOW = """
+import sys, time
+from contextlib import contextmanager
+from edge.store.database import Database
+transaction = Database.transaction
+
+@contextmanager
+def slow(self):
+    with transaction(self):
+        yield
+        time.sleep(0.7)
+
+Database.transaction = slow
+from tools.cli import main
+main()
 """
 
 
@@ -153,3 +176,31 @@ def test_with_a_simulated_home_in_the_process_a_signal_ends_it_cleanly_at_any_mo
     assert last.endswith("has stopped")
     assert "Traceback" not in service.said()
     assert "Error" not in service.said()
+
+
+def test_on_a_slow_disk_a_process_manager_that_insists_changes_nothing(place: Path) -> None:
+    configured(place, "heart_rate")
+    service = Service(place, "-c", SLOW, "run", "--simulate", "--config", str(place / "gateway.toml"))
+
+    def packets() -> int:
+        document = service.status(place / "state")
+        return document["sensors"][0]["packets"] if document else 0
+
+    try:
+        service.until(lambda: packets() >= 3)
+        counted = packets()
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            service.process.send_signal(number)
+            time.sleep(0.2)
+        assert service.end() == 0
+    finally:
+        service.kill()
+    *_, last = service.said().splitlines()
+    assert last.endswith("has stopped")
+    assert "Traceback" not in service.said()
+    config = parse((place / "gateway.toml").read_bytes(), place / "gateway.toml")
+    store = Store(config.database, load(config.key_file, config.database), simulated=None, workers=inline())
+    chunks = store.tables.raw_chunks.between(1, 1, 0, 1 << 62)
+    store.close()
+    assert [path.name for path in (place / "state").iterdir() if path.suffix == KEY_SUFFIX] == ["store.key"]
+    assert sum(len(chunk.packets) for chunk in chunks) >= counted

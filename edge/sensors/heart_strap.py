@@ -139,7 +139,7 @@ class HeartStrap:
         )
 
     def live(self) -> SensorLive:
-        return SensorLive(self.packets, self.oddities, self.dropped)
+        return SensorLive(self.packets, self.oddities, self.dropped, len(self._waiting))
 
     def _on_refused(self, packets: list[Packet]) -> None:
         """The store could not take them: they wait for the next flush."""
