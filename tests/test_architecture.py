@@ -61,6 +61,7 @@ ROOMS = {*LAYERS, "tools"}  # tools may import anything, and nothing imports too
 
 STDLIB_NAMES = sys.stdlib_module_names | {"test"}
 CLOCK_MODULE = "edge/clock.py"
+COMPILER_MODULE = "dsp/compiled.py"
 CATCH_ALL_MODULE = "edge/app.py"
 
 
@@ -88,6 +89,16 @@ def layering(source: str, path: str) -> list[str]:
     allowed = {room} | layer.third_party | layer.rooms | (sys.stdlib_module_names - layer.banned)
     tops = {name.split(".")[0] for name in imported(ast.parse(source))}
     return [f"{path}: {room} must not import {top}" for top in sorted(tops - allowed)]
+
+
+def compilers(source: str, path: str) -> list[str]:
+    """Kernels of dsp that numba compiles past the one door: a library would lack them."""
+    if not path.startswith("dsp/") or path == COMPILER_MODULE:
+        return []
+    names = sorted(
+        {name for name in imported(ast.parse(source)) if name.split(".")[0] in ("numba", "llvmlite")}
+    )
+    return [f"{path}: {name} outside {COMPILER_MODULE}" for name in names]
 
 
 def undeclared(source: str, path: str, declared: frozenset[str]) -> list[str]:
@@ -239,6 +250,8 @@ VIOLATIONS: list[tuple[Rule, str, str]] = [
     (layering, "edge/x.py", "import hw_sim.radio as radio"),
     (layering, "edge/x.py", "from tools import cli"),
     (layering, "edge/x.py", "import numba"),
+    (compilers, "dsp/glucose/x.py", "from numba import njit"),
+    (compilers, "dsp/x.py", "def f():\n    import numba.core"),
     (layering, "edge/x.py", "import importlib\nimportlib.import_module('hw_sim.clock')"),
     (long_functions, "edge/x.py", TOO_LONG_FUNCTION),
     (long_functions, "edge/x.py", f"class A:\n    async {TOO_LONG_FUNCTION.replace('    ', '        ')}"),
@@ -297,6 +310,7 @@ def test_innocent_source_passes() -> None:
 
 def test_exempt_modules_are_exempt() -> None:
     assert clock_readings("import time\ntime.time()", CLOCK_MODULE) == []
+    assert compilers("import numba", COMPILER_MODULE) == []
     assert catch_alls("try: f()\nexcept Exception: raise", CATCH_ALL_MODULE) == []
 
 
@@ -330,7 +344,9 @@ def test_every_room_is_there() -> None:
     assert {path.split("/")[0] for path in ROOM_MODULES} == ROOMS
 
 
-@pytest.mark.parametrize("rule", [layering, long_module, clock_readings, catch_alls, missing_docstring])
+@pytest.mark.parametrize(
+    "rule", [layering, compilers, long_module, clock_readings, catch_alls, missing_docstring]
+)
 def test_rooms_obey(rule: Rule) -> None:
     assert breaches(rule, ROOM_MODULES) == []
 

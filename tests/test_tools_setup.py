@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-LOCKS = {name: (ROOT / f"tools/locks/{name}.txt").read_text() for name in ("runtime", "sim", "dev")}
+LOCKS = {
+    name: (ROOT / f"tools/locks/{name}.txt").read_text() for name in ("runtime", "sim", "dev", "kernels")
+}
 
 # Notes each call; `uv venv` puts real enough programs where the script expects them.
 STAND_IN_UV = """#!/bin/sh
@@ -151,8 +153,9 @@ def pins(lock: str) -> dict[str, str]:
 
 
 def test_each_set_contains_the_one_before() -> None:
-    runtime, sim, dev = (pins(LOCKS[name]).items() for name in ("runtime", "sim", "dev"))
+    runtime, sim, dev, kernels = (pins(LOCKS[name]).items() for name in LOCKS)
     assert runtime < sim < dev
+    assert runtime < kernels
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -170,6 +173,7 @@ def test_locks_answer_pyproject() -> None:
     asked = {
         "runtime": project["project"]["dependencies"] + project["build-system"]["requires"],
         "sim": extras["sim"],
+        "kernels": extras["kernels"],
         "dev": [requirement for requirement in extras["dev"] if not requirement.startswith("vitalgate")],
     }
     for name, requirements in asked.items():

@@ -86,13 +86,12 @@ lock() { # [ARGS for uv]
     have uv || fail "uv is not installed; try: pip install uv"
     python=$(find_python)
     cd "$root"
-    extras=
-    for set in runtime sim dev; do
+    for set in runtime sim dev kernels; do
+        [ "$set" = runtime ] && extras= || extras="--extra $set"
         "$python" -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' |
             uv pip compile --quiet pyproject.toml - $extras --python-version 3.11 \
                 --python-platform aarch64-manylinux_2_28 --only-binary :all: --generate-hashes --no-annotate \
                 --no-emit-index-url --custom-compile-command 'sh tools/setup.sh lock' -o "tools/locks/$set.txt" "$@"
-        [ "$set" = runtime ] && extras='--extra sim' || extras='--extra dev'
     done
 }
 
