@@ -248,6 +248,19 @@ print(heart_stats(np.full(9, 1000.0), np.ones(9)).hr_mean_bpm)
     assert said("jit", code, PYTHONPATH=str(tmp_path)) == "60.0"
 
 
+@pytest.mark.soak
+def test_no_kernel_divides_by_nothing(tmp_path: Path) -> None:
+    """Compiled so that a division by zero raises, as Python's would, they raise for none of the cases (a minute)."""
+    shutil.copytree(ROOT / "dsp", tmp_path / "dsp", ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    door = tmp_path / "dsp/compiled.py"
+    strict = door.read_text().replace('"error_model": "numpy"', '"error_model": "python"')
+    assert strict != door.read_text()
+    door.write_text(strict)
+    paths = f"{tmp_path}:{ROOT / 'tests'}"
+    code = f"import kernel_cases; kernel_cases.main('write', {str(tmp_path / 'found')!r})"
+    said("jit", code, PYTHONPATH=paths, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def library() -> elf.Wants:
     return elf.wants(library_path())

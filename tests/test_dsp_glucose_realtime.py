@@ -242,7 +242,7 @@ def test_rough_data_do_no_harm() -> None:
     t, g = rough(fewer(60_000, 500), 1)
     assert_sane(t, g, realtime.follow(wearer, t, g))
     # Whoever comes out of it still forecasts, although all they have taught it is nonsense.
-    later, glucose = person()
+    later, glucose = person(fewer(10_000, 450))
     after = realtime.follow(wearer, later + 1e9, glucose)[:, LIVE.index("in_30_mg_dl")]
     fresh = realtime.follow(realtime.new_wearer(), later, glucose)[:, LIVE.index("in_30_mg_dl")]
     errors = [np.sqrt(np.mean((glucose[206:] - f[200:-6]) ** 2)) for f in (after, fresh)]

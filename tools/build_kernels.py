@@ -42,7 +42,7 @@ EXPORTS = "{ global: dsp_*; local: *; };\n"
 LIBRARIES = frozenset({"libc.so.6", "libm.so.6", "ld-linux-aarch64.so.1"})
 LIBC = frozenset({
     "cos", "exp", "floor", "fmod", "log", "log10", "pow", "rint", "sin", "sincos",
-    "free", "malloc", "memcpy", "memmove", "memset",
+    "free", "malloc", "memcpy", "memmove", "memset", "__stack_chk_fail",
     "_ITM_deregisterTMCloneTable", "_ITM_registerTMCloneTable", "__cxa_finalize", "__gmon_start__", # start and end
 })
 # fmt: on

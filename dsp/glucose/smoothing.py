@@ -258,9 +258,19 @@ def _answer(state: F64) -> tuple[float, float, float]:
 
 
 @njit
+def _can_be(dynamics: F64) -> bool:
+    """Time constants above 0, each mode's other than the drive's, and two parts of the noise that die away."""
+    slow, fast, drive_tau = dynamics[0], dynamics[1], dynamics[4]
+    can_be = 0.0 <= slow < 1.0 and 0.0 <= fast < 1.0 and slow != fast and drive_tau > 0.0
+    for m in range(4):
+        can_be = can_be and dynamics[5 + m] > 0.0 and dynamics[5 + m] != drive_tau
+    return bool(can_be)
+
+
+@njit
 def step(state: F64, t: float, g: float, dynamics: F64) -> tuple[float, float, float, float, float]:
     """Take in one reading, see `advance`: the fields of `Smoothed`."""
-    if not np.isfinite(t) or not np.isfinite(g) or t <= state[0]:
+    if not np.isfinite(t) or not np.isfinite(g) or t <= state[0] or not _can_be(dynamics):
         return np.nan, np.nan, np.nan, np.nan, np.nan
     glucose, rate, sd = g, np.inf, np.inf
     apart = t - state[0]
@@ -294,7 +304,8 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, dynamics: F64) -> F64x2:
         as a good sensor's the last hour's innovations are (root mean square); the grade, an index of `GRADES`. NaN
         where a reading is no number or is not newer than the one before: it is passed over. After a gap of
         more than 60 min or a step that no body makes, and where the glucose would be more than 60 mg/dL off the
-        reading or the rate beyond 30 mg/dL/min, the filters start anew with rate 0.
+        reading or the rate beyond 30 mg/dL/min, the filters start anew with rate 0. NaN throughout for dynamics that
+        cannot be: a mode as slow as the drive, or noise that does not die away.
     """
     out = np.empty((t_min.size, 5))
     for k in range(t_min.size):
