@@ -1,1 +1,1 @@
-"""The gateway: radio in, summaries out. The only room with I/O, clocks and a network."""
+"""The gateway: radio in, summaries out. The only package that does I/O, reads clocks and uses the network."""

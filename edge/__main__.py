@@ -1,10 +1,15 @@
-"""The daemon on its own, without the command-line tools: `python -P -m edge --config FILE`."""
+"""Runs the gateway without the command-line tools: `python -P -m edge --config FILE`."""
 
-import argparse
-import sys
-from pathlib import Path
+import signal
 
-from edge.daemon import main
+# Until the gateway handles signals, an interrupt ends the process as SIGTERM does: nothing has to be cleaned up yet.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import argparse  # noqa: E402
+import sys  # noqa: E402
+from pathlib import Path  # noqa: E402
+
+from edge.daemon import main  # noqa: E402
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="edge", description="Run the vitalgate gateway daemon.")

@@ -1,22 +1,24 @@
 """The operator's file: TOML -> `Config`, every limit of the daemon with its default.
 
 Contract: `load` returns a checked `Config` or raises one `ConfigError` that names file, key and remedy.
-Nothing is read from the environment, nothing is looked up later. No behaviour here: what a limit does is told
-where it is used; `example.toml` beside this file is the operator's reference.
+Nothing is read from the environment, and the file is not read again later. This module has no behaviour: what a limit
+does is explained where it is used. `example.toml` beside this file is the operator's reference.
 """
 
 import itertools
 import re
 import tomllib
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta, Struct
 
 from edge.errors import ConfigError
+from edge.kinds import KINDS
 
 FILE_BYTES_MAX = 1 << 20
 
@@ -26,6 +28,7 @@ Address = Annotated[str, Meta(pattern=r"\A[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z")
 Seconds = Annotated[float, Meta(ge=0.1, le=86400.0)]
 Bpm = Annotated[int, Meta(ge=20, le=250)]
 MgDl = Annotated[int, Meta(ge=20, le=600)]
+Days = Annotated[int, Meta(ge=1, le=4000)]
 
 
 def _ordered(section: Struct, *keys: str) -> None:
@@ -34,12 +37,23 @@ def _ordered(section: Struct, *keys: str) -> None:
             raise ValueError(f"{lower} is not below {upper}; change one of them")
 
 
+def _distinct(section: str, rows: Sequence[Struct], *fields: str) -> None:
+    for field in fields:
+        values = [getattr(row, field) for row in rows]
+        if len(set(values)) < len(values):
+            raise ValueError(f"{section}: two of them have the same {field}; give each its own")
+
+
 class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
-    """This box: its opaque id upstream, where it keeps its state, the day it lives in."""
+    """The gateway itself: its opaque id upstream, its state directory, its time zone.
+
+    `trust_clock`: its clock is right although nothing synchronises it, such as a battery-backed clock set by hand.
+    """
 
     id: FhirId
     state_dir: Path
     timezone: str = "UTC"
+    trust_clock: bool = False
 
     def __post_init__(self) -> None:
         try:
@@ -48,14 +62,8 @@ class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("timezone is not an IANA name; use one like Europe/Berlin") from fault
 
 
-class Patient(Struct, frozen=True, forbid_unknown_fields=True):
-    """The wearer, by the opaque key given at provisioning; never a name."""
-
-    pseudonym: FhirId
-
-
 class Consent(Struct, frozen=True, forbid_unknown_fields=True):
-    """What may leave the box, per data class, until the end of the day `valid_until`."""
+    """Which classes of a person's data may leave the gateway, until the end of the day `valid_until`."""
 
     heart_summaries: bool = False
     glucose_summaries: bool = False
@@ -63,22 +71,38 @@ class Consent(Struct, frozen=True, forbid_unknown_fields=True):
     valid_until: date | None = None
 
 
-class SensorConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """A sensor to stay connected to."""
+class Person(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who wears sensors: a local name, and the opaque key given at provisioning; never a real name."""
 
     id: Slug
-    kind: Literal["heart_rate", "cgm"]
+    pseudonym: FhirId
+    consent: Consent = Consent()
+
+
+class SensorConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """A sensor to stay connected to, and who wears it.
+
+    `stale_s`: a connected sensor that is silent for so long is reconnected; by default its kind says how long.
+    """
+
+    id: Slug
+    kind: str
     address: Address
+    person: str
     passkey: Annotated[int, Meta(ge=0, le=999_999)] | None = None
+    stale_s: Seconds | None = None
 
     def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind is none that this gateway knows; use one of: {', '.join(sorted(KINDS))}")
         msgspec.structs.force_setattr(self, "address", self.address.upper())
 
 
 class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
-    """Where batches go, how large they are and how patiently they are retried."""
+    """Where batches go, how often, how large they are and how patiently they are retried."""
 
     directory: Path
+    interval_s: Seconds = 900.0
     batch_items_max: Annotated[int, Meta(ge=1, le=1000)] = 100
     retry_s_min: Seconds = 1.0
     retry_s_max: Seconds = 900.0
@@ -111,19 +135,19 @@ class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
-    """Bounds on memory, waiting and keeping."""
+    """Limits on memory, on waiting times and on how long data are kept."""
 
     queue_notifications_max: Annotated[int, Meta(ge=16, le=1_000_000)] = 4096
-    chunk_s: Seconds = 10.0
+    chunk_s: Annotated[float, Meta(ge=0.1, le=60.0)] = 60.0
     connect_timeout_s: Seconds = 20.0
     gatt_timeout_s: Seconds = 10.0
     backoff_s_min: Seconds = 1.0
     backoff_s_max: Seconds = 120.0
-    heart_stale_s: Seconds = 15.0
-    cgm_stale_s: Seconds = 660.0
     summary_grace_s: Seconds = 30.0
     racp_reconcile_s: Seconds = 3600.0
-    raw_retention_days: Annotated[int, Meta(ge=1, le=400)] = 14
+    raw_retention_days: Days = 14
+    retention_days: Days = 400
+    delivered_retention_days: Days = 30
 
     def __post_init__(self) -> None:
         _ordered(self, "backoff_s_min", "backoff_s_max")
@@ -133,19 +157,25 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     gateway: Gateway
-    patient: Patient
+    people: Annotated[tuple[Person, ...], Meta(min_length=1, max_length=16)]
     sensors: Annotated[tuple[SensorConfig, ...], Meta(min_length=1, max_length=16)]
     upstream: Upstream
-    consent: Consent = Consent()
     store: StoreFiles = StoreFiles()
     alerts: Alerts = Alerts()
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        for field in ("id", "address"):
-            values = [getattr(sensor, field) for sensor in self.sensors]
-            if len(set(values)) < len(values):
-                raise ValueError(f"sensors: two of them have the same {field}; give each its own")
+        _distinct("sensors", self.sensors, "id", "address")
+        _distinct("people", self.people, "id", "pseudonym")
+        known = {person.id for person in self.people}
+        for sensor in self.sensors:
+            if sensor.person not in known:
+                raise ValueError(
+                    f"sensors: {sensor.id} is worn by a person who is not among the people; add [[people]] for them"
+                )
+
+    def person(self, person_id: str) -> Person:
+        return next(person for person in self.people if person.id == person_id)
 
     @property
     def database(self) -> Path:

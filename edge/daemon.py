@@ -1,26 +1,46 @@
-"""The gateway as a process: real radio, real clock, signals, exit codes."""
+"""The gateway as a process: real radio, real clock, signals, log, exit codes.
+
+A signal is acted on from the first moment: what is slow, such as importing the numerics, compiling their kernels and
+opening the store on a slow disk, happens in threads. When the state directory vanishes under a gateway, another one
+begins in the same process with the same secret. What a gateway does is not known here.
+"""
 
 import asyncio
+import gc
 import logging
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edge import config
-from edge.app import Gateway
+from edge import config, kernel_cache, workers
 from edge.clock import SystemClock
-from edge.errors import ConfigError, StoreCorrupt, StoreUnavailable
-from edge.radio import Radio
+from edge.errors import ConfigError, StoreCorrupt, StoreGone, StoreUnavailable
+from edge.log_masking import MaskingFormatter
+
+if TYPE_CHECKING:  # slow to import
+    from edge.app import Gateway
+    from edge.identity import Identity
+    from edge.radio.adapter import Radio
+
+log = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_FAILURE, EXIT_CONFIG = 0, 1, 2
 
-OpenRadio = Callable[[config.Config], Awaitable[Radio]]
+# The radio can be used while the context is open.
+OpenRadio = Callable[[config.Config], "AbstractAsyncContextManager[Radio]"]
 
 
-async def real_radio(_: config.Config) -> Radio:
-    return Radio()
+@asynccontextmanager
+async def real_radio(_: config.Config) -> "AsyncIterator[Radio]":
+    from edge.radio.adapter import Radio
+
+    yield Radio()
 
 
 def main(config_file: Path, open_radio: OpenRadio = real_radio, *, simulated: bool = False) -> int:
@@ -41,22 +61,84 @@ def main(config_file: Path, open_radio: OpenRadio = real_radio, *, simulated: bo
 
 
 async def serve(checked: config.Config, open_radio: OpenRadio, *, simulated: bool) -> None:
-    """Run one gateway until SIGINT or SIGTERM."""
-    radio = await open_radio(checked)
-    gateway = Gateway(checked, SystemClock(), radio, random.SystemRandom(), simulated=simulated)
-    running = asyncio.ensure_future(gateway.run())
+    """Run until SIGINT or SIGTERM."""
+    life = asyncio.ensure_future(_live(checked, open_radio, simulated=simulated))
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
-    await asyncio.wait({running})
-    gateway.close()
-    if not running.cancelled():
-        running.result()
+        asyncio.get_running_loop().add_signal_handler(number, life.cancel)
+    await asyncio.wait({life})
+    if not life.cancelled():
+        life.result()
+
+
+async def _live(checked: config.Config, open_radio: OpenRadio, *, simulated: bool) -> None:
+    with kernel_cache.chosen(checked.gateway.state_dir) as kernels:
+        build = await workers.in_thread(_gateway_class)
+        async with open_radio(checked) as radio, asyncio.TaskGroup() as tasks:
+            tasks.create_task(_warm(kernels))
+            known = None
+            while True:
+                known = await _run(build, checked, radio, known, simulated=simulated)
+
+
+async def _warm(kernels: Path) -> None:
+    await kernel_cache.warm(kernels)
+    # The compiler and all it has loaded stay: to look through that for garbage would hold the loop each time.
+    gc.freeze()
+
+
+def _gateway_class() -> "type[Gateway]":
+    from edge.app import Gateway
+
+    return Gateway
+
+
+async def _run(
+    build: "type[Gateway]",
+    checked: config.Config,
+    radio: "Radio",
+    known: "Identity | None",
+    *,
+    simulated: bool,
+) -> "Identity":
+    """Run one gateway until it is cancelled or its state directory is gone; its identity."""
+    gateway = await workers.in_thread(
+        partial(
+            build,
+            checked,
+            SystemClock(vouched=checked.gateway.trust_clock or simulated),
+            radio,
+            random.SystemRandom(),
+            simulated=simulated,
+            workers=workers.threads(),
+            known=known,
+        )
+    )
+    name, sensors = checked.gateway.id, ", ".join(sensor.id for sensor in checked.sensors)
+    log.info(
+        "%s runs: vitalgate %s, state in %s, sensors: %s",
+        name,
+        version("vitalgate"),
+        gateway.store.path.parent,
+        sensors,
+    )
+    try:
+        await gateway.run()
+    except* StoreGone as gone:
+        log.error("%s; a new store begins, with the same key", next(leaves(gone)))
+    finally:
+        await workers.in_thread(gateway.close)
+        log.info("%s has stopped", name)
+    return gateway.identity
 
 
 def log_to_stderr() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    for chatty in ("bleak", "numba"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    """What the gateway itself reports, and of others what matters; no line holds an address."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(MaskingFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("numba").setLevel(logging.WARNING)
+    # What fails the sessions say in words, and without an address.
+    logging.getLogger("bleak").setLevel(logging.ERROR)
     # Of a simulated radio: every lost link is an error to it, with a traceback.
     logging.getLogger("bumble").setLevel(logging.CRITICAL)
 

@@ -1,9 +1,9 @@
-"""Writing a small file so that a power cut leaves the whole of it or none."""
+"""Writing a small file so that after a power cut it is either complete or absent."""
 
 import os
 from pathlib import Path
 
-# What a crash may leave behind ends like this, begins with a dot, and means nothing.
+# The temporary file that a crash may leave behind begins with a dot and ends like this. It may be deleted.
 TORN_SUFFIX = ".part"
 
 
@@ -11,7 +11,7 @@ def write(path: Path, content: bytes, mode: int) -> None:
     """Make, or replace, the file at `path`; it is on the disk when this returns.
 
     Raises:
-        OSError: nothing has changed at `path`.
+        OSError: it may not be on the disk. The file at `path` is complete all the same: the old one or the new one.
     """
     torn = path.with_name(f".{path.name}{TORN_SUFFIX}")
     try:
@@ -24,8 +24,23 @@ def write(path: Path, content: bytes, mode: int) -> None:
     except OSError:
         torn.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY)
+    _sync(path.parent)
+
+
+def replace(file: Path, path: Path) -> None:
+    """Put a file in the place of another in the same directory.
+
+    Raises:
+        OSError: as `write`.
+    """
+    _sync(file)
+    file.rename(path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(directory)
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)

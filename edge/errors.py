@@ -1,9 +1,10 @@
 """What can go wrong in the gateway, each type naming who has to act.
 
-`protocols.errors.DecodeError` (a sensor sent nonsense) belongs to its room; what bleak raises, the session
-turns into `SensorLost`. Each message is one printable line, fit for log, status page and terminal. No
-handling here.
+`protocols.errors.DecodeError` (a sensor sent nonsense) belongs to its package; `edge.radio.diagnosis` explains what
+bleak raises. Each message is one printable line, fit for log, status document and terminal. No error is handled here.
 """
+
+from edge.radio.trouble import Trouble
 
 
 class ConfigError(Exception):
@@ -21,11 +22,19 @@ class _ReasonedError(Exception):
 
 
 class SensorLost(_ReasonedError):  # noqa: N818 - a state of the radio, not a defect
-    """The link is gone or silent: back off and connect again."""
+    """The link is lost, silent or useless: back off and connect again."""
+
+    def __init__(self, reason: str, trouble: Trouble = Trouble.NO_ANSWER) -> None:
+        super().__init__(reason)
+        self.trouble = trouble
 
 
 class StoreCorrupt(_ReasonedError):  # noqa: N818
     """The database is damaged: stop; the next start sets it aside and begins a new one."""
+
+
+class StoreGone(_ReasonedError):  # noqa: N818
+    """The database was deleted or replaced while it was in use: begin a new one."""
 
 
 class StoreUnavailable(_ReasonedError):  # noqa: N818
@@ -33,7 +42,7 @@ class StoreUnavailable(_ReasonedError):  # noqa: N818
 
 
 class UpstreamUnavailable(_ReasonedError):  # noqa: N818
-    """Nobody took the batch: send the same bytes again later."""
+    """The upstream could not be reached: send the same bytes again later."""
 
 
 class UpstreamRejected(_ReasonedError):  # noqa: N818
@@ -41,6 +50,6 @@ class UpstreamRejected(_ReasonedError):  # noqa: N818
 
 
 def one_line(text: str) -> str:
-    """Escape what would break a line or a terminal, and cap the length: parts come from files and peers."""
+    """Escape what would break a line or a terminal, and cut what is too long: parts come from files and peers."""
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return line if len(line) <= 400 else line[:399] + "…"

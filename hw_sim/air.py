@@ -1,43 +1,26 @@
 """The radio of one simulated room: controllers that hear each other, go out of reach and lose their links.
 
-Contract: every device, sensor or gateway, sits behind a controller made by `Air.controller`. Whatever happens
-happens in a fixed order, so a run replays. Addresses are strings, "F0:01:02:03:04:05".
+Contract: every sensor sits behind a controller made by `Air.controller`, every gateway behind one made by
+`Air.adapter`. Whatever happens happens in a fixed order, so a run replays. Addresses are strings, "F0:01:02:03:04:05".
 
 Not here: what a device says (sensors), when links fail (faults), the gateway's end (central).
 """
 
 import asyncio
-from dataclasses import dataclass
+import itertools
 from typing import cast
 
 from bumble import hci, ll
 from bumble.controller import Controller
 from bumble.core import PhysicalTransport
-from bumble.link import LocalLink
 
-from hw_sim.controller import SimController
+from hw_sim.controller import Link, Medium, SimController
 
 _SUPERVISION_UNIT_S = 0.01
+_ADAPTERS = "00:1B:DC:F2:44"
 
 
-@dataclass(eq=False)
-class Link:
-    """One connection as the air sees it. A silent link carries nothing and ends by supervision timeout."""
-
-    central: SimController
-    peripheral: SimController
-    central_address: hci.Address
-    peripheral_address: hci.Address
-    supervision_timeout_s: float
-    silent: bool = False
-
-    @property
-    def ends(self) -> tuple[tuple[SimController, hci.Address], tuple[SimController, hci.Address]]:
-        """Each controller, with the address of its peer."""
-        return (self.central, self.peripheral_address), (self.peripheral, self.central_address)
-
-
-class Air(LocalLink):
+class Air(Medium):
     """The medium. Bumble's own looks controllers up by address for each packet, in a set's random order."""
 
     def __init__(self) -> None:
@@ -49,6 +32,17 @@ class Air(LocalLink):
     def controller(self, name: str) -> SimController:
         """A new controller on this air: the HCI source and sink of one device."""
         return SimController(name, self)
+
+    def adapter(self, name: str) -> SimController:
+        """A new controller with a public address of its own, as the adapters of gateways have.
+
+        Without one a Linux host scans under throw-away addresses, and bonded sensors meet a stranger. The address is
+        the lowest that is free, so an adapter that comes back has the one it had.
+        """
+        taken = {bytes(station.public_address) for station in self._stations}
+        addresses = (f"{_ADAPTERS}:{n:02X}" for n in itertools.count(1))
+        free = next(address for address in addresses if bytes(hci.Address(address)) not in taken)
+        return SimController(name, self, free)
 
     def add_controller(self, controller: Controller) -> None:
         self._stations.append(cast(SimController, controller))
@@ -136,7 +130,6 @@ class Air(LocalLink):
     # How links begin and end
 
     def connectable(self, initiator_address: hci.Address, address: hci.Address) -> SimController | None:
-        """The controller that would take a connection request for this address right now."""
         if bytes(address) in self._unreachable or bytes(initiator_address) in self._unreachable:
             return None
         return next((station for station in self._stations if station.is_connectable_as(address)), None)

@@ -6,10 +6,16 @@ until the thread is done. With `speed` N one second of the wall is N seconds her
 longer: time waits for the work, so that no timeout expires for want of a faster machine. Timers due at the same
 instant run in the order they were scheduled, so a run replays exactly.
 
+Time moves in whole nanoseconds, though the loop tells it in seconds. For a timer it moves to the first nanosecond that
+is not before the timer's moment. So no timer sees a clock that has not reached its moment, and whoever waits for the
+rest of a deadline gets there, however short the rest is. This holds for 97 days: later, a float cannot tell one
+nanosecond from the next.
+
 Not here: the time of day in any other sense. Whoever needs it takes a clock as a parameter.
 """
 
 import asyncio
+import heapq
 import itertools
 import math
 import selectors
@@ -23,16 +29,24 @@ _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
 
 
-class _Instant(float):
-    """A point in time that sorts after the equal ones made before it; the loop's heap alone is not FIFO."""
+class _Timer(asyncio.TimerHandle):
+    """A timer that is due after those of the same instant that were set before it: its key is (time, number)."""
 
-    __slots__ = ("order",)
-    order: int
+    __slots__ = ("_key",)
 
-    def __lt__(self, other: float) -> bool:
-        if isinstance(other, _Instant) and float.__eq__(self, other):
-            return self.order < other.order
-        return float.__lt__(self, other)
+    def __init__(
+        self,
+        key: tuple[float, int],
+        callback: Callable[[*_Ts], object],
+        args: tuple[*_Ts],
+        loop: asyncio.AbstractEventLoop,
+        context: Context | None,
+    ) -> None:
+        super().__init__(key[0], callback, args, loop, context)
+        self._key = key
+
+    def __lt__(self, other: "_Timer") -> bool:  # type: ignore[override]
+        return self._key < other._key
 
 
 class _VirtualSelector(selectors.DefaultSelector):
@@ -56,9 +70,9 @@ class _VirtualSelector(selectors.DefaultSelector):
         wait_s = None if timeout is None else max(0.0, due_s / self.speed - self.wall_s())
         ready = super().select(wait_s)
         if ready:
-            self.now_s = max(self.now_s, min(due_s, self.wall_s() * self.speed))
+            self._move_to(max(self.now_s, min(due_s, self.wall_s() * self.speed)))
         elif timeout is not None:
-            self.now_s = due_s
+            self._move_to(due_s)
         return ready
 
     def _jumping(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
@@ -66,12 +80,23 @@ class _VirtualSelector(selectors.DefaultSelector):
         if ready or self.thread_jobs:
             return ready
         if timeout is not None:
-            self.now_s += timeout
+            self._move_to(self.now_s + timeout)
             return ready
         # More than the loop's own wake-up pipe: somebody out there may still speak.
         if len(self.get_map()) > 1:
             return super().select(None)
         raise RuntimeError("deadlock: no task can run, no timer is set and no file descriptor is watched")
+
+    def _move_to(self, moment_s: float) -> None:
+        self.now_s = _boot_ns(moment_s) / 1e9
+
+
+def _boot_ns(moment_s: float) -> int:
+    """The first nanosecond that, told in seconds, is not before the moment."""
+    ns = math.floor(moment_s * 1e9) - 1  # the product is off by one at most
+    while ns / 1e9 < moment_s:
+        ns += 1
+    return ns
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -79,10 +104,19 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, *, speed: float = 0.0) -> None:
         self._virtual = _VirtualSelector(speed)
-        self._scheduled_count = itertools.count()
+        self._timer_count = itertools.count()
         super().__init__(self._virtual)
         wall_start_s = super().time()
         self._virtual.wall_s = lambda: super(VirtualTimeLoop, self).time() - wall_start_s
+
+    # asyncio calls timers that are due within the clock's resolution. Here only those are due whose moment has come.
+    @property
+    def _clock_resolution(self) -> float:
+        return math.ulp(self.time())
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, _: float) -> None:
+        """The loop sets what it knows of the machine's clock."""
 
     @property
     def speed(self) -> float:
@@ -94,9 +128,12 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def call_at(
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
-        instant = _Instant(when)
-        instant.order = next(self._scheduled_count)
-        return super().call_at(instant, callback, *args, context=context)
+        # As `BaseEventLoop` does it, but in a heap of our own kind of timers: among equals its own is not FIFO.
+        self._check_closed()  # type: ignore[attr-defined]
+        timer = _Timer((when, next(self._timer_count)), callback, args, self, context)
+        heapq.heappush(self._scheduled, timer)  # type: ignore[attr-defined]
+        timer._scheduled = True  # type: ignore[attr-defined]
+        return timer
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., _T], *args: Any
@@ -125,13 +162,28 @@ def run(main: Coroutine[Any, Any, _T], *, speed: float = 0.0) -> _T:
 
 @dataclass
 class VirtualClock:
-    """The simulated machine's clocks: its boot was at the running loop's time zero."""
+    """The simulated machine's clocks: its boot was at the running loop's time zero.
+
+    Attributes:
+        epoch_utc_ns: what the wall clock showed at boot, were it always set as it is now.
+        boot_id: names the boot.
+        error_ms: how far the wall clock may be wrong, as the machine knows; None while nothing vouches for it. What it
+            says and how right the clock is are two things: `step` makes any clock wrong.
+    """
 
     epoch_utc_ns: int
     boot_id: str
+    error_ms: int | None = 500
 
     def boot_ns(self) -> int:
-        return round(asyncio.get_running_loop().time() * 1e9)
+        return _boot_ns(asyncio.get_running_loop().time())
 
     def utc_ns(self) -> int:
         return self.epoch_utc_ns + self.boot_ns()
+
+    def utc_error_ms(self) -> int | None:
+        return self.error_ms
+
+    def step(self, by_s: float) -> None:
+        """Set the wall clock forward, or back."""
+        self.epoch_utc_ns += round(by_s * 1e9)

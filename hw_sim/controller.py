@@ -1,25 +1,57 @@
 """One device's Bluetooth controller on the simulated air: Bumble's, with its defects mended.
 
 Contract: a Bluetooth 4.2 LE controller that claims no more than it does; the HCI source and sink of one host.
-Each override says what was wrong. Good for a Bumble host and for a Linux one.
+Each override says what was wrong. Good for a Bumble host and for a Linux one. What it is heard by and hears is a
+`Medium`.
 
 Not here: who hears whom and how links fail (air).
 """
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from bumble import hci, ll
 from bumble.controller import Connection, Controller, LegacyAdvertiser
 from bumble.core import PhysicalTransport
-
-if TYPE_CHECKING:
-    from hw_sim.air import Air, Link
+from bumble.link import LocalLink
 
 _ADVERTISING_UNIT_S = 0.000_625
 _ACL_DATA_PACKET_LENGTH = 251
 _ACTIVE_SCANNING = 1
+
+
+@dataclass(eq=False)
+class Link:
+    """One connection as the air sees it. A silent link carries nothing and ends by supervision timeout."""
+
+    central: "SimController"
+    peripheral: "SimController"
+    central_address: hci.Address
+    peripheral_address: hci.Address
+    supervision_timeout_s: float
+    silent: bool = False
+
+    @property
+    def ends(self) -> tuple[tuple["SimController", hci.Address], tuple["SimController", hci.Address]]:
+        """Each controller, with the address of its peer."""
+        return (self.central, self.peripheral_address), (self.peripheral, self.central_address)
+
+
+class Medium(LocalLink):
+    """What a controller asks of the air beside what Bumble's asks."""
+
+    def connectable(self, initiator_address: hci.Address, address: hci.Address) -> "SimController | None":
+        """The controller that would take a connection request for this address right now."""
+        raise NotImplementedError
+
+    def fade_links_of(self, controller: "SimController") -> None:
+        """The controller is heard no more over any of its links."""
+        raise NotImplementedError
+
+    def release(self, link: Link) -> None:
+        """One end has closed the link."""
+        raise NotImplementedError
 
 
 @dataclass
@@ -67,10 +99,10 @@ class SimController(Controller):
     supported_max_tx_octets = _ACL_DATA_PACKET_LENGTH
     supported_max_rx_octets = _ACL_DATA_PACKET_LENGTH
 
-    def __init__(self, name: str, air: "Air") -> None:
+    def __init__(self, name: str, air: Medium, public_address: str | None = None) -> None:
         self.air = air
         self.links: dict[hci.Address, Link] = {}
-        super().__init__(name, link=air)
+        super().__init__(name, link=air, public_address=public_address)
         self.advertiser = _Advertiser(self)
         self.le_legacy_advertiser = self.advertiser
 

@@ -1,34 +1,59 @@
 """The simulated room as a process of its own: whoever connects by TCP gets a controller on its air.
 
-Contract: HCI H4 over TCP, a fresh `SimController` for each client; several at a time are allowed, as several
-gateways in a room are. A client that vanishes is a gateway without power: its sensors see a supervision timeout.
-So is one that stops reading, or sends what cannot be HCI; nothing a client sends ends the process.
+Contract: HCI H4 over TCP, a `SimController` for each client; several at a time are allowed, as several gateways in a
+room are. A client that vanishes leaves its controller with its links on the air, as a host that crashes does, and the
+next client is given that controller; its HCI Reset drops the links. With `power_loss` a client that vanishes is a
+gateway without power: its controller is gone, its sensors see a supervision timeout. A client that stops reading, or
+sends what cannot be HCI, is made to vanish; nothing a client sends ends the process.
 
 Not here: authentication. Listen on a loopback address.
 """
 
 import asyncio
+from collections import deque
 from typing import cast
 
 from bumble.core import InvalidPacketError
 from bumble.transport.common import PacketParser
 
 from hw_sim.air import Air
+from hw_sim.controller import SimController
 
 
-async def serve(air: Air, host: str, port: int) -> asyncio.Server:
+async def serve(air: Air, host: str, port: int, *, power_loss: bool = False) -> asyncio.Server:
     """Listen, and return the server. Port 0 picks a free one."""
-    return await asyncio.get_running_loop().create_server(lambda: _HciClient(air), host, port)
+    adapters = _Adapters(air, power_loss=power_loss)
+    return await asyncio.get_running_loop().create_server(lambda: _HciClient(adapters), host, port)
+
+
+class _Adapters:
+    """The controllers of this server's clients."""
+
+    def __init__(self, air: Air, *, power_loss: bool) -> None:
+        self._air = air
+        self._power_loss = power_loss
+        self._left_behind: deque[SimController] = deque()
+
+    def take(self) -> SimController:
+        """One that was left behind, else a new one."""
+        return self._left_behind.popleft() if self._left_behind else self._air.adapter("hci client")
+
+    def leave(self, controller: SimController) -> None:
+        controller.host = None
+        if self._power_loss:
+            self._air.remove_controller(controller)
+        else:
+            self._left_behind.append(controller)
 
 
 class _HciClient(asyncio.Protocol):
-    """One client's controller; to the controller it is the host, a sink of packets."""
+    """One client; to its controller it is the host, a sink of packets."""
 
     transport: asyncio.Transport
 
-    def __init__(self, air: Air) -> None:
-        self._air = air
-        self._controller = air.controller("hci client")
+    def __init__(self, adapters: _Adapters) -> None:
+        self._adapters = adapters
+        self._controller = adapters.take()
         self._parser = PacketParser(self._controller)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -50,4 +75,4 @@ class _HciClient(asyncio.Protocol):
         self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's interface
-        self._air.remove_controller(self._controller)
+        self._adapters.leave(self._controller)

@@ -4,18 +4,17 @@ Contract: `BaseBleakScanner` of the pinned bleak; several may listen at a time. 
 Bumble address, which tells a client the address type. Always scans actively: the sensors' names are in their
 scan responses.
 
-Not here: switching the radio's scanning on and off (central).
+Not here: switching the radio's scanning on and off (stack).
 """
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from bleak.backends.scanner import AdvertisementData, AdvertisementDataCallback, BaseBleakScanner
 from bleak.uuids import normalize_uuid_str
 from bumble.core import UUID, AdvertisingData
 from bumble.device import Advertisement
 
-if TYPE_CHECKING:
-    from hw_sim.central import Central
+from hw_sim.stack import Process, Stack
 
 _Type = AdvertisingData.Type
 _SERVICE_UUID_TYPES = {
@@ -34,9 +33,10 @@ _SERVICE_DATA_TYPES = {
 
 
 class ScannerBackend(BaseBleakScanner):
-    """Bound to a central by subclassing: bleak wants a class, and reads its name."""
+    """Bound to a stack by subclassing: bleak wants a class, and reads its name."""
 
-    central: "ClassVar[Central]"
+    stack: ClassVar[Stack]
+    process: ClassVar[Process]
 
     def __init__(
         self,
@@ -48,11 +48,12 @@ class ScannerBackend(BaseBleakScanner):
         super().__init__(detection_callback, service_uuids)
 
     async def start(self) -> None:
+        self.process.require_alive()
         self.seen_devices = {}
-        await self.central.listen(self._on_advertisement)
+        await self.stack.listen(self._on_advertisement)
 
     async def stop(self) -> None:
-        await self.central.stop_listening(self._on_advertisement)
+        await self.stack.stop_listening(self._on_advertisement)
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
         data = _advertisement_data(advertisement)

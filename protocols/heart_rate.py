@@ -15,6 +15,7 @@ from typing import Final
 from construct import Int8ul, Int16ul
 
 from protocols.codec import Codec
+from protocols.errors import DecodeError
 from protocols.mappings import Bounded, Coded
 from protocols.schema import Oddity, Optional, Record, Tail, TriState, Widened, Word
 
@@ -104,15 +105,21 @@ def decode(payload: bytes) -> HeartRateMeasurement:
 
 
 def decode_lenient(payload: bytes) -> tuple[HeartRateMeasurement, tuple[Oddity, ...]]:
-    """As `decode`, but keeps what comes before octets that are left over, such as half an RR interval or one.
+    """As `decode`, but keeps what comes before octets that are left over, and a rate without the RR it announces.
 
     Returns:
         The reading, and what was odd about the packet.
 
     Raises:
-        DecodeError: truncated, or RR announced but absent.
+        DecodeError: truncated.
     """
-    return MEASUREMENT.decode_lenient(payload)
+    try:
+        return MEASUREMENT.decode_lenient(payload)
+    except DecodeError:
+        if not payload or not payload[0] & Flag.RR_INTERVALS:
+            raise
+    reading = MEASUREMENT.decode(bytes([payload[0] & ~Flag.RR_INTERVALS]) + payload[1:])
+    return reading, (Oddity("RR intervals are announced but absent", 0),)
 
 
 def encode(reading: HeartRateMeasurement) -> bytes:

@@ -1,9 +1,18 @@
 """The client's procedures on a Record Access Control Point, without I/O.
 
-Contract: a procedure is told what happened and when (`on_...`), and tells what to write (`request`), until
-when it waits (`deadline_s`) and how it ended (`outcome`). Times are seconds of any clock that does not jump.
-Records are deleted only with a `Permit` that says in
-words why.
+Contract: a procedure is told what happened and when (`on_...`), and tells what to write (`request`), until when it
+waits (`deadline_s`) and how it ended (`outcome`). Times are seconds of any clock that does not jump. Records are
+deleted only with a `Permit` that says in words why.
+
+    phase    | record   | success, count | none there | stray    | refusal  | abort    | its answer, refusal | silence
+    ---------|----------|----------------|------------|----------|----------|----------|---------------------|----------
+    WAITING  | WAITING  | COMPLETE       | COMPLETE   | DOUBTING | REFUSED  | ABORTING | WAITING             | TIMED_OUT
+    DOUBTING | DOUBTING | COMPLETE       | COMPLETE   | DOUBTING | REFUSED  | ABORTING | DOUBTING            | UNSURE
+    ABORTING | ABORTING | ABORTED        | ABORTED    | ABORTED  | ABORTED  | ABORTING | ABORTED, WAITING    | TIMED_OUT
+
+A stray answer is a success that names another request. There are servers that name the wrong one, so it may be the
+answer; it may as well be a late one to the procedure before, so nothing is complete by it. A refusal is taken for ours
+whatever it names: that loses nothing.
 
 Not here: what the messages look like, see `racp`.
 """
@@ -33,23 +42,27 @@ from protocols.racp import (
 
 TIMEOUT_S: Final = 30.0
 """A procedure has failed when nothing of it was heard for so long."""
+DOUBT_S: Final = 5.0
+"""After an answer that names another request, nothing more is expected when nothing was heard for so long."""
 DURATION_S_MAX: Final = 3600.0
 """And when it is not over by then: a peer that never ends must not keep its client waiting for ever."""
 
 
 class Outcome(Enum):
-    """How a procedure ended."""
+    """How a procedure ended; UNSURE: with an answer that named another request, and then silence."""
 
     COMPLETE = auto()
     REFUSED = auto()
     ABORTED = auto()
     TIMED_OUT = auto()
+    UNSURE = auto()
 
 
 class Phase(Enum):
     """Where a procedure is before it ends."""
 
     WAITING = auto()
+    DOUBTING = auto()
     ABORTING = auto()
 
 
@@ -60,6 +73,7 @@ class Event(Enum):
     NUMBER = auto()
     SUCCESS = auto()
     NO_RECORDS = auto()
+    STRAY = auto()
     REFUSAL = auto()
     ABORT = auto()
     ABORT_SUCCESS = auto()
@@ -68,69 +82,80 @@ class Event(Enum):
 
 
 class Step(NamedTuple):
-    """What an event leads to, and whether the peer has earned a new timeout by it."""
+    """What an event leads to, and for how long the peer is waited for anew; None: it has earned no more time."""
 
     next: Phase | Outcome
-    restarts: bool = False
+    patience_s: float | None = None
 
 
 Table = Mapping[Phase, Mapping[Event, Step]]
 
-# An answer to an abort, while none is wanted, is a late one to the procedure before. All other answers are
-# taken for ours, because servers name the wrong request and only one procedure runs at a time.
+# An answer to an abort, while none is wanted, is a late one to the procedure before.
 _WAITING: Mapping[Event, Step] = {
+    Event.RECORD: Step(Phase.WAITING),
     Event.NO_RECORDS: Step(Outcome.COMPLETE),
+    Event.STRAY: Step(Phase.DOUBTING, DOUBT_S),
     Event.REFUSAL: Step(Outcome.REFUSED),
-    Event.ABORT: Step(Phase.ABORTING, restarts=True),
+    Event.ABORT: Step(Phase.ABORTING, TIMEOUT_S),
     Event.ABORT_SUCCESS: Step(Phase.WAITING),
     Event.ABORT_REFUSAL: Step(Phase.WAITING),
     Event.SILENCE: Step(Outcome.TIMED_OUT),
+}
+_DOUBTING: Mapping[Event, Step] = {
+    **_WAITING,
+    Event.RECORD: Step(Phase.DOUBTING),
+    Event.ABORT_SUCCESS: Step(Phase.DOUBTING),
+    Event.ABORT_REFUSAL: Step(Phase.DOUBTING),
+    Event.SILENCE: Step(Outcome.UNSURE),
 }
 # A server that names the wrong request in its answer to an abort looks as if it had finished. Taking that
 # for "aborted" costs a repetition, taking it for "complete" could lose records.
 _ABORTING: Mapping[Event, Step] = {
     Event.RECORD: Step(Phase.ABORTING),
     Event.NO_RECORDS: Step(Outcome.ABORTED),
+    Event.STRAY: Step(Outcome.ABORTED),
     Event.REFUSAL: Step(Outcome.ABORTED),
     Event.ABORT: Step(Phase.ABORTING),
     Event.ABORT_SUCCESS: Step(Outcome.ABORTED),
-    Event.ABORT_REFUSAL: Step(Phase.WAITING, restarts=True),
+    Event.ABORT_REFUSAL: Step(Phase.WAITING, TIMEOUT_S),
     Event.SILENCE: Step(Outcome.TIMED_OUT),
 }
+_COMPLETE = Step(Outcome.COMPLETE)
+# Each record of a report earns new time. While something else runs, records that come are the periodic ones.
 _REPORT: Table = {
     Phase.WAITING: {
         **_WAITING,
-        Event.RECORD: Step(Phase.WAITING, restarts=True),
-        Event.SUCCESS: Step(Outcome.COMPLETE),
+        Event.RECORD: Step(Phase.WAITING, TIMEOUT_S),
+        Event.SUCCESS: _COMPLETE,
+    },
+    Phase.DOUBTING: {
+        **_DOUBTING,
+        Event.RECORD: Step(Phase.DOUBTING, DOUBT_S),
+        Event.SUCCESS: _COMPLETE,
     },
     Phase.ABORTING: {**_ABORTING, Event.SUCCESS: Step(Outcome.ABORTED)},
 }
 _COUNT: Table = {
-    # Records that come now are the periodic ones.
-    Phase.WAITING: {
-        **_WAITING,
-        Event.RECORD: Step(Phase.WAITING),
-        Event.NUMBER: Step(Outcome.COMPLETE),
-    },
-    Phase.ABORTING: {**_ABORTING, Event.NUMBER: Step(Outcome.COMPLETE)},
+    Phase.WAITING: {**_WAITING, Event.NUMBER: _COMPLETE},
+    Phase.DOUBTING: {**_DOUBTING, Event.NUMBER: _COMPLETE},
+    Phase.ABORTING: {**_ABORTING, Event.NUMBER: _COMPLETE},
 }
-# Records that come now are live ones.
 _DELETE: Table = {
-    Phase.WAITING: {
-        **_WAITING,
-        Event.RECORD: Step(Phase.WAITING),
-        Event.SUCCESS: Step(Outcome.COMPLETE),
-    },
-    Phase.ABORTING: {**_ABORTING, Event.SUCCESS: Step(Outcome.COMPLETE)},
+    Phase.WAITING: {**_WAITING, Event.SUCCESS: _COMPLETE},
+    Phase.DOUBTING: {**_DOUBTING, Event.SUCCESS: _COMPLETE},
+    Phase.ABORTING: {**_ABORTING, Event.SUCCESS: _COMPLETE},
 }
 
 
-def _event_of(response: Response) -> Event:
+def _event_of(response: Response, op: OpCode) -> Event:
+    """What a response is to a procedure that has asked for `op`."""
     match response:
         case NumberResponse() | CombinedReportResponse():
             return Event.NUMBER
         case ResponseCode(OpCode.ABORT, code):
             return Event.ABORT_SUCCESS if code == Code.SUCCESS else Event.ABORT_REFUSAL
+        case ResponseCode(named, Code.SUCCESS | Code.NO_RECORDS) if named != op:
+            return Event.STRAY
         case ResponseCode(_, Code.SUCCESS):
             return Event.SUCCESS
         case ResponseCode(_, Code.NO_RECORDS):
@@ -138,33 +163,37 @@ def _event_of(response: Response) -> Event:
     return Event.REFUSAL
 
 
-def _since(op: OpCode, first: int | DateTime) -> Request:
+def _selecting(op: OpCode, first: int | DateTime, last: int | None) -> Request:
     if isinstance(first, DateTime):
         return Request(op, Operator.GREATER_OR_EQUAL, user_facing_time_operand(first))
+    if last is not None:
+        return Request(op, Operator.WITHIN_RANGE, time_offset_operand(first, last))
     if first == 0:
         return Request(op, Operator.ALL)
     return Request(op, Operator.GREATER_OR_EQUAL, time_offset_operand(first))
 
 
 class Procedure:
-    """A request for the records from `first` on; once it has ended, nothing changes it any more.
+    """A request for the records from `first` on, or from `first` to `last`; once ended, nothing changes it any more.
 
-    `first` is a time offset, which of glucose meters is the sequence number; or the time a meter shows.
+    Both are time offsets, which of glucose meters are sequence numbers; `first` may be the time a meter shows.
 
     Attributes:
         request: write this to start.
         deadline_s: call `on_time` then, if it has not ended before.
         outcome: how it ended; None while it runs.
         code: the response code of a refusal (`Code` where known).
+        found_none: whether it ended because the peer said that it has no such records.
     """
 
     _op: ClassVar[OpCode]
     _table: ClassVar[Table]
 
-    def __init__(self, *, now_s: float, first: int | DateTime = 0) -> None:
-        self.request = encode_request(_since(self._op, first))
+    def __init__(self, *, now_s: float, first: int | DateTime = 0, last: int | None = None) -> None:
+        self.request = encode_request(_selecting(self._op, first, last))
         self.outcome: Outcome | None = None
         self.code: int | None = None
+        self.found_none = False
         self._phase = Phase.WAITING
         self._last_s = now_s + DURATION_S_MAX
         self.deadline_s = now_s + TIMEOUT_S
@@ -174,8 +203,8 @@ class Procedure:
             self.outcome = step.next
             return
         self._phase = step.next
-        if step.restarts:
-            self.deadline_s = min(now_s + TIMEOUT_S, self._last_s)
+        if step.patience_s is not None:
+            self.deadline_s = min(now_s + step.patience_s, self._last_s)
 
     def on_record(self, now_s: float) -> None:
         """A record was notified."""
@@ -191,10 +220,12 @@ class Procedure:
         response = decode_response(payload)
         if self.outcome is not None:
             return
-        step = self._table[self._phase].get(_event_of(response))
+        event = _event_of(response, self._op)
+        step = self._table[self._phase].get(event)
         if step is None:
             raise DecodeError(CHARACTERISTIC, payload, "not a response to the request made")
         self._take(step, now_s)
+        self.found_none = step.next is Outcome.COMPLETE and event is Event.NO_RECORDS
         self._note(response)
 
     def _note(self, response: Response) -> None:
@@ -227,8 +258,10 @@ class ReportRecords(Procedure):
     _op, _table = OpCode.REPORT, _REPORT
     records = 0
 
-    def __init__(self, *, now_s: float, first: int | DateTime = 0, interval_min: int = 5) -> None:
-        super().__init__(now_s=now_s, first=first)
+    def __init__(
+        self, *, now_s: float, first: int | DateTime = 0, last: int | None = None, interval_min: int = 5
+    ) -> None:
+        super().__init__(now_s=now_s, first=first, last=last)
         self.resume_offset, self._interval_min = 0, 0
         if not isinstance(first, DateTime):
             self.resume_offset, self._interval_min = first, interval_min
@@ -246,7 +279,7 @@ class ReportRecords(Procedure):
 
 
 class CountRecords(Procedure):
-    """Ask how many records are stored from a time offset on.
+    """Ask how many records are stored.
 
     Attributes:
         count: the answer; None until there is one.
@@ -258,7 +291,7 @@ class CountRecords(Procedure):
     def _note(self, response: Response) -> None:
         super()._note(response)
         if self.outcome is Outcome.COMPLETE:
-            self.count = response.count if isinstance(response, NumberResponse) else 0
+            self.count = 0 if isinstance(response, ResponseCode) else response.count
 
 
 class DeleteRecords(Procedure):

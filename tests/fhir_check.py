@@ -136,6 +136,8 @@ def bundle_faults(bundle: dict[str, Any]) -> Iterator[str]:
     urls = [entry["request"]["url"] for entry in bundle["entry"]]
     if len(set(urls)) < len(urls):
         yield "the same resource twice"
+    if len({patient for patient in references(bundle) if patient.startswith("Patient/")}) > 1:
+        yield "two people in one bundle"
     for entry in bundle["entry"]:
         resource = entry["resource"]
         url = f"{resource['resourceType']}/{resource['id']}"

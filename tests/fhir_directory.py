@@ -15,6 +15,11 @@ class Received(NamedTuple):
     observations: dict[str, dict[str, Any]]
     times_sent: Counter[str]
 
+    def of(self, patient: str) -> "Received":
+        """What was received of one person."""
+        theirs = {key: one for key, one in self.observations.items() if subject(one) == patient}
+        return Received(theirs, Counter({key: self.times_sent[key] for key in theirs}))
+
     def with_code(self, system: str, code: str) -> list[dict[str, Any]]:
         wanted = {"system": system, "code": code}
         found = [o for o in self.observations.values() if wanted in o["code"]["coding"]]
@@ -23,6 +28,16 @@ class Received(NamedTuple):
 
 def bundles(directory: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_bytes()) for path in sorted(directory.glob("*.json"))]
+
+
+def subject(observation: dict[str, Any]) -> str:
+    return str(observation["subject"]["reference"]).removeprefix("Patient/")
+
+
+def people(bundle: dict[str, Any]) -> set[str]:
+    """Whose data a bundle carries."""
+    resources = [entry["resource"] for entry in bundle["entry"]]
+    return {subject(resource) for resource in resources if "subject" in resource}
 
 
 def receive(directory: Path) -> Received:

@@ -1,4 +1,4 @@
-"""The house rules, executed: layers, sizes, clocks, names, errors, docstrings, packaging.
+"""The house rules, executed: layers, sizes, clocks, names, errors, SQL, docstrings, packaging.
 
 Every rule is a pure function from source text (or another plain value) to a list of findings, so that each
 can be shown to catch a violation (`VIOLATIONS`) before the repository is held against it.
@@ -29,6 +29,10 @@ WAITING_AND_TALKING = frozenset({
     "asyncio", "concurrent", "http", "logging", "multiprocessing", "random", "secrets", "select", "selectors",
     "signal", "socket", "sqlite3", "ssl", "subprocess", "threading", "time", "urllib",
 })
+WHAT_A_GATEWAY_NEEDS = frozenset({
+    "bleak", "bleak_retry_connector", "bluetooth_auto_recovery", "dbus_fast", "aiohttp", "aiomqtt", "sqlcipher3",
+    "cryptography", "msgspec", "numpy",
+})
 CLOCK_READERS = frozenset({
     "time.time", "time.monotonic", "time.perf_counter", "time.process_time", "time.thread_time",
     "time.time_ns", "time.monotonic_ns", "time.perf_counter_ns", "time.process_time_ns",
@@ -41,10 +45,10 @@ CLOCK_READERS = frozenset({
 
 
 class Layer(NamedTuple):
-    """What a room may import: its own modules and the standard library minus `banned` go without saying."""
+    """What a package may import: its own modules and the standard library minus `banned` go without saying."""
 
     third_party: frozenset[str]
-    rooms: frozenset[str] = frozenset()
+    packages: frozenset[str] = frozenset()
     banned: frozenset[str] = frozenset()
 
 
@@ -52,17 +56,16 @@ LAYERS = {
     "protocols": Layer(frozenset({"construct", "numpy", "numba"}), banned=WAITING_AND_TALKING),
     "dsp": Layer(frozenset({"numpy", "numba"}), banned=WAITING_AND_TALKING),
     "hw_sim": Layer(frozenset({"bleak", "bumble", "numpy", "numba"}), frozenset({"protocols"})),
-    "edge": Layer(
-        frozenset({"bleak", "aiohttp", "aiomqtt", "sqlcipher3", "cryptography", "msgspec"}),
-        frozenset({"protocols", "dsp"}),
-    ),
+    "edge": Layer(WHAT_A_GATEWAY_NEEDS, frozenset({"protocols", "dsp"})),
 }
-ROOMS = {*LAYERS, "tools"}  # tools may import anything, and nothing imports tools
+PACKAGES = {*LAYERS, "tools"}  # tools may import anything, and nothing imports tools
 
 STDLIB_NAMES = sys.stdlib_module_names | {"test"}
 CLOCK_MODULE = "edge/clock.py"
 COMPILER_MODULE = "dsp/compiled.py"
 CATCH_ALL_MODULE = "edge/app.py"
+SQL_PACKAGE = "edge/store/"
+SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|PRAGMA|WITH)\b")
 
 
 def imported(tree: ast.Module) -> Iterator[str]:
@@ -81,14 +84,14 @@ def imported(tree: ast.Module) -> Iterator[str]:
 
 
 def layering(source: str, path: str) -> list[str]:
-    """Imports that the table does not allow to the room that `path` lies in."""
-    room = path.split("/")[0]
-    if room not in LAYERS:
+    """Imports that the table does not allow to the package that `path` lies in."""
+    package = path.split("/")[0]
+    if package not in LAYERS:
         return []
-    layer = LAYERS[room]
-    allowed = {room} | layer.third_party | layer.rooms | (sys.stdlib_module_names - layer.banned)
+    layer = LAYERS[package]
+    allowed = {package} | layer.third_party | layer.packages | (sys.stdlib_module_names - layer.banned)
     tops = {name.split(".")[0] for name in imported(ast.parse(source))}
-    return [f"{path}: {room} must not import {top}" for top in sorted(tops - allowed)]
+    return [f"{path}: {package} must not import {top}" for top in sorted(tops - allowed)]
 
 
 def compilers(source: str, path: str) -> list[str]:
@@ -104,7 +107,7 @@ def compilers(source: str, path: str) -> list[str]:
 def undeclared(source: str, path: str, declared: frozenset[str]) -> list[str]:
     """Third-party imports of what a gateway runs that its dependencies do not name."""
     tops = {name.split(".")[0] for name in imported(ast.parse(source))}
-    missing = tops - sys.stdlib_module_names - ROOMS - declared
+    missing = tops - sys.stdlib_module_names - PACKAGES - declared
     return [f"{path}: {top} is not among the dependencies in pyproject.toml" for top in sorted(missing)]
 
 
@@ -187,6 +190,16 @@ def catch_alls(source: str, path: str) -> list[str]:
     return findings
 
 
+def foreign_sql(source: str, path: str) -> list[str]:
+    """Statements of SQL in the gateway outside its store."""
+    if not path.startswith("edge/") or path.startswith(SQL_PACKAGE):
+        return []
+    texts = [
+        n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant) and isinstance(n.value, str)
+    ]
+    return [f"{path}:{n.lineno}: SQL outside {SQL_PACKAGE}" for n in texts if SQL.match(n.value)]
+
+
 def missing_docstring(source: str, path: str) -> list[str]:
     """The module, if it does not say what it is."""
     return [] if ast.get_docstring(ast.parse(source)) else [f"{path} has no module docstring"]
@@ -201,15 +214,15 @@ def stdlib_names(path: str) -> list[str]:
 def foreign_claims(distributions: Mapping[str, list[str]]) -> list[str]:
     """Other installed distributions that bring a top-level package of one of our names."""
     return [
-        f"{dist} also installs {room}"
-        for room in sorted(ROOMS)
-        for dist in distributions.get(room, [])
+        f"{dist} also installs {package}"
+        for package in sorted(PACKAGES)
+        for dist in distributions.get(package, [])
         if dist != "vitalgate"
     ]
 
 
 def unlisted_packages(listed: list[str], paths: list[str]) -> list[str]:
-    """Packages of the rooms that pyproject.toml forgets, or lists although they are gone."""
+    """Packages and sub-packages that pyproject.toml forgets, or lists although they are gone."""
     present = {str(Path(p).parent).replace("/", ".") for p in paths if p.endswith("/__init__.py")}
     return [
         f"{package}: in pyproject.toml or on disk, but not in both"
@@ -218,7 +231,7 @@ def unlisted_packages(listed: list[str], paths: list[str]) -> list[str]:
 
 
 def unpacked_data(patterns: Mapping[str, list[str]], paths: list[str]) -> list[str]:
-    """Data files of the product's rooms that an installed copy would lack."""
+    """Data files of the product that an installed copy would lack."""
     declared = [
         f"{package.replace('.', '/')}/{pattern}" for package, globs in patterns.items() for pattern in globs
     ]
@@ -270,6 +283,8 @@ VIOLATIONS: list[tuple[Rule, str, str]] = [
     (catch_alls, "edge/x.py", "try: f()\nexcept BaseException as e: raise ValueError from e"),
     (catch_alls, "edge/x.py", "try: f()\nexcept (OSError, BaseException) as e: pass"),
     (catch_alls, "edge/x.py", "import contextlib\nwith contextlib.suppress(Exception): f()"),
+    (foreign_sql, "edge/history/x.py", "database.read('SELECT no FROM boots WHERE boot_id = ?', boot)"),
+    (foreign_sql, "edge/x.py", "database.write(f'DELETE FROM {table}')"),
     (missing_docstring, "edge/x.py", "x = 1"),
     (lambda _, path: stdlib_names(path), "edge/profile.py", ""),
     (lambda _, path: stdlib_names(path), "test/x.py", ""),
@@ -304,7 +319,15 @@ async def f(loop):
 
 
 def test_innocent_source_passes() -> None:
-    for rule in (layering, long_functions, long_module, clock_readings, catch_alls, missing_docstring):
+    for rule in (
+        layering,
+        long_functions,
+        long_module,
+        clock_readings,
+        catch_alls,
+        foreign_sql,
+        missing_docstring,
+    ):
         assert rule(INNOCENT, "edge/x.py") == []
 
 
@@ -312,6 +335,7 @@ def test_exempt_modules_are_exempt() -> None:
     assert clock_readings("import time\ntime.time()", CLOCK_MODULE) == []
     assert compilers("import numba", COMPILER_MODULE) == []
     assert catch_alls("try: f()\nexcept Exception: raise", CATCH_ALL_MODULE) == []
+    assert foreign_sql("sql = 'SELECT 1'", f"{SQL_PACKAGE}x.py") == []
 
 
 def test_packaging_and_name_violations_are_caught() -> None:
@@ -332,7 +356,7 @@ def repository_files() -> list[str]:
 
 FILES = repository_files()
 MODULES = [path for path in FILES if path.endswith(".py")]
-ROOM_MODULES = [path for path in MODULES if path.split("/")[0] in ROOMS]
+PACKAGE_MODULES = [path for path in MODULES if path.split("/")[0] in PACKAGES]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -340,15 +364,15 @@ def breaches(rule: Rule, paths: list[str]) -> list[str]:
     return [finding for path in paths for finding in rule((ROOT / path).read_text(), path)]
 
 
-def test_every_room_is_there() -> None:
-    assert {path.split("/")[0] for path in ROOM_MODULES} == ROOMS
+def test_every_package_is_there() -> None:
+    assert {path.split("/")[0] for path in PACKAGE_MODULES} == PACKAGES
 
 
 @pytest.mark.parametrize(
-    "rule", [layering, compilers, long_module, clock_readings, catch_alls, missing_docstring]
+    "rule", [layering, compilers, long_module, clock_readings, catch_alls, foreign_sql, missing_docstring]
 )
-def test_rooms_obey(rule: Rule) -> None:
-    assert breaches(rule, ROOM_MODULES) == []
+def test_packages_obey(rule: Rule) -> None:
+    assert breaches(rule, PACKAGE_MODULES) == []
 
 
 def test_functions_are_short_in_tests_too() -> None:
@@ -370,13 +394,13 @@ def test_no_other_distribution_claims_our_names() -> None:
 def test_what_a_gateway_imports_is_declared() -> None:
     dependencies = PYPROJECT["project"]["dependencies"]
     declared = frozenset(re.split(r"[^\w-]", d)[0].replace("-", "_") for d in dependencies)
-    gateway = [path for path in ROOM_MODULES if path.split("/")[0] in ("protocols", "dsp", "edge")]
+    gateway = [path for path in PACKAGE_MODULES if path.split("/")[0] in ("protocols", "dsp", "edge")]
     assert breaches(lambda source, path: undeclared(source, path, declared), gateway) == []
 
 
 def test_pyproject_lists_the_packages_and_their_data() -> None:
     setuptools = PYPROJECT["tool"]["setuptools"]
-    assert unlisted_packages(setuptools["packages"], ROOM_MODULES) == []
+    assert unlisted_packages(setuptools["packages"], PACKAGE_MODULES) == []
     assert unpacked_data(setuptools.get("package-data", {}), FILES) == []
 
 
@@ -406,7 +430,7 @@ except SystemExit:
 """
 
 
-@pytest.mark.parametrize("code", ["import protocols", "import edge", HELP])
+@pytest.mark.parametrize("code", ["import protocols", "import edge", "import edge.daemon", HELP])
 def test_import_stays_light(code: str) -> None:
     assert loaded_after(code) == []
 

@@ -37,7 +37,7 @@ def test_example_equals_the_defaults() -> None:
     document = tomllib.loads(EXAMPLE.read_text())
     required = {
         "gateway": {key: document["gateway"][key] for key in ("id", "state_dir")},
-        "patient": document["patient"],
+        "people": [{key: person[key] for key in ("id", "pseudonym")} for person in document["people"]],
         "sensors": document["sensors"],
         "upstream": {"directory": document["upstream"]["directory"]},
     }
@@ -49,16 +49,21 @@ def test_example_equals_the_defaults() -> None:
     assert load(EXAMPLE) == parse("\n".join(lines).encode(), EXAMPLE)
 
 
+ROWS = {"sensors": config_module.SensorConfig, "people": config_module.Person}
+
+
 def test_example_shows_every_key() -> None:
     text = re.sub(r"^# (\w+ = )", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
     sections = tomllib.loads(text)
     for field in msgspec.structs.fields(Config):
         section = sections[field.name]
         shown = set().union(*section) if isinstance(section, list) else set(section)
-        struct = config_module.SensorConfig if field.name == "sensors" else field.type
+        struct = ROWS.get(field.name, field.type)
         assert shown == {key.name for key in msgspec.structs.fields(struct)}, field.name
+    consent = sections["people"][0]["consent"]
+    assert set(consent) == {key.name for key in msgspec.structs.fields(config_module.Consent)}
     # The commented lines hold valid values too.
-    assert parse(text.encode(), EXAMPLE).consent.valid_until == date(2030, 12, 31)
+    assert parse(text.encode(), EXAMPLE).people[0].consent.valid_until == date(2030, 12, 31)
 
 
 def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
@@ -85,14 +90,29 @@ def test_addresses_are_compared_in_one_case(tmp_path: Path) -> None:
         ('state_dir = "state"', 'state_dir = ""', "gateway.state_dir: not a path"),
         ('state_dir = "state"', "state_dir = 5", "gateway.state_dir: not a path"),
         ('state_dir = "state"', 'state_dir = "a\\u0000b"', "gateway.state_dir: not a path"),
-        ("[patient]\n", "", "unknown field `pseudonym`"),
-        ('pseudonym = "p-7f3a"', 'pseudonym = "jo@example.org"', "patient.pseudonym"),
-        ("heart_summaries = true", 'heart_summaries = "yes"', "consent.heart_summaries"),
-        ("heart_summaries = true", 'valid_until = "soon"', "consent.valid_until"),
+        ('pseudonym = "p-7f3a"', 'pseudonym = "jo@example.org"', "people[0].pseudonym"),
+        ("heart_summaries = true", 'heart_summaries = "yes"', "people[0].consent.heart_summaries"),
+        ("heart_summaries = true", 'valid_until = "soon"', "people[0].consent.valid_until"),
         (
             "heart_summaries = true",
             "heart_sumaries = true",
-            "consent.heart_sumaries: Object contains unknown",
+            "people[0].consent.heart_sumaries: Object contains unknown",
+        ),
+        ('person = "anna"\n', "", "sensors[0].person: Object missing required field"),
+        (
+            'person = "anna"',
+            'person = "bert"',
+            "sensors: strap is worn by a person who is not among the people; add",
+        ),
+        (
+            "[[sensors]]",
+            '[[people]]\nid = "anna"\npseudonym = "p-2"\n[[sensors]]',
+            "people: two of them have the same id",
+        ),
+        (
+            "[[sensors]]",
+            '[[people]]\nid = "bert"\npseudonym = "p-7f3a"\n[[sensors]]',
+            "people: two of them have the same pseudonym",
         ),
         ('id = "strap"', 'id = "Strap 1"', "sensors[0].id: not in the right form; use 1 to 32"),
         ('id = "cgm"', 'id = "strap"', "sensors: two of them have the same id"),
@@ -105,7 +125,11 @@ def test_addresses_are_compared_in_one_case(tmp_path: Path) -> None:
         ),
         ("A4:C1:38:00:00:02", "A4:C1:38:00:00:0", "sensors[1].address"),
         ('A4:C1:38:00:00:02"', 'A4:C1:38:00:00:02\\n"', "sensors[1].address"),
-        ('kind = "cgm"', 'kind = "thermometer"', "sensors[1].kind"),
+        (
+            'kind = "cgm"',
+            'kind = "thermometer"',
+            "sensors[1]: kind is none that this gateway knows; use one of: cgm, heart_rate",
+        ),
         ('kind = "cgm"', 'kind = "cgm"\npasskey = 1000000', "sensors[1].passkey"),
         ('directory = "upstream"', 'directory = "u"\nbatch_items_max = 0', "upstream.batch_items_max"),
         ('directory = "upstream"', 'directory = "u"\nretry_s_max = nan', "upstream.retry_s_max"),
@@ -116,23 +140,23 @@ def test_addresses_are_compared_in_one_case(tmp_path: Path) -> None:
             "upstream: retry_s_min is not below retry_s_max; change one of them",
         ),
         (
-            "[consent]",
-            "[alerts]\nglucose_low_mg_dl = 50\n[consent]",
+            "[upstream]",
+            "[alerts]\nglucose_low_mg_dl = 50\n[upstream]",
             "alerts: glucose_urgent_low_mg_dl is not",
         ),
-        ("[consent]", "[alerts]\nheart_rate_low_bpm = 40.5\n[consent]", "alerts.heart_rate_low_bpm"),
-        ("[consent]", "[limits]\nchunk_s = -1\n[consent]", "limits.chunk_s"),
-        ("[consent]", "[limits]\nraw_retention_days = 0\n[consent]", "limits.raw_retention_days"),
-        ("[consent]", "[limits]\nchunk_s = true\n[consent]", "limits.chunk_s"),
-        ("[consent]", '["x\\nINJECTED"]\n[consent]', "unknown field"),
-        ("[consent]", "[consent", "not valid TOML"),
-        ("[consent]", "a = [" + "[" * 5000 + "\n[consent]", "not valid TOML"),
-        ("[consent]", f"a = {'9' * 5000}\n[consent]", "not valid TOML"),
+        ("[upstream]", "[alerts]\nheart_rate_low_bpm = 40.5\n[upstream]", "alerts.heart_rate_low_bpm"),
+        ("[upstream]", "[limits]\nchunk_s = -1\n[upstream]", "limits.chunk_s"),
+        ("[upstream]", "[limits]\nraw_retention_days = 0\n[upstream]", "limits.raw_retention_days"),
+        ("[upstream]", "[limits]\nchunk_s = true\n[upstream]", "limits.chunk_s"),
+        ("[upstream]", '["x\\nINJECTED"]\n[upstream]', "unknown field"),
+        ("[upstream]", "[upstream", "not valid TOML"),
+        ("[upstream]", "a = [" + "[" * 5000 + "\n[upstream]", "not valid TOML"),
+        ("[upstream]", f"a = {'9' * 5000}\n[upstream]", "not valid TOML"),
     ],
 )
 def test_each_fault_names_its_key(old: str, new: str, named: str) -> None:
     assert MINIMAL.count(old) >= 1
-    line = fault_of(MINIMAL.replace(old, new, 1) if old != "[patient]\n" else MINIMAL.replace(old, new))
+    line = fault_of(MINIMAL.replace(old, new, 1))
     assert named in line
 
 

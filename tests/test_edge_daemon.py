@@ -1,22 +1,46 @@
 """The process: one line for whoever has to act, signals that end it cleanly, one gateway to a directory."""
 
 import asyncio
+import gc
+import json
 import logging
 import os
+import random
+import shutil
 import signal
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from bleak.backends.scanner import BaseBleakScanner
-from bleak.exc import BleakError
-from edge_parts import MINIMAL
+from edge_parts import IDENTITY, MINIMAL, DeafScanner
 
-from edge import daemon, status
+import dsp.warm
+from edge import daemon, kernel_cache
+from edge.clock import Clock
 from edge.config import Config
-from edge.errors import ConfigError, StoreCorrupt, StoreUnavailable
+from edge.errors import ConfigError, StoreCorrupt, StoreGone, StoreUnavailable
+from edge.local import control
 from edge.lock import lock
-from edge.radio import Radio
+from edge.radio.adapter import Radio
+from edge.store import writer
+from edge.workers import Workers
+
+
+@pytest.fixture(autouse=True)
+def _log_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What the daemon does to the log and to its environment ends with the test; the compiler has looked already."""
+    monkeypatch.setenv(kernel_cache.VARIABLE, os.environ.get(kernel_cache.VARIABLE, ""))
+    monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
+    level = logging.getLogger().level
+    logging.getLogger().setLevel(logging.INFO)
+    yield
+    logging.getLogger().setLevel(level)
 
 
 def config_file(directory: Path, text: str = MINIMAL) -> Path:
@@ -26,69 +50,224 @@ def config_file(directory: Path, text: str = MINIMAL) -> Path:
     return path
 
 
-def deaf_radio(error: Exception) -> Radio:
-    """As on a machine without Bluetooth."""
-
-    class Scanner(BaseBleakScanner):
-        def __init__(self, callback: Any, service_uuids: Any, scanning_mode: str, **_: Any) -> None:
-            super().__init__(callback, service_uuids)
-
-        async def start(self) -> None:
-            raise error
-
-        async def stop(self) -> None: ...
-
-    return Radio(Scanner)
+@asynccontextmanager
+async def deaf_radio(_: Config) -> AsyncIterator[Radio]:
+    yield Radio(DeafScanner)
 
 
-def kill_when_all_is_told(state_dir: Path, number: int, seen: list[status.Document]) -> "asyncio.Task[None]":
+@asynccontextmanager
+async def never(_: Config) -> AsyncIterator[Radio]:
+    raise AssertionError("no radio is opened before everything else is right")
+    yield
+
+
+class Stub:
+    """A gateway that does nothing but what its test says."""
+
+    def __init__(self, run: Callable[["Stub"], Coroutine[Any, Any, None]]) -> None:
+        self.built: list[Stub] = []
+        self.closed: list[Stub] = []
+        self.store = SimpleNamespace(path=Path("/somewhere/store.db"))
+        self.identity = IDENTITY
+        self._run = run
+
+    def __call__(
+        self,
+        config: Config,
+        clock: Clock,
+        radio: Radio,
+        rng: random.Random,
+        *,
+        simulated: bool,
+        workers: Workers,
+        known: object,
+    ) -> "Stub":
+        assert len(self.built) == len(self.closed), "one at a time"
+        assert threading.current_thread() is not threading.main_thread(), "a slow disk would hold the loop"
+        gateway = Stub(self._run)
+        gateway.built, gateway.closed = self.built, self.closed
+        gateway.clock, gateway.known, gateway.radio = clock, known, radio  # type: ignore[attr-defined]
+        self.built.append(gateway)
+        return gateway
+
+    async def run(self) -> None:
+        await self._run(self)
+
+    def close(self) -> None:
+        assert threading.current_thread() is not threading.main_thread(), "a slow disk would hold the loop"
+        self.closed.append(self)
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Stub], Coroutine[Any, Any, None]]], Stub]:
+    def use(run: Callable[[Stub], Coroutine[Any, Any, None]]) -> Stub:
+        made = Stub(run)
+        monkeypatch.setattr(daemon, "_gateway_class", lambda: made)
+        return made
+
+    return use
+
+
+async def for_ever(_: Stub) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+def kill_soon(number: int, when: Callable[[], bool]) -> "asyncio.Task[None]":
     async def watch() -> None:
-        document = None
-        while document is None or not all(sensor["last_error"] for sensor in document["sensors"]):
-            await asyncio.sleep(0)
-            document = await status.ask(state_dir)
-        seen.append(document)
+        async with asyncio.timeout(30.0):
+            while not when():
+                await asyncio.sleep(0.002)
         os.kill(os.getpid(), number)
 
     return asyncio.get_running_loop().create_task(watch())
 
 
-NO_BUS = FileNotFoundError(2, "No such file or directory")
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("error", [NO_BUS, BleakError("No Bluetooth adapters found.")])
-def test_without_bluetooth_it_runs_on_with_a_line_a_sensor_and_a_signal_ends_it(
+def test_a_signal_ends_it_with_a_line_before_and_after(
     tmp_path: Path,
     number: int,
-    error: Exception,
+    stub: Any,
     caplog: pytest.LogCaptureFixture,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    seen: list[status.Document] = []
-    watching: list[object] = []
+    async def run(gateway: Stub) -> None:
+        killing = kill_soon(number, lambda: True)
+        await asyncio.wait({killing})
+        await for_ever(gateway)
 
-    async def open_radio(checked: Config) -> Radio:
-        watching.append(kill_when_all_is_told(checked.gateway.state_dir, number, seen))
-        return deaf_radio(error)
-
-    with caplog.at_level(logging.WARNING):
-        assert daemon.main(config_file(tmp_path), open_radio, simulated=True) == daemon.EXIT_OK
-    [document] = seen
-    assert (document["running"], document["simulated"]) == (True, True)
-    assert [sensor["id"] for sensor in document["sensors"]] == ["strap", "cgm"]
-    reason = (
-        str(error)
-        if isinstance(error, BleakError)
-        else "the system's Bluetooth service cannot be reached ([Errno 2] No such file or directory)"
-    )
-    assert [record.message for record in caplog.records] == [f"strap: {reason}", f"cgm: {reason}"]
+    made = stub(run)
+    assert daemon.main(config_file(tmp_path), deaf_radio) == daemon.EXIT_OK
+    assert made.closed == made.built != []
+    started, stopped = [r.getMessage() for r in caplog.records if r.name == "edge.daemon"]
+    assert started.startswith("gw-1 runs: vitalgate ")
+    assert "sensors: strap, cgm" in started
+    assert "A4:C1" not in started
+    assert stopped == "gw-1 has stopped"
     assert capsys.readouterr().err == ""
-    os.close(lock(tmp_path / "state"))  # it let go
 
 
-def never(_: Config) -> Any:
-    raise AssertionError("no radio is opened before everything else is right")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_is_acted_on_while_the_numerics_are_imported(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported = threading.Event()
+
+    def slow_import() -> None:
+        os.kill(os.getpid(), number)
+        imported.wait(30.0)
+
+    monkeypatch.setattr(daemon, "_gateway_class", slow_import)
+    assert daemon.main(config_file(tmp_path), never) == daemon.EXIT_OK
+    assert not imported.is_set()
+    imported.set()
+
+
+def test_a_signal_is_acted_on_while_kernels_are_compiled(
+    tmp_path: Path, stub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, compiled = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        assert compiled.wait(30.0), "the loop waits for it"
+
+    async def run(gateway: Stub) -> None:
+        kill_soon(signal.SIGTERM, begun.is_set)
+        await for_ever(gateway)
+
+    monkeypatch.setattr(dsp.warm, "warm_gateway", slow)
+    made = stub(run)
+    assert daemon.main(config_file(tmp_path), deaf_radio) == daemon.EXIT_OK
+    assert made.closed == made.built
+    assert not compiled.is_set()
+    compiled.set()
+
+
+def test_what_is_loaded_for_good_is_not_looked_through_for_garbage(
+    tmp_path: Path, stub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    async def warm(_: Path) -> None:
+        await asyncio.sleep(0)
+        done.append("warm")
+
+    monkeypatch.setattr(kernel_cache, "warm", warm)
+    monkeypatch.setattr(gc, "freeze", lambda: done.append("frozen"))
+
+    async def run(gateway: Stub) -> None:
+        killing = kill_soon(signal.SIGTERM, lambda: len(done) == 2)
+        await asyncio.wait({killing})
+        await for_ever(gateway)
+
+    stub(run)
+    assert daemon.main(config_file(tmp_path), deaf_radio) == daemon.EXIT_OK
+    assert done == ["warm", "frozen"]
+
+
+def test_the_radio_is_let_go_after_the_gateway(tmp_path: Path, stub: Any) -> None:
+    order: list[str] = []
+
+    @asynccontextmanager
+    async def radio(checked: Config) -> AsyncIterator[Radio]:
+        try:
+            async with deaf_radio(checked) as opened:
+                yield opened
+        finally:
+            order.append("radio")
+
+    async def run(gateway: Stub) -> None:
+        killing = kill_soon(signal.SIGTERM, lambda: True)
+        try:
+            await asyncio.wait({killing})
+            await for_ever(gateway)
+        finally:
+            order.append("gateway")
+
+    stub(run)
+    assert daemon.main(config_file(tmp_path), radio) == daemon.EXIT_OK
+    assert order == ["gateway", "radio"]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_gateway_whose_store_is_gone_is_followed_by_another_with_the_same_secret(
+    tmp_path: Path, nested: bool, stub: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def run(gateway: Stub) -> None:
+        if len(gateway.built) <= 2:
+            gone = StoreGone("the store was deleted")
+            raise ExceptionGroup("tasks", [ExceptionGroup("store", [gone])]) if nested else gone
+        kill_soon(signal.SIGTERM, lambda: True)
+        await for_ever(gateway)
+
+    made = stub(run)
+    assert daemon.main(config_file(tmp_path), deaf_radio) == daemon.EXIT_OK
+    assert [gateway.known for gateway in made.built] == [None, IDENTITY, IDENTITY]  # type: ignore[attr-defined]
+    assert len({id(gateway.radio) for gateway in made.built}) == 1  # type: ignore[attr-defined]
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert lines == ["the store was deleted; a new store begins, with the same key"] * 2
+
+
+@pytest.mark.parametrize(
+    ("trust_clock", "simulated", "vouched"),
+    [("true", False, True), ("false", False, False), ("false", True, True)],
+)
+def test_the_clock_is_vouched_for_by_the_operator_or_by_the_simulation(
+    tmp_path: Path,
+    trust_clock: str,
+    simulated: bool,
+    vouched: bool,
+    stub: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def run(gateway: Stub) -> None:
+        raise StoreUnavailable("enough")
+
+    made = stub(run)
+    monkeypatch.setattr(daemon, "SystemClock", lambda *, vouched: vouched)
+    text = MINIMAL.replace('state_dir = "state"', f'state_dir = "state"\ntrust_clock = {trust_clock}')
+    assert daemon.main(config_file(tmp_path, text), deaf_radio, simulated=simulated) == daemon.EXIT_FAILURE
+    assert [gateway.clock for gateway in made.built] == [vouched]
 
 
 @pytest.mark.parametrize(
@@ -96,7 +275,7 @@ def never(_: Config) -> Any:
     [
         ("[gateway", "not valid TOML"),
         (MINIMAL.replace("A4:C1:38:00:00:01", "A4"), "sensors[0].address"),
-        (MINIMAL.replace('kind = "cgm"', 'kind = "toaster"'), "sensors[1].kind"),
+        (MINIMAL.replace('kind = "cgm"', 'kind = "toaster"'), "sensors[1]"),
     ],
 )
 def test_a_wrong_configuration_is_one_line_and_exit_code_2(
@@ -119,11 +298,8 @@ def test_no_configuration_is_one_line_and_exit_code_2(
 def test_a_second_gateway_on_the_same_directory_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def open_radio(_: Config) -> Radio:
-        return deaf_radio(NO_BUS)
-
     held = lock(tmp_path / "state")
-    assert daemon.main(config_file(tmp_path), open_radio, simulated=True) == daemon.EXIT_CONFIG
+    assert daemon.main(config_file(tmp_path), deaf_radio, simulated=True) == daemon.EXIT_CONFIG
     error = capsys.readouterr().err
     assert "a gateway is running on" in error
     assert error.count("\n") == 1
@@ -140,19 +316,148 @@ def test_a_second_gateway_on_the_same_directory_is_refused(
     ],
 )
 def test_a_failure_is_named_in_one_line_however_deep_it_lies(
-    tmp_path: Path, errors: Exception, code: int, line: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, errors: Exception, code: int, line: str, stub: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def open_radio(_: Config) -> Radio:
+    @asynccontextmanager
+    async def no_radio(_: Config) -> AsyncIterator[Radio]:
         raise errors
+        yield
 
-    assert daemon.main(config_file(tmp_path), open_radio) == code
+    stub(for_ever)
+    assert daemon.main(config_file(tmp_path), no_radio) == code
     assert capsys.readouterr().err == f"vitalgate: {line}\n"
 
 
-def test_our_own_defect_is_not_hidden_behind_a_line(tmp_path: Path) -> None:
-    async def open_radio(_: Config) -> Radio:
+def test_our_own_defect_is_not_hidden_behind_a_line(tmp_path: Path, stub: Any) -> None:
+    async def run(_: Stub) -> None:
         raise ExceptionGroup("tasks", [ZeroDivisionError(), StoreUnavailable("disk full")])
 
+    stub(run)
     with pytest.raises(ExceptionGroup) as raised:
-        daemon.main(config_file(tmp_path), open_radio)
+        daemon.main(config_file(tmp_path), deaf_radio)
     assert [type(error) for error in daemon.leaves(raised.value)] == [ZeroDivisionError]
+
+
+def told(directory: Path) -> dict[str, Any] | None:
+    """What the gateway in this process says of itself."""
+    answer = control.ask(directory / "state", {"do": "status"})
+    return None if answer is None else dict(json.loads(answer))
+
+
+async def until_told(directory: Path, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    async with asyncio.timeout(60.0):
+        while True:
+            document = await asyncio.to_thread(told, directory)
+            if document is not None and wanted(document):
+                return document
+            await asyncio.sleep(0.01)
+
+
+def watched_radio(watch: Callable[[], Coroutine[Any, Any, None]]) -> daemon.OpenRadio:
+    """No Bluetooth; and beside the gateway this, and then a signal."""
+
+    @asynccontextmanager
+    async def radio(checked: Config) -> AsyncIterator[Radio]:
+        async def watch_and_end() -> None:
+            try:
+                await watch()
+            finally:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+        watching = asyncio.ensure_future(watch_and_end())
+        async with deaf_radio(checked) as opened:
+            try:
+                yield opened
+            finally:
+                await watching
+
+    return radio
+
+
+def test_without_bluetooth_it_runs_on_with_a_line_a_sensor_and_says_what_helps(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def watch() -> None:
+        seen.append(
+            await until_told(
+                tmp_path, lambda document: all(sensor["trouble"] for sensor in document["sensors"])
+            )
+        )
+
+    assert daemon.main(config_file(tmp_path), watched_radio(watch), simulated=True) == daemon.EXIT_OK
+    [document] = seen
+    assert (document["running"], document["simulated"]) == (True, True)
+    assert [sensor["id"] for sensor in document["sensors"]] == ["strap", "cgm"]
+    for sensor in document["sensors"]:
+        assert "systemctl start bluetooth" in sensor["trouble"]["remedy"]
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [line.split(":")[0] for line in warnings] == ["strap", "cgm"]
+    os.close(lock(tmp_path / "state"))  # it let go
+
+
+def test_a_state_directory_that_is_deleted_is_made_anew_with_the_same_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer, "LOOK_S", 0.2)
+    keys: list[bytes] = []
+    state = tmp_path / "state"
+
+    async def watch() -> None:
+        await until_told(tmp_path, lambda document: document["running"])
+        keys.append((state / "store.key").read_bytes())
+        shutil.rmtree(state)
+        await until_told(tmp_path, lambda document: document["running"])
+        keys.append((state / "store.key").read_bytes())
+
+    assert daemon.main(config_file(tmp_path), watched_radio(watch), simulated=True) == daemon.EXIT_OK
+    assert keys[0] == keys[1]
+    assert (state / "store.db").stat().st_size > 0
+    assert (state.stat().st_mode & 0o777, (state / "store.key").stat().st_mode & 0o777) == (0o700, 0o600)
+    lines = [record.getMessage() for record in caplog.records if "store" in record.getMessage()]
+    assert len([line for line in lines if "a new store begins, with the same key" in line]) == 1
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_store_without_data_becomes_of_the_world_that_it_is_run_in(tmp_path: Path, first: bool) -> None:
+    seen: list[bool] = []
+
+    async def watch() -> None:
+        seen.append((await until_told(tmp_path, lambda document: document["running"]))["simulated"])
+
+    for simulated in (first, not first):
+        assert daemon.main(config_file(tmp_path), watched_radio(watch), simulated=simulated) == daemon.EXIT_OK
+    assert seen == [first, not first]
+
+
+def test_no_line_of_the_log_holds_an_address_and_others_say_little() -> None:
+    code = "import logging\nfrom edge import daemon\ndaemon.log_to_stderr()\n"
+    code += "logging.getLogger('bleak.backends').warning('chatter')\nlogging.getLogger('bumble.host').error('lost')\n"
+    code += "logging.getLogger('bleak').error('dev_A4_C1_38_00_00_01 and a4:c1:38:00:00:02')\n"
+    code += "logging.getLogger('edge.app').info('we')\n"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    error, ours = done.stderr.splitlines()
+    assert error.startswith("ERROR bleak: ")
+    assert "C1" not in error.upper()
+    assert ours == "INFO edge.app: we"
+
+
+INTERRUPTED = """
+import os, runpy, signal, sys
+
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "edge.daemon":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+runpy.run_module("edge", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_an_interrupt_before_anything_is_set_up_ends_the_process_without_a_word() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", INTERRUPTED], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")

@@ -8,64 +8,41 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 from edge_parts import IDENTITY, MIDNIGHT_UTC_S
 from fhir_check import PANEL, codes, faults, unmarked
+from upstream_parts import GLUCOSE, HEART
 
-from edge.store import CgmRecord, Summary
-from edge.upstream.resources import (
-    Origin,
-    bundle,
-    cgm_reading,
-    gateway_device,
-    glucose_observations,
-    heart_observations,
-    sensor_device,
-)
+from edge.kinds import KINDS
+from edge.measurements import MEASUREMENTS, PERIODS
+from edge.store.summaries import Summary, SummaryKey
+from edge.upstream import resources
+from edge.upstream.resources import Origin, Resource, cgm_reading, glucose_observations, heart_observations
 
 LOINC = "http://loinc.org"
 ADDRESS = "A4:C1:38:00:00:02"
-SENSOR = IDENTITY.sensor(ADDRESS)
+SENSOR = IDENTITY.id("sensor", "p-7f3a", ADDRESS)
 ORIGIN = Origin("p-7f3a", "gw-1", SENSOR)
-HEART = {
-    "hr_mean_bpm": 62.43215,
-    "hr_min_bpm": 55.0,
-    "hr_max_bpm": 81.0,
-    "sdnn_ms": 48.123456,
-    "rmssd_ms": 39.654321,
-    "beats": 312,
-    "coverage_pct": 99.5,
-}
-GLUCOSE = {
-    "date": "2026-11-21",
-    "mean_mg_dl": 154.23456,
-    "sd_mg_dl": 52.598765,
-    "cv_pct": 34.103344,
-    "gmi_pct": 6.999223,
-    "very_low_pct": 0.5102,
-    "low_pct": 2.9761,
-    "in_range_pct": 71.2431,
-    "high_pct": 19.8696,
-    "very_high_pct": 5.401,
-    "readings": 288,
-    "coverage_pct": 100.0,
-}
 
 
 def summary(kind: str, body: dict[str, Any], status: str = "final") -> Summary:
     end = MIDNIGHT_UTC_S + (300 if kind == "heart_5min" else 86400)
-    return Summary(UUID(int=5), kind, "any", MIDNIGHT_UTC_S, end, 1, status, body)
+    return Summary(SummaryKey(kind, 1, MIDNIGHT_UTC_S), end, UUID(int=5), 1, status, body)
 
 
-def sent(observations: list[dict[str, Any]], kind: str = "cgm", simulated: bool = True) -> dict[str, Any]:
-    devices = [gateway_device("gw-1", "0.1.0"), sensor_device(SENSOR, kind)]
-    whole: dict[str, Any] = json.loads(
-        bundle([*devices, *observations], MIDNIGHT_UTC_S + 86460, simulated=simulated)
-    )
+def bundle(found: list[Resource], utc_s: int = MIDNIGHT_UTC_S + 86460, *, simulated: bool = True) -> bytes:
+    entries = [resources.entry(resource, simulated=simulated) for resource in found]
+    return resources.bundle(entries, utc_s, simulated=simulated)
+
+
+def sent(observations: list[Resource], kind: str = "cgm", simulated: bool = True) -> dict[str, Any]:
+    devices = [resources.gateway_device("gw-1", "0.1.0"), resources.sensor_device(SENSOR, kind)]
+    whole: dict[str, Any] = json.loads(bundle([*devices, *observations], simulated=simulated))
     return whole
 
 
-def resources(whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def by_code(whole: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The observations of a bundle by their first code."""
     found = [entry["resource"] for entry in whole["entry"]]
     return {one["code"]["coding"][0]["code"]: one for one in found if one["resourceType"] == "Observation"}
@@ -81,10 +58,7 @@ def glucose_bundle(body: dict[str, Any] = GLUCOSE, status: str = "final") -> dic
 
 def reading_bundle(*values: float | None) -> dict[str, Any]:
     readings = [
-        cgm_reading(
-            UUID(int=n), MIDNIGHT_UTC_S + 300 * n, CgmRecord(5 * n, value, None, None, 0, 1, False), ORIGIN
-        )
-        for n, value in enumerate(values)
+        cgm_reading(UUID(int=n), MIDNIGHT_UTC_S + 300 * n, value, ORIGIN) for n, value in enumerate(values)
     ]
     return sent(readings)
 
@@ -114,7 +88,7 @@ def test_every_shape_is_valid_and_marked(shape: dict[str, Any]) -> None:
     assert unmarked(shape) == []
 
 
-@pytest.mark.parametrize("key", sorted(GLUCOSE.keys() - {"date"}))
+@pytest.mark.parametrize("key", sorted(GLUCOSE.keys() - {"date", "readings"}))
 def test_any_missing_statistic_stays_valid(key: str) -> None:
     whole = glucose_bundle(without(GLUCOSE, key))
     assert [fault for fault in faults(whole) if "whole" not in fault] == []
@@ -131,11 +105,11 @@ def test_real_data_carry_no_mark() -> None:
 @pytest.mark.parametrize("status", ["preliminary", "final", "amended"])
 def test_status_is_the_summarys(status: str) -> None:
     for whole in (heart_bundle(status=status), glucose_bundle(status=status)):
-        assert {one["status"] for one in resources(whole).values()} == {status}
+        assert {one["status"] for one in by_code(whole).values()} == {status}
 
 
 def test_heart_values_arrive_exactly() -> None:
-    found = resources(SHAPES["heart"])
+    found = by_code(SHAPES["heart"])
     rate = found["8867-4"]
     assert rate["valueQuantity"]["value"] == pytest.approx(62.43215, abs=1e-4)
     values = [part["valueQuantity"]["value"] for part in rate["component"]]
@@ -147,7 +121,7 @@ def test_heart_values_arrive_exactly() -> None:
 
 
 def test_glucose_values_arrive_exactly() -> None:
-    found = resources(SHAPES["glucose"])
+    found = by_code(SHAPES["glucose"])
     singles = {
         "97507-8": 154.23456,
         "97506-0": 6.999223,
@@ -177,7 +151,7 @@ def test_percentages_show_at_least_two_decimals() -> None:
     observations = glucose_observations(
         summary("glucose_day", GLUCOSE | {"high_pct": 20.0, "low_pct": 3}), ORIGIN
     )
-    text = bundle(observations, MIDNIGHT_UTC_S, simulated=True).decode()
+    text = bundle(observations).decode()
     assert '"value":20.0000,"unit":"%"' in text
     assert '"value":3.0000,"unit":"%"' in text
 
@@ -203,7 +177,7 @@ def test_readings_beyond_the_scale_have_no_value() -> None:
 
 def test_profiles_are_claimed_only_by_what_is_complete() -> None:
     def claims(whole: dict[str, Any]) -> dict[str, bool]:
-        return {code: "profile" in one.get("meta", {}) for code, one in resources(whole).items()}
+        return {code: "profile" in one.get("meta", {}) for code, one in by_code(whole).items()}
 
     assert [code for code, claimed in claims(SHAPES["glucose"]).items() if not claimed] == [
         "glucose-standard-deviation"
@@ -217,9 +191,7 @@ def test_profiles_are_claimed_only_by_what_is_complete() -> None:
 
 
 def test_the_same_batch_gives_the_same_bytes_and_ids() -> None:
-    one, two = (
-        bundle(glucose_observations(summary("glucose_day", GLUCOSE), ORIGIN), 0, simulated=True) for _ in "ab"
-    )
+    one, two = (bundle(glucose_observations(summary("glucose_day", GLUCOSE), ORIGIN)) for _ in "ab")
     assert one == two
     changed = glucose_bundle(GLUCOSE | {"mean_mg_dl": None, "readings": 1}, "amended")
     urls = [entry["request"]["url"] for entry in changed["entry"]]
@@ -233,6 +205,37 @@ def test_no_address_leaves_the_gateway() -> None:
         for form in (ADDRESS, ADDRESS.replace(":", "-"), ADDRESS.replace(":", "")):
             assert form not in text
         assert not re.search(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}", text)
+
+
+# The maps are complete: a row in a table has what stands for it.
+
+
+def test_every_kind_has_what_stands_for_it() -> None:
+    assert resources.SUMMARIES.keys() == PERIODS.keys()
+    assert resources.READINGS.keys() == {m.item for m in MEASUREMENTS.values() if m.item is not None}
+    assert resources.DEVICE_PROFILES.keys() == KINDS.keys()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_sensor_is_a_device_by_its_title(kind: str) -> None:
+    device = resources.sensor_device(SENSOR, kind)
+    assert faults(device) == []
+    assert device["deviceName"] == [{"name": KINDS[kind].title, "type": "user-friendly-name"}]
+    profiles = device.get("meta", {}).get("profile", [])
+    assert [profile.rsplit("/", 1)[1] for profile in profiles] == {"cgm": ["cgm-device"]}.get(kind, [])
+
+
+@pytest.mark.parametrize("kind", PERIODS)
+@pytest.mark.parametrize("change", ["missing", "text", "list"])
+def test_a_body_that_is_none_of_its_kind_is_refused(kind: str, change: str) -> None:
+    good = {"heart_5min": HEART, "glucose_day": GLUCOSE}[kind]
+    assert resources.SUMMARIES[kind](summary(kind, good), ORIGIN)
+    for key in good:
+        bad = {name: value for name, value in good.items() if name != key}
+        if change != "missing":
+            bad |= {key: {"text": "a lot", "list": [1]}[change]}
+        with pytest.raises(msgspec.ValidationError):
+            resources.SUMMARIES[kind](summary(kind, bad), ORIGIN)
 
 
 # Negative controls: each defect put into a good resource is found.
@@ -285,7 +288,7 @@ DEFECTS = [
 def test_seeded_defects_are_found(
     shape: str, code: str, spoil: Callable[[dict[str, Any]], None], expected: str
 ) -> None:
-    resource = copy.deepcopy(resources(SHAPES[shape])[code])
+    resource = copy.deepcopy(by_code(SHAPES[shape])[code])
     if code == "99504-3":
         resource = copy.deepcopy(SHAPES[shape]["entry"][-2]["resource"])
     assert faults(resource) == []
@@ -304,6 +307,7 @@ def test_seeded_defects_are_found(
         (put("entry.2.resource.status", "finished"), "schema"),
         (lambda whole: whole["entry"].append(whole["entry"][0]), "twice"),
         (put("entry.0.resource.resourceType", "Patient"), "schema"),
+        (put("entry.2.resource.subject.reference", "Patient/p-ben"), "two people"),
     ],
 )
 def test_seeded_defects_of_bundles_are_found(spoil: Callable[[dict[str, Any]], None], expected: str) -> None:

@@ -1,10 +1,12 @@
 import asyncio
+import functools
 import stat
 from pathlib import Path
 
 import pytest
-from bleak import BleakClient, BleakScanner
+from bleak import BleakAdapter, BleakClient, BleakScanner
 from bleak.exc import BleakDeviceNotFoundError, BleakError, BleakGATTProtocolError
+from bumble.pairing import PairingConfig, PairingDelegate
 from bumble_peripheral import (
     INDICATED,
     LONG,
@@ -20,6 +22,7 @@ from bumble_peripheral import (
 
 from hw_sim.air import Air
 from hw_sim.central import Central, open_central
+from hw_sim.stack import ATTEMPT_S
 
 SENSOR = "F0:00:00:00:00:01"
 OTHER = "F0:00:00:00:00:02"
@@ -37,6 +40,12 @@ async def room(bonds: Path | None = None, **kwargs: object) -> tuple[Air, Periph
 
 def client_of(central: Central, address: str = SENSOR, **kwargs: object) -> BleakClient:
     return BleakClient(address, backend=central.client_backend, **kwargs)
+
+
+async def held_by(central: Central, *services: str) -> list[str]:
+    """Addresses of the sensors that the stack says it is connected to."""
+    adapter = await BleakAdapter.get(backend=central.adapter_backend)
+    return [device.address for device in await adapter.get_connected_devices(list(services) or [SERVICE])]
 
 
 def now() -> float:
@@ -219,7 +228,7 @@ async def test_a_bond_is_used_on_reconnecting_and_survives_the_process(tmp_path:
 
 @pytest.mark.parametrize(
     "content",
-    [b"garbage", b"[]", b"\xff", b'{"C6:1A:70:00:00:01": 5}', b'{"C6:1A:70:00:00:01": {"x": {"ltk": 1}}}'],
+    [b"garbage", b"[]", b"\xff", b'{"00:1B:DC:F2:44:01": 5}', b'{"00:1B:DC:F2:44:01": {"x": {"ltk": 1}}}'],
 )
 def test_a_bond_file_that_makes_no_sense_is_set_aside_with_one_line(
     content: bytes, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -317,7 +326,182 @@ async def test_connects_wait_for_each_other() -> None:
     await asyncio.gather(*(client.connect() for client in clients))
     assert [client.is_connected for client in clients] == [True] * 5
     with pytest.raises(BleakError, match="already connected"):
-        await BleakClient(devices[0], backend=central.client_backend).connect()
+        await clients[0].connect()
+
+
+@in_virtual_time
+async def test_a_link_is_shared_and_hanging_up_ends_it_for_all() -> None:
+    _, sensor, central = await room()
+    ended: list[str] = []
+    one = client_of(central, disconnected_callback=lambda _: ended.append("one"))
+    await one.connect()
+    (device,) = await (await BleakAdapter.get(backend=central.adapter_backend)).get_connected_devices(
+        [SERVICE]
+    )
+    two = BleakClient(device, lambda _: ended.append("two"), backend=central.client_backend)
+    await two.connect()
+    heard: list[str] = []
+    await one.start_notify(NOTIFIED, lambda *_: heard.append("one"))
+    await two.start_notify(NOTIFIED, lambda *_: heard.append("two"))
+    await sensor.device.notify_subscribers(sensor.notified, b"1")
+    await asyncio.sleep(0.1)
+    await one.stop_notify(NOTIFIED)
+    await sensor.device.notify_subscribers(sensor.notified, b"2")
+    await asyncio.sleep(0.1)
+    assert heard == ["one", "two", "two"]
+    await one.disconnect()
+    await two.disconnect()
+    assert ended == ["one", "two"]
+    assert len(sensor.connections) == 1
+
+
+@in_virtual_time
+async def test_the_adapter_tells_of_what_is_connected_and_known_by_its_services() -> None:
+    _, _, central = await room()
+    assert await held_by(central) == []
+    client = client_of(central)
+    connected = asyncio.Event()
+    central.device.once("connection", lambda _: connected.set())
+    connecting = asyncio.ensure_future(client.connect())
+    await connected.wait()
+    assert await held_by(central) == []  # not yet discovered
+    await connecting
+    assert await held_by(central) == [SENSOR]
+    assert await held_by(central, "1800", "1801") == [SENSOR]
+    assert await held_by(central, "180d") == []
+    await client.disconnect()
+    assert await held_by(central) == []
+
+
+# A gateway that is killed
+
+
+@in_virtual_time
+async def test_a_killed_client_leaves_its_link_to_the_next() -> None:
+    _, sensor, central = await room()
+    told: list[object] = []
+    heard: list[bytes] = []
+    dead = client_of(central, disconnected_callback=told.append, pair=True)
+    await dead.connect()
+    await dead.start_notify(NOTIFIED, lambda *_: told.append("a packet"))
+    central.abandon_clients()
+    await asyncio.sleep(1)
+    await sensor.device.notify_subscribers(sensor.notified, b"to nobody")
+    await dead.disconnect()
+    for call in (dead.connect(), dead.read_gatt_char(VALUE), dead.pair(), dead.stop_notify(NOTIFIED)):
+        with pytest.raises(BleakError):
+            await call
+    await asyncio.sleep(60)
+    assert not dead.is_connected
+    assert sensor.disconnect_reasons == []
+    assert not await BleakScanner.discover(5, backend=central.scanner_backend)  # a connected sensor is silent
+
+    (device,) = await (await BleakAdapter.get(backend=central.adapter_backend)).get_connected_devices(
+        [SERVICE]
+    )
+    async with BleakClient(device, backend=central.client_backend) as client:
+        assert await client.read_gatt_char(SECRET) == b"secret"
+        await client.start_notify(NOTIFIED, lambda _, value: heard.append(bytes(value)))
+        await sensor.device.notify_subscribers(sensor.notified, b"1")
+        await asyncio.sleep(0.1)
+    assert heard == [b"1"]
+    assert told == []
+    assert len(sensor.connections) == 1
+
+
+@in_virtual_time
+async def test_the_scan_of_a_killed_client_ends() -> None:
+    _, _, central = await room()
+    heard: list[object] = []
+    scanner = BleakScanner(lambda _, __: heard.append(1), backend=central.scanner_backend)
+    await scanner.start()
+    await asyncio.sleep(1)
+    adapter = central.adapter_backend
+    central.abandon_clients()
+    heard.clear()
+    await asyncio.sleep(1)
+    assert (heard, central.device.is_scanning) == ([], False)
+    await scanner.stop()
+    with pytest.raises(BleakError):
+        await scanner.start()
+    with pytest.raises(BleakError):
+        await BleakAdapter.get(backend=adapter)
+
+
+@pytest.mark.parametrize("turns", range(0, 120, 8))
+@in_virtual_time
+async def test_a_client_killed_while_connecting_is_connected_for_the_next(turns: int) -> None:
+    _, sensor, central = await room()
+    device = await BleakScanner.find_device_by_address(SENSOR, backend=central.scanner_backend)
+    attempt = asyncio.ensure_future(BleakClient(device, backend=central.client_backend).connect())
+    await asyncio.sleep(0.0995)  # just before the sensor's next advertisement
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    central.abandon_clients()
+    attempt.cancel()
+    await asyncio.wait({attempt})
+    await asyncio.sleep(5)
+    assert await held_by(central) == [SENSOR]
+    async with BleakClient(device, backend=central.client_backend) as client:
+        assert await client.read_gatt_char(VALUE) == b"value"
+    assert len(sensor.connections) == 1
+
+
+@in_virtual_time
+async def test_the_attempt_of_a_killed_client_is_given_up_in_the_end() -> None:
+    air, sensor, central = await room()
+    device = await BleakScanner.find_device_by_address(SENSOR, backend=central.scanner_backend)
+    air.set_reachable(SENSOR, False)
+    attempt = asyncio.ensure_future(BleakClient(device, backend=central.client_backend).connect())
+    await asyncio.sleep(1)
+    central.abandon_clients()
+    attempt.cancel()
+    await asyncio.sleep(ATTEMPT_S + 1)
+    air.set_reachable(SENSOR, True)
+    await asyncio.sleep(5)
+    assert sensor.connections == []
+    await BleakClient(device, backend=central.client_backend).connect()
+
+
+@in_virtual_time
+async def test_a_pairing_ends_with_the_client_that_asked_for_it() -> None:
+    async def never(_: object) -> int:
+        return await asyncio.get_running_loop().create_future()
+
+    _, sensor, central = await room(sensor_passkey=123_456, passkey=lambda _: 123_456)
+    central.device.pairing_config_factory = lambda _: _asking(never)
+    attempt = asyncio.ensure_future(client_of(central, pair=True).connect())
+    await asyncio.sleep(5)
+    assert len(sensor.connections) == 1
+    assert sensor.disconnect_reasons == []
+    central.abandon_clients()
+    attempt.cancel()
+    await asyncio.sleep(1)
+    assert [reason for _, reason in sensor.disconnect_reasons] == [HUNG_UP_BY_PEER]
+
+
+def _asking(get_number: object) -> PairingConfig:
+    """A user who was asked for the passkey and does not come back."""
+    typist = PairingDelegate(PairingDelegate.KEYBOARD_INPUT_ONLY)
+    typist.get_number = functools.partial(get_number, typist)
+    return PairingConfig(mitm=True, delegate=typist)
+
+
+# Addresses
+
+
+@in_virtual_time
+async def test_a_gateway_has_one_public_address_and_keeps_it() -> None:
+    air, sensor, central = await room()
+    await client_of(central).connect()
+    await central.close()
+    reborn, other = await open_central(air, bonds=None), await open_central(air, bonds=None)
+    for each in (reborn, other):
+        async with client_of(each) as client:
+            await client.read_gatt_char(VALUE)
+    addresses = [connection.peer_address for connection in sensor.connections]
+    assert [address.is_public for address in addresses] == [True] * 3
+    assert addresses[0] == addresses[1] != addresses[2]
 
 
 @in_virtual_time

@@ -1,11 +1,12 @@
 import asyncio
+import contextvars
 import os
 import signal
 import threading
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hw_sim import clock
@@ -158,3 +159,109 @@ def test_the_clock_reads_the_loop() -> None:
         return at_boot, virtual_clock.boot_ns(), virtual_clock.utc_ns()
 
     assert clock.run(read()) == (0, 1_500_000_000, 1_700_000_001_500_000_000)
+
+
+BOOT = clock.VirtualClock(epoch_utc_ns=0, boot_id="boot")
+UP_S_MAX = 2**23
+
+
+@given(
+    st.floats(min_value=0, max_value=UP_S_MAX),
+    st.lists(st.floats(min_value=0, max_value=1e-8) | st.floats(min_value=0, max_value=DAY_S), max_size=10),
+)
+@example(0.0, [0.1 + 0.2, 0.1 + 0.2 + 3e-10])
+@example(4432984.676771033, [0.0])
+def test_the_clock_has_reached_the_moment_of_every_timer(start_s: float, delays_s: list[float]) -> None:
+    early: list[tuple[float, int]] = []
+
+    def look(moment_s: float) -> None:
+        if asyncio.get_running_loop().time() < moment_s or BOOT.boot_ns() / 1e9 < moment_s:
+            early.append((moment_s, BOOT.boot_ns()))
+
+    async def set_timers() -> None:
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(start_s)
+        for delay_s in delays_s:
+            moment_s = loop.time() + delay_s
+            loop.call_at(moment_s, look, moment_s)
+        await asyncio.sleep(2 * DAY_S)
+
+    clock.run(set_timers())
+    assert early == []
+
+
+@given(st.floats(min_value=0, max_value=UP_S_MAX), st.floats(min_value=0, max_value=100))
+@example(1000.0, 0.1 + 0.2)
+def test_whoever_waits_for_the_rest_of_a_deadline_gets_there_at_once(start_s: float, ahead_s: float) -> None:
+    async def wait() -> tuple[int, int]:
+        await asyncio.sleep(start_s)
+        seconds = nanoseconds = 0
+        deadline_s = BOOT.boot_ns() / 1e9 + ahead_s
+        while (rest_s := deadline_s - BOOT.boot_ns() / 1e9) > 0:
+            await asyncio.sleep(rest_s)
+            seconds += 1
+        due_ns = BOOT.boot_ns() + round(ahead_s * 1e9)
+        while (rest_ns := due_ns - BOOT.boot_ns()) > 0:
+            await asyncio.sleep(rest_ns / 1e9)
+            nanoseconds += 1
+        return seconds, nanoseconds
+
+    seconds, nanoseconds = clock.run(wait())
+    assert seconds <= 2
+    assert nanoseconds <= 2
+
+
+def test_a_run_may_last_for_years() -> None:
+    async def years() -> list[int]:
+        seen = []
+        for _ in range(3):
+            await asyncio.sleep(365 * DAY_S)
+            seen.append(round(BOOT.boot_ns() / 1e9 / DAY_S))
+        return seen
+
+    assert clock.run(years()) == [365, 730, 1095]
+
+
+def test_the_wall_clock_can_be_set_and_says_how_far_it_may_be_wrong() -> None:
+    virtual_clock = clock.VirtualClock(epoch_utc_ns=0, boot_id="boot")
+    unsure = clock.VirtualClock(epoch_utc_ns=0, boot_id="boot", error_ms=None)
+
+    async def read() -> list[tuple[int, int]]:
+        readings = []
+        for by_s in (0.0, 86_400.0, -90_000.5):
+            virtual_clock.step(by_s)
+            readings.append((virtual_clock.boot_ns(), virtual_clock.utc_ns()))
+            await asyncio.sleep(10)
+        return readings
+
+    assert clock.run(read()) == [
+        (0, 0),
+        (10_000_000_000, 86_410_000_000_000),
+        (20_000_000_000, -3_580_500_000_000),
+    ]
+    assert (virtual_clock.utc_error_ms(), unsure.utc_error_ms()) == (500, None)
+
+
+def test_a_timer_is_the_loops_own_in_everything_else() -> None:
+    async def set_timers() -> list[object]:
+        loop = asyncio.get_running_loop()
+        seen: list[object] = []
+        context = contextvars.copy_context()
+        marked: contextvars.ContextVar[str] = contextvars.ContextVar("marked", default="here")
+        context.run(marked.set, "there")
+        loop.call_at(1, lambda: seen.append(marked.get()), context=context)
+        dropped = loop.call_at(2, seen.append, "cancelled")
+        dropped.cancel()
+        seen.append((dropped.cancelled(), dropped.when()))
+        with pytest.raises(RuntimeError, match="closed"):
+            _closed_loop().call_at(1, print)
+        await asyncio.sleep(3)
+        return seen
+
+    assert clock.run(set_timers()) == [(True, 2), "there"]
+
+
+def _closed_loop() -> clock.VirtualTimeLoop:
+    loop = clock.VirtualTimeLoop()
+    loop.close()
+    return loop

@@ -162,8 +162,24 @@ def test_a_reading_survives_half_an_rr_interval():
     assert [oddity.octets_left for oddity in oddities] == [1]
     with pytest.raises(DecodeError):
         heart_rate.decode(bytes.fromhex("104800"))
+
+
+@pytest.mark.parametrize(
+    ("packet", "bpm", "contact"),
+    [("1048", 72, None), ("1648", 72, True), ("170101", 257, True), ("1e550000", 85, True)],
+)
+def test_a_rate_survives_intervals_that_are_announced_but_absent(packet, bpm, contact):
     with pytest.raises(DecodeError):
-        heart_rate.decode_lenient(bytes.fromhex("170101"))
+        heart_rate.decode(bytes.fromhex(packet))
+    reading, oddities = heart_rate.decode_lenient(bytes.fromhex(packet))
+    assert (reading.heart_rate_bpm, reading.contact, reading.rr_ticks) == (bpm, contact, None)
+    assert [oddity.octets_left for oddity in oddities] == [0]
+
+
+@pytest.mark.parametrize("packet", ["", "10", "11", "1701", "1e5500"])
+def test_a_packet_without_a_rate_is_refused_by_lenient_readers_too(packet):
+    with pytest.raises(DecodeError):
+        heart_rate.decode_lenient(bytes.fromhex(packet))
 
 
 def test_the_control_point_resets_the_energy():

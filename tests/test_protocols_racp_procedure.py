@@ -18,6 +18,8 @@ def test_requests_of_the_procedures():
     assert racp_procedure.ReportRecords(now_s=0.0, first=2).request.hex() == "0103010200"
     assert racp_procedure.ReportRecords(now_s=0.0, first=512).request.hex() == "0103010002"
     assert racp_procedure.CountRecords(now_s=0.0, first=2).request.hex() == "0403010200"
+    assert racp_procedure.ReportRecords(now_s=0.0, first=0, last=512).request.hex() == "01040100000002"
+    assert racp_procedure.CountRecords(now_s=0.0, first=2, last=3).request.hex() == "04040102000300"
     assert racp_procedure.ReportRecords(now_s=0.0).abort_request(1.0).hex() == "0300"
 
 
@@ -29,19 +31,42 @@ class Script(NamedTuple):
     deadline_s: float
     records: int = 0
     code: int | None = None
+    found_none: bool = False
 
 
 SUCCESS, NO_RECORDS, BUSY = "06000101", "06000106", "0600010a"
-WRONG_OP = "06000406"
+STRAY_SUCCESS, STRAY_NO_RECORDS, STRAY_REFUSAL = "06000401", "06000406", "06000402"
 ABORTED, ABORT_REFUSED = "06000301", "06000307"
-NUMBER = "05000700"
+NUMBER, COMBINED_NUMBER = "05000700", "08000900"
 
 REPORTS = {
     "nothing yet": Script((), None, 130),
     "every record restarts the timer": Script((("record", 120), ("record", 140)), None, 170, 2),
     "complete": Script((("record", 101), (SUCCESS, 102)), Outcome.COMPLETE, 131, 1),
-    "nothing there is complete": Script(((NO_RECORDS, 101),), Outcome.COMPLETE, 130),
-    "an answer that names another request counts": Script(((WRONG_OP, 101),), Outcome.COMPLETE, 130),
+    "nothing there is complete": Script(((NO_RECORDS, 101),), Outcome.COMPLETE, 130, found_none=True),
+    "a success that names another request completes nothing": Script(((STRAY_SUCCESS, 101),), None, 106),
+    "nor does a denial that does": Script(((STRAY_NO_RECORDS, 101), ("time", 105.9)), None, 106),
+    "after it silence ends the report, unsure": Script(
+        ((STRAY_SUCCESS, 101), ("time", 106)), Outcome.UNSURE, 106
+    ),
+    "but the honest answer counts": Script(
+        ((STRAY_SUCCESS, 101), ("record", 103), ("record", 106), (SUCCESS, 110)), Outcome.COMPLETE, 111, 2
+    ),
+    "and so does an honest denial": Script(
+        ((STRAY_SUCCESS, 101), (NO_RECORDS, 102)), Outcome.COMPLETE, 106, found_none=True
+    ),
+    "a refusal counts whatever it names": Script(
+        ((STRAY_REFUSAL, 101),), Outcome.REFUSED, 130, code=Code.OP_CODE_UNSUPPORTED
+    ),
+    "in doubt it can be refused": Script(
+        ((STRAY_SUCCESS, 101), (BUSY, 102)), Outcome.REFUSED, 106, code=Code.SERVER_BUSY
+    ),
+    "in doubt it can be aborted": Script(
+        ((STRAY_SUCCESS, 101), ("abort", 102), (ABORTED, 103)), Outcome.ABORTED, 132
+    ),
+    "an abort answered in the name of something else": Script(
+        (("abort", 110), (STRAY_SUCCESS, 111)), Outcome.ABORTED, 140
+    ),
     "refused": Script(((BUSY, 101),), Outcome.REFUSED, 130, code=Code.SERVER_BUSY),
     "refused for no known reason": Script((("060001ee", 101),), Outcome.REFUSED, 130, code=0xEE),
     "stopped half-way": Script(
@@ -67,13 +92,24 @@ REPORTS = {
 }
 COUNTS = {
     "answered": Script(((NUMBER, 101),), Outcome.COMPLETE, 130),
-    "none": Script(((NO_RECORDS, 101),), Outcome.COMPLETE, 130),
+    "answered as a combined report": Script(((COMBINED_NUMBER, 101),), Outcome.COMPLETE, 130),
+    "none": Script((("06000406", 101),), Outcome.COMPLETE, 130, found_none=True),
+    "a late answer to a report counts nothing": Script(
+        ((NO_RECORDS, 101), ("time", 106)), Outcome.UNSURE, 106
+    ),
+    "nor does it hide the number": Script(((SUCCESS, 101), (NUMBER, 102)), Outcome.COMPLETE, 106),
     "refused": Script(((BUSY, 101),), Outcome.REFUSED, 130, code=Code.SERVER_BUSY),
     "live records do not prolong it": Script((("record", 120), ("time", 130)), Outcome.TIMED_OUT, 130),
     "aborted": Script((("abort", 110), ("record", 111), (ABORTED, 112)), Outcome.ABORTED, 140),
     "answered after all": Script((("abort", 110), (NUMBER, 112)), Outcome.COMPLETE, 140),
 }
-COUNT_OF = {"answered": 7, "none": 0, "answered after all": 7}
+COUNT_OF = {
+    "answered": 7,
+    "answered as a combined report": 9,
+    "none": 0,
+    "nor does it hide the number": 7,
+    "answered after all": 7,
+}
 
 
 def play(procedure, events):
@@ -97,6 +133,7 @@ def test_report_records(title):
     assert procedure.deadline_s == script.deadline_s
     assert procedure.records == script.records
     assert procedure.code == script.code
+    assert procedure.found_none is script.found_none
 
 
 @pytest.mark.parametrize("title", COUNTS)
@@ -107,6 +144,7 @@ def test_count_records(title):
     assert procedure.deadline_s == script.deadline_s
     assert procedure.count == COUNT_OF.get(title)
     assert procedure.code == script.code
+    assert procedure.found_none is script.found_none
 
 
 def test_a_peer_that_never_ends_is_left():
@@ -122,7 +160,7 @@ def test_a_peer_that_never_ends_is_left():
 
 @pytest.mark.parametrize(
     ("procedure", "payload"),
-    [(racp_procedure.ReportRecords, NUMBER), (racp_procedure.CountRecords, SUCCESS)]
+    [(racp_procedure.ReportRecords, NUMBER), (racp_procedure.CountRecords, STRAY_SUCCESS)]
     + [
         (racp_procedure.ReportRecords, malformed)
         for malformed in ("", "06", "060001", "06000101ff", "0103010200")
@@ -141,7 +179,10 @@ def test_an_indication_that_makes_no_sense_is_the_peers_fault_and_changes_nothin
     st.sampled_from((racp_procedure.ReportRecords, racp_procedure.CountRecords)),
     st.lists(
         st.sampled_from(
-            ("record", "time", "abort", SUCCESS, NO_RECORDS, BUSY, ABORTED, ABORT_REFUSED, NUMBER)
+            (
+                *("record", "time", "abort", SUCCESS, NO_RECORDS, BUSY, ABORTED, ABORT_REFUSED, NUMBER),
+                *(STRAY_SUCCESS, STRAY_NO_RECORDS, STRAY_REFUSAL, COMBINED_NUMBER),
+            )
         )
         | st.binary(max_size=8).map(bytes.hex),
         max_size=30,

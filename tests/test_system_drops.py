@@ -19,9 +19,9 @@ async def day_with_drops(
         await home.until_utc_s(MIDNIGHT_UTC_S + 24 * 3600)
         await home.until_sent(24 * 3600.0)
         (cgm,) = home.home.cgms
-        session = home.gateway.store.current_session("cgm")
+        session = home.gateway.store.tables.sessions.current(home.gateway.rows[0].no)
         assert session is not None
-        stored = [(session.utc_s(r.time_offset_min), float(r.glucose_mg_dl)) for r in cgm.stored]
+        stored = [(session.start_utc_s + 60 * r.time_offset_min, float(r.glucose_mg_dl)) for r in cgm.stored]
         assert cgm.sessions_started == 0
         return stored, arrived(directory / "bundles"), home.drops[CGM]
 

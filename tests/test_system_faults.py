@@ -35,7 +35,7 @@ def complaint(*arguments: str) -> str:
     [
         ('kind = "cgm"', 'kind = "cgn"', "kind"),
         (f'address = "{CGM}"', 'address = "nonsense"', "address"),
-        ("[patient]", "[pateint]", "pateint"),
+        ("[people.consent]", "[people.consnet]", "consnet"),
         ("[gateway]", "[gateway", "not valid TOML"),
     ],
 )
@@ -79,14 +79,16 @@ def test_an_unwritable_upstream_delays_and_loses_nothing(tmp_path: Path) -> None
         in_the_way.write_text("a file where the directory should be")
         async with world(config, hours=3) as home:
             await home.until_utc_s(MIDNIGHT_UTC_S + 2 * HOUR_S)
-            status = home.gateway.status()
-            assert str(in_the_way) in status["upstream"]["last_error"]
-            assert status["upstream"]["batches"] == 0
-            assert status["outbox"]["pending"] + status["outbox"]["inflight"] == len(stored(home)) > 20
+            (route,) = (await home.gateway.status()).deliveries
+            assert route.trouble is not None
+            assert str(in_the_way) in route.trouble
+            assert route.batches == 0
+            assert (route.pending or 0) + (route.inflight or 0) == len(stored(home)) > 20
             in_the_way.unlink()
             await home.until_utc_s(MIDNIGHT_UTC_S + 3 * HOUR_S)
             await home.until_sent()
-            assert home.gateway.status()["upstream"]["last_error"] is None
+            (route,) = (await home.gateway.status()).deliveries
+            assert route.trouble is None
             assert readings(tmp_path) == stored(home)
 
     run(outage())
@@ -119,7 +121,7 @@ def test_a_corrupt_database_is_set_aside_and_the_sensor_asked_again(
 
     async def after() -> list[float]:
         # The same sensor, seen again: worn for six hours at midnight, its session begun as it was.
-        async with world(config, hours=1) as home:
+        async with world(config, hours=1, seed=99) as home:
             assert home.gateway.store.quarantined is not None
             await home.until_utc_s(MIDNIGHT_UTC_S + HOUR_S)
             await home.until_sent()
@@ -153,15 +155,16 @@ def test_garbage_from_a_sensor_is_counted_and_the_link_stays(
             await home.until_utc_s(MIDNIGHT_UTC_S + 60)
             (strap,) = home.home.straps
             for _ in range(500):
-                # Flags that announce RR intervals, and half an interval: never a packet.
-                rubbish = b"\x10" + rng.randbytes(2 + 2 * rng.randrange(8))
+                # Flags that announce a rate of two octets, and one: never a packet.
+                rubbish = b"\x11" + rng.randbytes(1)
                 await strap.device.notify_subscribers(strap._measurement, rubbish)
             await home.until_utc_s(MIDNIGHT_UTC_S + 0.5 * HOUR_S)
             await home.until_sent()
-            (sensor,) = home.gateway.status()["sensors"]
-            assert sensor["undecodable"] == 500
-            assert (sensor["connects"], sensor["losses"], sensor["phase"]) == (1, 0, "streaming")
-            assert home.gateway.store.summaries("heart_5min")[0].body["coverage_pct"] > 98
+            (sensor,) = (await home.gateway.status()).sensors
+            assert sensor.undecodable == 500
+            assert (sensor.connects, sensor.losses, sensor.phase) == (1, 0, "streaming")
+            first = home.gateway.store.tables.summaries.between("heart_5min", 0, 1 << 40)[0]
+            assert first.body["coverage_pct"] > 98
 
     with caplog.at_level(logging.WARNING):
         run(noisy())
@@ -191,8 +194,8 @@ def test_no_identifier_stands_readable_in_the_database_or_the_log(
             assert {"store.db", "store.db-wal"} <= {file.name for file in files}
             contents = [file.read_bytes() for file in files]
             # The same content in the clear: what the search would find if nothing hid it.
-            plain = "\n".join(str(row) for row in home.gateway.store.read("SELECT * FROM sensors")).encode()
-            assert set(found(plain)) == {STRAP, CGM}
+            plain = "\n".join(str(row) for row in home.gateway.store.tables.sensors.all()).encode()
+            assert set(found(plain)) == {STRAP, CGM, PATIENT}
             await home.until_utc_s(MIDNIGHT_UTC_S + HOUR_S)
             await home.until_sent()
             return contents

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import pwd
 import resource
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 import typer
 import typer.testing
 from fhir_directory import bundles
+from service_user import NOBODY, another_user, open_place, without_power_over_files
 from simulated_gateway import configured
 
 from edge.lock import lock
@@ -21,21 +23,9 @@ from hw_sim.hci_server import serve
 from tools.cli import app, one_line_errors
 
 
-def vitalgate(
-    *arguments: str, file_bytes_max: int = resource.RLIM_INFINITY
-) -> subprocess.CompletedProcess[str]:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, resource.RLIM_INFINITY))
-
+def vitalgate(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", "-m", "tools", *arguments]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        preexec_fn=limit,
-    )
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
 
 
 @pytest.mark.parametrize("command", ["run", "demo", "simulate", "status"])
@@ -114,6 +104,51 @@ def test_status_of_what_never_ran_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "state").exists()
 
 
+def test_status_of_another_users_gateway_says_whose_it_is_and_how_to_ask() -> None:
+    user = another_user()
+    with open_place() as place:
+        configured(place, "cgm")
+        state, owner = place / "state", pwd.getpwuid(0).pw_name
+        if os.geteuid() != 0:
+            state = Path(pwd.getpwuid(0).pw_dir) / "vitalgate"
+            text = (place / "gateway.toml").read_text().replace('"state"', f'"{state}"')
+            (place / "gateway.toml").write_text(text)
+        else:
+            state.mkdir(mode=0o700)
+            if "user" not in user:  # the child is root, too
+                os.chown(state, NOBODY, NOBODY)
+                owner = pwd.getpwuid(NOBODY).pw_name
+        done = vitalgate("status", "--config", str(place / "gateway.toml"), **user)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"belongs to the user {owner}" in line
+    assert f"sudo -u {owner} vitalgate status --config {place / 'gateway.toml'}" in line
+
+
+def test_status_on_a_read_only_directory_says_that(tmp_path: Path) -> None:
+    said = document(tmp_path / "out", "--hours", "0.1", "--bodies")
+    state = tmp_path / "out" / "state"
+    state.chmod(0o500)
+    done = vitalgate("status", "--config", said["config"], preexec_fn=without_power_over_files)
+    state.chmod(0o700)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert f"{state} is read-only" in line
+
+
+@pytest.mark.parametrize("is_locked", [True, False])
+def test_status_does_not_take_a_locked_directory_for_one_where_no_gateway_runs(
+    tmp_path: Path, is_locked: bool
+) -> None:
+    said = document(tmp_path / "out", "--hours", "0.1", "--bodies")
+    held = lock(tmp_path / "out" / "state")
+    if not is_locked:
+        os.close(held)
+    done = vitalgate("status", "--config", said["config"])
+    assert done.returncode == (1 if is_locked else 0)
+    assert ("a gateway runs on" in done.stderr) == is_locked
+
+
 def document(directory: Path, *arguments: str) -> dict[str, Any]:
     done = vitalgate("demo", "--json", "--out", str(directory), *arguments)
     assert done.returncode == 0, done.stderr
@@ -129,12 +164,27 @@ def test_demo_then_status(tmp_path: Path) -> None:
     assert len(said["summaries"]["heart_5min"]) == 6
     assert said["summaries"]["glucose_so_far"]["readings"] == 6
     assert all(Path(path).exists() for path in said["bundles"])
+    live = said["status"]
+    assert (live["running"], [sensor["phase"] for sensor in live["sensors"]]) == (True, ["streaming"] * 2)
     done = vitalgate("status", "--config", said["config"], "--json")
     status = json.loads(done.stdout)
     assert (status["running"], status["simulated"]) == (False, True)
-    assert status["outbox"] == said["counts"]["outbox"]
-    assert status["summaries"]["heart_5min"]["count"] == 6
+    assert status.keys() == live.keys()
+    for name in ("store", "deliveries", "alerts", "summaries"):
+        assert [list(part) for part in listed(status[name])] == [list(part) for part in listed(live[name])]
+    assert status["summaries"] == live["summaries"]
+    for stopped, running in zip(status["sensors"], live["sensors"], strict=True):
+        assert list(stopped) == list(running)
+        assert [v["measurement"] for v in stopped["values"]] == [v["measurement"] for v in running["values"]]
+        assert stopped["phase"] == "stopped"
+    cgm, was = status["sensors"][1]["session"], live["sensors"][1]["session"]
+    assert {**cgm, "missing": None} == {**was, "missing": None}
+    assert cgm["readings"]["glucose"] >= 6
     assert "stopped" in vitalgate("status", "--config", said["config"]).stdout
+
+
+def listed(part: Any) -> list[Any]:
+    return part if isinstance(part, list) else [part]
 
 
 def test_status_leaves_a_damaged_database_where_it_is(tmp_path: Path) -> None:
@@ -162,7 +212,7 @@ def test_the_same_seed_gives_the_same_run_and_another_another(tmp_path: Path) ->
 def test_a_demo_directory_is_used_anew(tmp_path: Path) -> None:
     document(tmp_path, "--hours", "1")
     said = document(tmp_path, "--hours", "0.1")
-    assert len(bundles(tmp_path / "bundles")) == said["counts"]["bundles"]
+    assert len(bundles(tmp_path / "bundles")) == len(said["bundles"])
     # Of the hour before, with its twelve windows, nothing is left.
     assert len(said["summaries"]["heart_5min"]) == 2
 
@@ -181,8 +231,11 @@ def test_a_demo_directory_in_use_stays_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kilobytes", [30, 1500])  # too little for the database to open, and to grow
 def test_a_full_disk_ends_the_demo_with_one_line(tmp_path: Path, kilobytes: int) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, resource.RLIM_INFINITY))
+
     arguments = ("demo", "--hours", "2", "--bodies", "--json", "--out", str(tmp_path))
-    done = vitalgate(*arguments, file_bytes_max=kilobytes * 1024)
+    done = vitalgate(*arguments, preexec_fn=limit)
     assert (done.returncode, done.stdout) == (1, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("vitalgate: the database cannot be used")

@@ -21,11 +21,15 @@ echo "uv $*" >>"$CALLS"
 for last; do :; done
 if [ "$1" = venv ]; then
     mkdir -p "$last/bin"
-    ln -s "$REAL_PYTHON" "$last/bin/python"
+    printf '#!/bin/sh\ncase "$*" in *kernel_cache*) echo "python $*" >>"$CALLS"; [ ! -e "$CALLS.no-kernels" ] ;;\n' \
+        >"$last/bin/python"
+    printf '*) exec "%s" "$@" ;; esac\n' "$REAL_PYTHON" >>"$last/bin/python"
+    chmod +x "$last/bin/python"
     printf '#!/bin/sh\\npwd >>"$CALLS"; echo "vitalgate $*" >>"$CALLS"\\n' >"$last/bin/vitalgate"
     chmod +x "$last/bin/vitalgate"
 fi
 """
+WARM = "python -P -m edge.kernel_cache"
 OLD_PYTHON = "#!/bin/sh\nexit 1\n"
 PYTHON_WITHOUT_ENSUREPIP = f"""#!/bin/sh
 case "$2" in *ensurepip*) exit 1 ;; *) exec {sys.executable} "$@" ;; esac
@@ -92,7 +96,7 @@ def test_second_run_installs_nothing(with_uv: Checkout) -> None:
     with_uv.run("demo")
     with_uv.calls()
     assert with_uv.run("install").stderr == ""  # the simulation set contains what a gateway runs
-    assert with_uv.calls() == []
+    assert with_uv.calls() == [WARM]
 
 
 @pytest.mark.parametrize("changed", ["tools/locks/runtime.txt", "pyproject.toml"])
@@ -102,7 +106,21 @@ def test_change_installs_again_in_the_same_environment(with_uv: Checkout, change
     with (with_uv.root / changed).open("a") as file:
         file.write("# changed\n")
     with_uv.run("install")
-    assert [line.split()[1] for line in with_uv.calls()] == ["pip", "pip"]
+    *installed, warm = with_uv.calls()
+    assert [line.split()[1] for line in installed] == ["pip", "pip"]
+    assert warm == WARM
+
+
+def test_an_installation_compiles_the_kernels_and_does_without_where_that_cannot_be(
+    with_uv: Checkout,
+) -> None:
+    assert with_uv.run("install").returncode == 0
+    assert with_uv.calls()[-1] == WARM
+    with_uv.calls_file.with_name("calls.no-kernels").touch()
+    done = with_uv.run("install")
+    assert done.returncode == 0
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("setup: the kernels could not be compiled now")
 
 
 def test_interrupted_install_is_taken_up_again(with_uv: Checkout) -> None:

@@ -1,15 +1,19 @@
 """The simulated home that a configuration describes."""
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
+from bumble import hci
 from simulated_gateway import CGM, configured
 
 from hw_sim.air import Air
-from hw_sim.central import PasskeyProvider, open_central
+from hw_sim.central import Central, PasskeyProvider, open_central
 from hw_sim.clock import run
+from tools import simulation
 from tools.simulation import build_home, passkeys
 from tools.worn import Worn
 
@@ -19,6 +23,7 @@ MORE = f"""passkey = 123456
 id = "other-cgm"
 kind = "cgm"
 address = "{OTHER_CGM}"
+person = "jo"
 passkey = 654321
 """
 
@@ -39,3 +44,30 @@ def test_each_glucose_sensor_has_the_passkey_printed_on_it(tmp_path: Path) -> No
     run(pair_both(passkeys(config)))
     with pytest.raises(BleakError):
         run(pair_both(lambda _: 123_456))
+
+
+@pytest.mark.parametrize("turns", range(4))  # of the loop, so that the answer to the command is still to come
+def test_a_home_in_the_process_is_closed_while_its_loop_still_runs(
+    tmp_path: Path, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configured(tmp_path, "heart_rate", "cgm")
+    opened: list[Central] = []
+    asked: list[object] = []
+    problems: list[dict[str, Any]] = []
+
+    async def remembered(*args: Any, **kwargs: Any) -> Central:
+        opened.append(await open_central(*args, **kwargs))
+        return opened[-1]
+
+    monkeypatch.setattr(simulation, "open_central", remembered)
+
+    async def end_with_a_command_under_way() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: problems.append(context))
+        async with simulation.own_radio(config, Worn(None, None, None, None), 0):
+            host = opened[0].device.host
+            asked.append(asyncio.ensure_future(host.send_sync_command(hci.HCI_Read_BD_ADDR_Command())))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+    asyncio.run(end_with_a_command_under_way())
+    assert problems == []

@@ -4,8 +4,8 @@ import asyncio
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from io import TextIOWrapper
 from json import dumps
 from pathlib import Path
@@ -78,13 +78,7 @@ def run(
     if not simulate and world is None:
         raise typer.Exit(daemon.main(config))
     with one_line_errors():
-        simulation = simulation_extra()
-        from tools.worn import Worn
-
-        if world is not None:
-            open_radio = simulation.world_radio(*endpoint("--world", world))
-        else:
-            open_radio = simulation.own_radio(Worn.chosen(None, None), seed)
+        open_radio = simulated_radio(None if world is None else endpoint("--world", world), seed)
     raise typer.Exit(daemon.main(config, open_radio, simulated=True))
 
 
@@ -216,6 +210,27 @@ def decode(
         raise typer.Exit(1)
 
 
+def simulated_radio(world: tuple[str, int] | None, seed: int) -> Any:
+    """What opens the radio of a simulated home, in this process or in another.
+
+    The home is imported when it is opened: before that the daemon has to say where compiled kernels are kept.
+    """
+
+    @asynccontextmanager
+    async def open_radio(config: Any) -> AsyncIterator[Any]:
+        simulation = simulation_extra()
+        from tools.worn import Worn
+
+        if world is None:
+            home = simulation.own_radio(config, Worn.chosen(None, None), seed)
+        else:
+            home = simulation.world_radio(config, *world)
+        async with home as radio:
+            yield radio
+
+    return open_radio
+
+
 def simulation_extra() -> Any:
     """The simulation, which a plain installation does not have."""
     try:
@@ -264,7 +279,7 @@ def fail(line: str, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
-def print_json(document: dict[str, Any]) -> None:
+def print_json(document: Any) -> None:
     """In ASCII, which every terminal and every pipe takes."""
     import msgspec
 

@@ -10,18 +10,26 @@ import random
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from edge import config
+import msgspec
+
+from dsp.warm import warm_gateway
+from edge import config, workers
 from edge.app import Gateway
 from edge.clock import NS_PER_S, SystemClock
-from edge.errors import ConfigError
+from edge.errors import ConfigError, StoreUnavailable
+from edge.history import glucose_day
+from edge.history.bounds import around
+from edge.local.status import StatusDocument
 from edge.lock import lock
-from edge.store import Summary
+from edge.store.summaries import Summary
+from edge.store.tables import Tables
 from hw_sim.air import Air
 from hw_sim.central import open_central
 from hw_sim.clock import VirtualClock, VirtualTimeLoop, run
@@ -33,6 +41,7 @@ from tools.worn import Worn
 MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
 LEAD_S = 60
 HOUR_S = 3600
+ZONE = ZoneInfo("UTC")
 SETTLE_S_MAX = 2 * HOUR_S
 MARKER = ".vitalgate-demo"
 
@@ -44,10 +53,11 @@ id = "demo-gateway"
 state_dir = "state"
 timezone = "UTC"
 
-[patient]
+[[people]]
+id = "wearer"
 pseudonym = "demo-patient"
 
-[consent]
+[people.consent]
 heart_summaries = true
 glucose_summaries = true
 glucose_readings = true
@@ -56,15 +66,20 @@ glucose_readings = true
 id = "strap"
 kind = "heart_rate"
 address = "F0:00:00:00:00:01"
+person = "wearer"
 
 [[sensors]]
 id = "cgm"
 kind = "cgm"
 address = "F0:00:00:00:00:02"
+person = "wearer"
 
 [upstream]
 directory = "bundles"
 """
+
+
+Watch = Callable[[float, Gateway], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -89,7 +104,7 @@ class Result:
     heart: list[Summary]
     glucose: list[Summary]
     glucose_so_far: dict[str, Any] | None
-    status: dict[str, Any]
+    status: StatusDocument
 
     @property
     def bundles(self) -> list[Path]:
@@ -113,13 +128,7 @@ class Result:
                 "glucose_day": [described(summary) for summary in self.glucose],
                 "glucose_so_far": self.glucose_so_far,
             },
-            "counts": {
-                "sensors": self.status["sensors"],
-                "outbox": self.status["outbox"],
-                "upstream": self.status["upstream"],
-                "bundles": len(self.bundles),
-            },
-            "alerts": self.status["alerts"],
+            "status": msgspec.to_builtins(self.status),
             "out": str(self.out),
             "config": str(self.out / "gateway.toml"),
             "bundles": [str(path) for path in self.bundles],
@@ -128,7 +137,7 @@ class Result:
 
 def described(summary: Summary) -> dict[str, Any]:
     start, end = (
-        datetime.fromtimestamp(s, UTC).isoformat() for s in (summary.start_utc_s, summary.end_utc_s)
+        datetime.fromtimestamp(s, UTC).isoformat() for s in (summary.key.start_utc_s, summary.end_utc_s)
     )
     return {"start": start, "end": end, "status": summary.status, "revision": summary.rev, **summary.body}
 
@@ -169,12 +178,13 @@ def _empty_state(state_dir: Path) -> None:
         os.close(held)
 
 
-def play(options: Options, out: Path, watch: Callable[[float, Gateway], None]) -> Result:
+def play(options: Options, out: Path, watch: Watch) -> Result:
     """Run the home; `watch` is told the simulated seconds since midnight once a simulated minute."""
+    warm_gateway()
     return run(_play(options, out, watch), speed=options.speed)
 
 
-async def _play(options: Options, out: Path, watch: Callable[[float, Gateway], None]) -> Result:
+async def _play(options: Options, out: Path, watch: Watch) -> Result:
     started_ns = SystemClock().boot_ns()
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
@@ -190,7 +200,8 @@ async def _play(options: Options, out: Path, watch: Callable[[float, Gateway], N
     )
     await home.start()
     central = await open_central(air, bonds=None, passkey=passkeys(checked))
-    gateway = Gateway(checked, clock, radio(central), random.Random(options.seed), simulated=True)  # noqa: S311
+    rng = random.Random(options.seed)  # noqa: S311 - the same seed gives the same run
+    gateway = Gateway(checked, clock, radio(central), rng, simulated=True, workers=workers.inline())
     tasks = [asyncio.ensure_future(gateway.run())]
     if options.drops_per_hour:
         faults = LinkFaults(options.seed, up_s_mean=HOUR_S / options.drops_per_hour, down_s_mean=120.0)
@@ -204,10 +215,12 @@ async def _play(options: Options, out: Path, watch: Callable[[float, Gateway], N
                 return_when=asyncio.FIRST_COMPLETED,
             )
             _raise_if_ended(tasks[0])
-            watch(since_midnight_s, gateway)
-            if since_midnight_s > duration_s and _is_settled(gateway, MIDNIGHT.timestamp() + duration_s):
+            if gateway.store.trouble is not None:
+                raise StoreUnavailable(gateway.store.trouble)
+            await watch(since_midnight_s, gateway)
+            if since_midnight_s > duration_s and _is_settled(await gateway.status(), gateway):
                 break
-        return _result(options, out, gateway, (SystemClock().boot_ns() - started_ns) / NS_PER_S)
+        return await _result(options, out, gateway, (SystemClock().boot_ns() - started_ns) / NS_PER_S)
     finally:
         for task in tasks:
             task.cancel()
@@ -233,26 +246,31 @@ def _raise_if_ended(running: asyncio.Future[None]) -> None:
         raise AssertionError("the gateway ended by itself")
 
 
-def _is_settled(gateway: Gateway, end_utc_s: float) -> bool:
-    """Whether everything of the simulated time has been summarised and has gone up."""
-    counts = gateway.outbox.counts()
-    closed_s = gateway.summaries.heart_closed_until_utc_s()
-    connected = all(session.state.phase == "streaming" for session in gateway.sessions.values())
-    idle = not any(sensor.is_fetching for sensor in gateway.sensors.values())
-    return connected and idle and closed_s >= end_utc_s and counts.pending + counts.inflight == 0
+def _is_settled(said: StatusDocument, gateway: Gateway) -> bool:
+    """Whether everything of the simulated time has been fetched, summarised and sent."""
+    due_boot_ns = gateway.periods.next_due_boot_ns()
+    is_closed = due_boot_ns is None or due_boot_ns > gateway.clock.boot_ns()
+    is_connected = all(sensor.phase == "streaming" for sensor in said.sensors)
+    is_sent = not any((route.pending or 0) + (route.inflight or 0) for route in said.deliveries)
+    return is_closed and is_connected and is_sent and not gateway.is_catching_up
 
 
-def _result(options: Options, out: Path, gateway: Gateway, elapsed_s: float) -> Result:
-    so_far = None
-    if options.hours % 24:
-        last_day = datetime.fromtimestamp(MIDNIGHT.timestamp() + options.hours * HOUR_S, UTC).date()
-        so_far = gateway.summaries.glucose_day("cgm", last_day)
+async def _result(options: Options, out: Path, gateway: Gateway, elapsed_s: float) -> Result:
+    end_utc_s = round(MIDNIGHT.timestamp() + options.hours * HOUR_S)
+    cgm_no = next(row.no for row in gateway.rows if row.kind == "cgm")
+
+    def read(tables: Tables) -> tuple[list[Summary], list[Summary], dict[str, Any]]:
+        today = around("glucose_day", end_utc_s, ZONE)
+        so_far = glucose_day.compute(tables, cgm_no, today, ZONE).body
+        return tables.summaries.between("heart_5min"), tables.summaries.between("glucose_day"), dict(so_far)
+
+    heart, glucose, so_far = await gateway.store.read(read)
     return Result(
         out=out,
         options=options,
         elapsed_s=elapsed_s,
-        heart=gateway.store.summaries("heart_5min"),
-        glucose=gateway.store.summaries("glucose_day"),
-        glucose_so_far=so_far,
-        status=gateway.status(),
+        heart=[summary for summary in heart if summary.key.start_utc_s < end_utc_s],
+        glucose=[summary for summary in glucose if summary.end_utc_s <= end_utc_s],
+        glucose_so_far=so_far if options.hours % 24 else None,
+        status=await gateway.status(),
     )

@@ -14,8 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from edge.app import Gateway
-from edge.store import Summary
-from tools.demo import HOUR_S, Options, Result, play, prepare
+from edge.local.status import StatusDocument
+from edge.store.summaries import Summary
+from tools.demo import HOUR_S, Options, Result, Watch, play, prepare
 from tools.status_view import alert_text, sensor_table
 
 RANGES = (
@@ -37,7 +38,7 @@ def watched(options: Options, *, quiet: bool) -> Result:
         logging.getLogger(radio).setLevel(logging.CRITICAL)
     logging.getLogger("edge.app").disabled = True  # why a gateway ended is what the command ends with
     if quiet and not console.is_terminal:
-        return play(options, out, lambda _since_s, _gateway: None)
+        return play(options, out, _unwatched)
     if not console.is_terminal:
         return play(options, out, _lines(options, console))
     progress = Progress(
@@ -50,19 +51,23 @@ def watched(options: Options, *, quiet: bool) -> Result:
     bar = progress.add_task("simulated day", total=options.hours * HOUR_S)
     with Live(progress, console=console, refresh_per_second=8, transient=True) as live:
 
-        def watch(since_midnight_s: float, gateway: Gateway) -> None:
+        async def watch(since_midnight_s: float, gateway: Gateway) -> None:
             progress.update(bar, completed=since_midnight_s, description=clock_time(since_midnight_s))
-            live.update(Group(progress, _home(gateway)))
+            live.update(Group(progress, _home(await gateway.status())))
 
         return play(options, out, watch)
 
 
-def _lines(options: Options, console: Console) -> Any:
+async def _unwatched(_since_midnight_s: float, _gateway: Gateway) -> None:
+    """Nobody looks."""
+
+
+def _lines(options: Options, console: Console) -> Watch:
     """Progress for a log: a line per simulated hour."""
 
-    def watch(since_midnight_s: float, gateway: Gateway) -> None:
+    async def watch(since_midnight_s: float, gateway: Gateway) -> None:
         if since_midnight_s % HOUR_S == 0 and since_midnight_s <= options.hours * HOUR_S:
-            sent = gateway.outbox.counts().acked
+            sent = sum(route.items or 0 for route in (await gateway.status()).deliveries)
             console.print(f"{clock_time(since_midnight_s)} simulated, {sent} items upstream", highlight=False)
 
     return watch
@@ -73,12 +78,18 @@ def clock_time(since_midnight_s: float) -> str:
     return f"day {day + 1} {rest_s // HOUR_S:02d}:{rest_s % HOUR_S // 60:02d}"
 
 
-def _home(gateway: Gateway) -> RenderableType:
-    document = gateway.status()
-    outbox = document["outbox"]
-    alerts = ", ".join(map(alert_text, document["alerts"])) or "none"
-    sensors = sensor_table(document["sensors"])
-    return Group(sensors, f"upstream: {outbox['acked']} sent, {outbox['pending']} waiting   alerts: {alerts}")
+def _home(said: StatusDocument) -> RenderableType:
+    alerts = ", ".join(map(alert_text, said.alerts)) or "none"
+    return Group(sensor_table(said.sensors), f"upstream: {_traffic(said)}   alerts: {alerts}")
+
+
+def _traffic(said: StatusDocument) -> str:
+    """What has gone up, what waits and what was refused, by all routes together."""
+    sent, parked = (
+        sum(getattr(route, name) or 0 for route in said.deliveries) for name in ("items", "parked")
+    )
+    waiting = sum((route.pending or 0) + (route.inflight or 0) for route in said.deliveries)
+    return f"{sent} items sent, {waiting} waiting, {parked} refused"
 
 
 def report(result: Result) -> None:
@@ -89,11 +100,8 @@ def report(result: Result) -> None:
     if result.glucose_so_far:
         days.append(("so far", result.glucose_so_far))
     console.print(_glucose_table(days))
-    outbox, hours = result.status["outbox"], result.options.hours
-    console.print(
-        f"{hours:g} simulated hours in {result.elapsed_s:.0f} s. "
-        f"{outbox['acked']} items sent, {outbox['pending'] + outbox['inflight']} waiting, {outbox['parked']} refused."
-    )
+    hours = result.options.hours
+    console.print(f"{hours:g} simulated hours in {result.elapsed_s:.0f} s. {_traffic(result.status)}.")
     console.print(f"{len(result.bundles)} FHIR bundles in {result.out / 'bundles'}", soft_wrap=True)
     console.print(f"More: vitalgate status --config {result.out / 'gateway.toml'}", soft_wrap=True)
     console.print("Simulated sensors: every resource is marked as test data (HTEST). Not a diagnosis.")
@@ -103,7 +111,7 @@ def _heart_table(summaries: Iterable[Summary]) -> Table:
     """An hour a row: of its twelve summaries the extremes, and the medians of what has no extremes."""
     hours: dict[int, list[dict[str, Any]]] = {}
     for summary in summaries:
-        hours.setdefault(summary.start_utc_s // HOUR_S, []).append(summary.body)
+        hours.setdefault(summary.key.start_utc_s // HOUR_S, []).append(summary.body)
     names = ("UTC", "windows", "beats", "HR min", "HR", "HR max", "SDNN", "RMSSD", "cov. %")
     table = _table("Heart: 5-minute summaries by the hour", names)
     for hour, bodies in hours.items():

@@ -3,7 +3,7 @@
 #
 #   sh tools/setup.sh demo [ARGS]   set up, then a simulated home: vitalgate demo --hours 24 [ARGS]
 #   sh tools/setup.sh test [ARGS]   set up, then ruff, mypy and pytest [ARGS]
-#   sh tools/setup.sh install       set up only what a gateway runs
+#   sh tools/setup.sh install       set up only what a gateway runs, and compile its kernels for this machine
 #   sh tools/setup.sh lock [ARGS]   write tools/locks/*.txt anew, --upgrade for newer versions (needs uv)
 #
 # PYTHON=... chooses the interpreter. uv is used where it is installed, else venv and pip.
@@ -80,6 +80,12 @@ install_set() { # runtime, sim or dev: each contains the one before
     done
 }
 
+# Into .venv/kernels, from where every gateway takes them: the user that it runs as may not be able to write there.
+warm() {
+    "$venv/bin/python" -P -m edge.kernel_cache ||
+        say "the kernels could not be compiled now; each gateway compiles them when it starts for the first time"
+}
+
 # One resolution serves every platform: for the oldest Python, for all pins are to be the same everywhere.
 # The build backend is locked too, so that installing vitalgate itself fetches nothing that is not locked.
 lock() { # [ARGS for uv]
@@ -110,7 +116,10 @@ test)
     "$venv/bin/python" -P -m mypy
     exec "$venv/bin/python" -P -m pytest -n auto "$@"
     ;;
-install) install_set runtime ;;
+install)
+    install_set runtime
+    warm
+    ;;
 lock)
     shift
     lock "$@"

@@ -3,12 +3,14 @@
 import asyncio
 import math
 import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal, cast
 
 from edge.config import Config, load
-from edge.daemon import OpenRadio
 from edge.errors import ConfigError
-from edge.radio import Radio
+from edge.radio.adapter import Radio
 from hw_sim.air import Air
 from hw_sim.central import Central, PasskeyProvider, open_central, open_remote_central
 from hw_sim.hci_server import serve
@@ -27,10 +29,13 @@ def build_home(
     history_s: float = 0.0,
     glucose_pace: float = 1.0,
 ) -> Home:
-    """A home with one sensor for each that the configuration names."""
+    """A home with one sensor for each that the configuration names; there is a simulated one of each kind."""
     return Home(
         air,
-        [SensorSpec(sensor.kind, sensor.address, sensor.passkey) for sensor in config.sensors],
+        [
+            SensorSpec(cast("Literal['heart_rate', 'cgm']", sensor.kind), sensor.address, sensor.passkey)
+            for sensor in config.sensors
+        ],
         begin_s=begin_s,
         duration_s=duration_s,
         seed=seed,
@@ -43,7 +48,7 @@ def build_home(
 
 def radio(central: Central) -> Radio:
     """The gateway's radio on a simulated central."""
-    return Radio(central.scanner_backend, central.client_backend)
+    return Radio(central.scanner_backend, central.client_backend, central.adapter_backend)
 
 
 def passkeys(config: Config) -> PasskeyProvider:
@@ -51,31 +56,34 @@ def passkeys(config: Config) -> PasskeyProvider:
     return {sensor.address: sensor.passkey for sensor in config.sensors}.get
 
 
-def own_radio(worn: Worn, seed: int) -> OpenRadio:
+@asynccontextmanager
+async def own_radio(config: Config, worn: Worn, seed: int) -> AsyncIterator[Radio]:
     """A home that lives and dies with the gateway, in real time."""
+    air = Air()
+    begin_s = asyncio.get_running_loop().time()
+    home = build_home(air, config, worn, begin_s=begin_s, duration_s=math.inf, seed=seed)
+    await home.start()
+    central = await open_central(air, bonds=None, passkey=passkeys(config))
+    try:
+        yield radio(central)
+    finally:
+        await central.close()
+        await home.stop()
 
-    async def open_radio(config: Config) -> Radio:
-        air = Air()
-        begin_s = asyncio.get_running_loop().time()
-        home = build_home(air, config, worn, begin_s=begin_s, duration_s=math.inf, seed=seed)
-        await home.start()
-        return radio(await open_central(air, bonds=None, passkey=passkeys(config)))
 
-    return open_radio
-
-
-def world_radio(host: str, port: int) -> OpenRadio:
+@asynccontextmanager
+async def world_radio(config: Config, host: str, port: int) -> AsyncIterator[Radio]:
     """A home that runs as a process of its own, reached by HCI over TCP; bonds are kept as an OS keeps them."""
-
-    async def open_radio(config: Config) -> Radio:
-        bonds = config.gateway.state_dir / "simulated-bonds.json"
-        try:
-            return radio(await open_remote_central(host, port, bonds=bonds, passkey=passkeys(config)))
-        except OSError as error:
-            what = f"no simulated home answers on {host}:{port} ({error})"
-            raise ConfigError("--world", what, "start one with `vitalgate simulate`") from error
-
-    return open_radio
+    bonds = config.gateway.state_dir / "simulated-bonds.json"
+    try:
+        central = await open_remote_central(host, port, bonds=bonds, passkey=passkeys(config))
+    except OSError as error:
+        what = f"no simulated home answers on {host}:{port} ({error})"
+        raise ConfigError("--world", what, "start one with `vitalgate simulate`") from error
+    try:
+        yield radio(central)
+    finally:
+        await central.close()
 
 
 async def serve_world(

@@ -43,14 +43,16 @@ class PlacedBeats(NamedTuple):
     follows: list[float]  # 0.0 where a gap or nothing comes before, else 1.0
 
 
+class Followed(NamedTuple):
+    """The beats of one packet, as far as the chain goes: the last one's time, and whether the first one follows
+    the packet before without a gap."""
+
+    last_s: float
+    joins: bool
+
+
 def place(timeline: Timeline, arrival_s: float, rr_ms: Sequence[float]) -> tuple[Timeline, PlacedBeats]:
     """All beats of a packet, and whether they follow the packet before without a gap.
-
-    A beat cannot come after the packet that reports it, so the chain is pulled back whenever it runs ahead of
-    an arrival: it settles on the packets that came soonest after their beat. Lost intervals leave the chain
-    behind for good: its beats are then older on arrival than any were before. That alone may be a late packet,
-    and a missing notification alone may have had no beat to tell of; both together are a gap. Lost time
-    becomes a gap, never a long interval.
 
     Args:
         timeline: as the notification before left it.
@@ -60,43 +62,69 @@ def place(timeline: Timeline, arrival_s: float, rr_ms: Sequence[float]) -> tuple
     Returns:
         The new timeline; the time of each beat in s, and `follows` as the rest of dsp.cardiac takes it.
     """
-    timeline = _arrived(timeline, arrival_s)
-    if not rr_ms:
+    timeline, (beats,) = follow(timeline, (arrival_s,), (rr_ms,))
+    if beats is None:
         return timeline, PlacedBeats([], [])
-    rr_s, first_s = sum(rr_ms) / 1000.0, rr_ms[0] / 1000.0
-    joins, beat_s, age_s, settled = False, arrival_s, timeline.age_s, True
-    if timeline.last_beat_s is not None:
-        chained_s = timeline.last_beat_s + rr_s * (1.0 + (DRIFT_MAX if timeline.settled else CREEP))
-        excess_s = arrival_s - timeline.last_beat_s - first_s - age_s
-        lost = excess_s > 0.0 and timeline.suspect > 0
-        if lost:
-            # The lost beats were about as long as the one behind them.
-            chained_s += first_s * math.ceil(excess_s / first_s) if first_s > 0.0 else excess_s
-        if arrival_s - chained_s <= LATENESS_S_MAX:
-            beat_s = min(chained_s, arrival_s)
-            joins = not lost
-            settled = chained_s >= arrival_s or (timeline.settled and not timeline.suspect)
-        if joins:
-            # Rises to nearly the oldest soon, and falls slowly.
-            age_s += excess_s * (0.25 if excess_s > 0.0 else 0.001)
-    t_s = [beat_s]
+    t_s = [beats.last_s]
     for interval_ms in reversed(rr_ms[1:]):
         t_s.append(t_s[-1] - interval_ms / 1000.0)
-    suspect = max(timeline.suspect - 1, 0) if joins else 0
-    timeline = timeline._replace(last_beat_s=beat_s, age_s=age_s, suspect=suspect, settled=settled)
-    return timeline, PlacedBeats(t_s[::-1], [float(joins)] + [1.0] * (len(rr_ms) - 1))
+    return timeline, PlacedBeats(t_s[::-1], [float(beats.joins)] + [1.0] * (len(rr_ms) - 1))
 
 
-def _arrived(timeline: Timeline, arrival_s: float) -> Timeline:
-    """The timeline when a notification has come: the usual step, and whether one before it is missing."""
-    step_s, suspect = timeline.step_s, timeline.suspect
-    if timeline.arrival_s is not None:
-        newest_s = arrival_s - timeline.arrival_s
-        if step_s is None:
-            step_s = newest_s
-        elif newest_s > MISSING_STEPS * step_s:
-            suspect = SUSPECT_PACKETS
-        # A running median: one lost notification moves it no more than a late one.
-        step_s *= 1.02 if newest_s > step_s else 1.0 / 1.02
-        step_s = min(max(step_s, STEP_S_MIN), STEP_S_MAX)
-    return timeline._replace(arrival_s=arrival_s, step_s=step_s, suspect=suspect)
+def follow(
+    timeline: Timeline, arrivals_s: Sequence[float], rr_ms: Sequence[Sequence[float]]
+) -> tuple[Timeline, list[Followed | None]]:
+    """The chain of beats through packets of one connection, None for those without a beat.
+
+    A beat cannot come after the packet that reports it, so the chain is pulled back whenever it runs ahead of
+    an arrival: it settles on the packets that came soonest after their beat. Lost intervals leave the chain
+    behind for good: its beats are then older on arrival than any were before. That alone may be a late packet,
+    and a missing notification alone may have had no beat to tell of; both together are a gap. Lost time
+    becomes a gap, never a long interval.
+
+    Args:
+        timeline: as the notification before these left it.
+        arrivals_s: when they came, s, on the gateway's clock.
+        rr_ms: the intervals of each, greater than 0, oldest first; may be empty.
+    """
+    last_beat_s, before_s, step_s, age_s, suspect, settled = timeline
+    followed: list[Followed | None] = []
+    for arrival_s, intervals_ms in zip(arrivals_s, rr_ms, strict=True):
+        if before_s is not None:
+            step_s, is_missing = _step(step_s, arrival_s - before_s)
+            suspect = SUSPECT_PACKETS if is_missing else suspect
+        before_s = arrival_s
+        if not intervals_ms:
+            followed.append(None)
+            continue
+        beat_s, joins, was_settled, settled = arrival_s, False, settled, True
+        if last_beat_s is not None:
+            first_s, total_s = intervals_ms[0] / 1000.0, sum(intervals_ms) / 1000.0
+            chained_s = last_beat_s + total_s * (1.0 + (DRIFT_MAX if was_settled else CREEP))
+            excess_s = arrival_s - last_beat_s - first_s - age_s
+            lost = excess_s > 0.0 and suspect > 0
+            if lost:
+                # The lost beats were about as long as the one behind them.
+                chained_s += first_s * math.ceil(excess_s / first_s) if first_s > 0.0 else excess_s
+            if arrival_s - chained_s <= LATENESS_S_MAX:
+                beat_s = min(chained_s, arrival_s)
+                joins = not lost
+                settled = chained_s >= arrival_s or (was_settled and not suspect)
+            if joins:
+                # Rises to nearly the oldest soon, and falls slowly.
+                age_s += excess_s * (0.25 if excess_s > 0.0 else 0.001)
+        suspect = max(suspect - 1, 0) if joins else 0
+        last_beat_s = beat_s
+        followed.append(Followed(beat_s, joins))
+    return Timeline(last_beat_s, before_s, step_s, age_s, suspect, settled), followed
+
+
+def _step(step_s: float | None, newest_s: float) -> tuple[float, bool]:
+    """The usual step when one more is known, and whether a notification is missing within that."""
+    if step_s is None:
+        step_s, is_missing = newest_s, False
+    else:
+        is_missing = newest_s > MISSING_STEPS * step_s
+    # A running median: one lost notification moves it no more than a late one.
+    step_s *= 1.02 if newest_s > step_s else 1.0 / 1.02
+    return min(max(step_s, STEP_S_MIN), STEP_S_MAX), is_missing

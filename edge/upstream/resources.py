@@ -1,22 +1,23 @@
-"""What we send, as FHIR R4 resources: plain dicts, built by hand.
+"""The FHIR R4 resources that the gateway sends, as plain dicts.
 
-Contract: pure functions; the same input gives the same bytes. A value that is missing is said to be missing
-(dataAbsentReason) rather than left out, so that a later revision replaces it; a resource claims a profile
-only when it has all the profile asks for. No addresses and no names: devices are pseudonyms.
-Shapes: HL7 Continuous Glucose Monitoring and Personal Health Device implementation guides; codes: LOINC,
-ISO/IEEE 11073-10101.
+Contract: pure functions; the same input gives the same bytes. A missing value is not left out but marked as missing
+(dataAbsentReason), so that a later revision replaces it. A resource claims a profile only if it has everything that the
+profile requires. There are no addresses and no names: devices are pseudonyms. The three maps at the end say which
+function makes the resources of each kind. Structure: HL7 Continuous Glucose Monitoring and Personal Health Device
+implementation guides. Codes: LOINC, ISO/IEEE 11073-10101.
 """
 
 import math
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID, uuid5
 
 import msgspec
 
-from edge.store import CgmRecord, Summary
+from edge.kinds import KINDS
+from edge.store.summaries import Summary
 
 Resource = dict[str, Any]
 
@@ -34,8 +35,10 @@ PHD = "http://hl7.org/fhir/uv/phd"
 
 TEST_DATA = {"system": f"{TERMINOLOGY}/v3-ActReason", "code": "HTEST"}
 
-# Enough that no statistic loses what its reader computes with; the ranges need two at least.
+# Enough decimals for computing with the statistics; the time in ranges needs at least two.
 DECIMALS = 4
+
+_JSON = msgspec.json.Encoder(decimal_format="number")
 
 # (display, UCUM code)
 _PER_MIN = ("beats/minute", "/min")
@@ -56,28 +59,57 @@ _RANGES = (
 
 
 class Origin(NamedTuple):
-    """Whose data it is and what took it: all pseudonyms."""
+    """The person and the devices that the data come from, all as pseudonyms."""
 
     patient: str
     gateway: str
     sensor: UUID
 
 
+class _Heart(msgspec.Struct):
+    hr_mean_bpm: float | None
+    hr_min_bpm: float | None
+    hr_max_bpm: float | None
+    sdnn_ms: float | None
+    rmssd_ms: float | None
+    beats: int
+    coverage_pct: float | None
+
+
+class _Glucose(msgspec.Struct):
+    date: date
+    mean_mg_dl: float | None
+    sd_mg_dl: float | None
+    cv_pct: float | None
+    gmi_pct: float | None
+    very_low_pct: float | None
+    low_pct: float | None
+    in_range_pct: float | None
+    high_pct: float | None
+    very_high_pct: float | None
+    readings: int
+    coverage_pct: float | None
+
+
 def heart_observations(summary: Summary, origin: Origin) -> list[Resource]:
-    """Mean heart rate and heart-rate variability of five minutes."""
-    body = summary.body
+    """Mean heart rate and heart-rate variability of five minutes.
+
+    Raises:
+        msgspec.ValidationError: the body is not of this kind.
+    """
+    body = msgspec.convert(summary.body, _Heart)
     rate = _observation(summary.id, summary.status, "vital-signs", origin)
     rate["category"].append(_concept(f"{PHD}/CodeSystem/PhdObservationCategories", "phd"))
     rate["code"] = {
         "coding": [{"system": LOINC, "code": "8867-4"}, {"system": MDC, "code": "147842"}],
     }
     rate["effectivePeriod"] = _period(summary)
-    rate |= _value(body["hr_mean_bpm"], _PER_MIN)
+    rate |= _value(body.hr_mean_bpm, _PER_MIN)
     rate["component"] = [
-        _component(LOCAL, "heart-rate-min", body["hr_min_bpm"], _PER_MIN),
-        _component(LOCAL, "heart-rate-max", body["hr_max_bpm"], _PER_MIN),
-        _component(LOCAL, "beats", body["beats"], _COUNT),
-        _component(LOCAL, "coverage", body["coverage_pct"], _PERCENT),
+        _component(LOCAL, "heart-rate-min", body.hr_min_bpm, _PER_MIN),
+        _component(LOCAL, "heart-rate-max", body.hr_max_bpm, _PER_MIN),
+        _component(LOCAL, "beats", body.beats, _COUNT),
+        _component(LOCAL, "coverage", body.coverage_pct, _PERCENT),
     ]
     _claim(rate, f"{PHD}/StructureDefinition/PhdNumericObservation", f"{STRUCTURES}/heartrate")
     variability = _observation(
@@ -86,36 +118,40 @@ def heart_observations(summary: Summary, origin: Origin) -> list[Resource]:
     variability["code"] = _concept(LOCAL, "hrv-short-term")
     variability["effectivePeriod"] = _period(summary)
     variability["component"] = [
-        _component(LOINC, "80404-7", body["sdnn_ms"], _MS),
-        _component(LOCAL, "rmssd", body["rmssd_ms"], _MS),
+        _component(LOINC, "80404-7", body.sdnn_ms, _MS),
+        _component(LOCAL, "rmssd", body.rmssd_ms, _MS),
     ]
     return [rate, variability]
 
 
 def glucose_observations(summary: Summary, origin: Origin) -> list[Resource]:
-    """The continuous glucose monitoring summary of a day: its members, then the panel that holds them."""
-    body = summary.body
-    wear_days = 1 if body["readings"] else 0
+    """The glucose summary of a day: first its members, then the panel that refers to them.
+
+    Raises:
+        msgspec.ValidationError: the body is not of this kind.
+    """
+    body = msgspec.convert(summary.body, _Glucose)
+    wear_days = 1 if body.readings else 0
     singles = (
-        (LOINC, "97507-8", "cgm-summary-mean-glucose-mass-per-volume", body["mean_mg_dl"], _MG_DL),
-        (LOINC, "97506-0", "cgm-summary-gmi", body["gmi_pct"], _PERCENT),
-        (LOINC, "104638-2", "cgm-summary-coefficient-of-variation", body["cv_pct"], _PERCENT),
+        (LOINC, "97507-8", "cgm-summary-mean-glucose-mass-per-volume", body.mean_mg_dl, _MG_DL),
+        (LOINC, "97506-0", "cgm-summary-gmi", body.gmi_pct, _PERCENT),
+        (LOINC, "104638-2", "cgm-summary-coefficient-of-variation", body.cv_pct, _PERCENT),
         (LOINC, "104636-6", "cgm-summary-days-of-wear", wear_days, _DAYS),
-        (LOINC, "104637-4", "cgm-summary-sensor-active-percentage", body["coverage_pct"], _PERCENT),
-        (LOCAL, "glucose-standard-deviation", None, body["sd_mg_dl"], _MG_DL),
+        (LOINC, "104637-4", "cgm-summary-sensor-active-percentage", body.coverage_pct, _PERCENT),
+        (LOCAL, "glucose-standard-deviation", None, body.sd_mg_dl, _MG_DL),
     )
     members = []
     for system, code, profile, value, unit in singles:
-        member = _glucose_part(summary, origin, system, code)
+        member = _glucose_part(summary, body.date, origin, system, code)
         member |= _value(value, unit)
         if profile:
             _claim(member, f"{CGM_STRUCTURES}/{profile}")
         members.append(member)
-    ranges = _glucose_part(summary, origin, LOINC, "106793-3")
-    ranges["component"] = [_component(LOINC, code, body[key], _PERCENT) for code, key in _RANGES]
+    ranges = _glucose_part(summary, body.date, origin, LOINC, "106793-3")
+    ranges["component"] = [_component(LOINC, code, getattr(body, key), _PERCENT) for code, key in _RANGES]
     _claim(ranges, f"{CGM_STRUCTURES}/cgm-summary-times-in-ranges")
     members.insert(1, ranges)
-    panel = _glucose_part(summary, origin, LOINC, "107931-8") | {"id": str(summary.id)}
+    panel = _glucose_part(summary, body.date, origin, LOINC, "107931-8") | {"id": str(summary.id)}
     panel["identifier"] = _identifier(summary.id)
     panel["hasMember"] = [{"reference": f"Observation/{member['id']}"} for member in members]
     if all("meta" in member for member in members if member["code"]["coding"][0]["system"] == LOINC):
@@ -123,12 +159,11 @@ def glucose_observations(summary: Summary, origin: Origin) -> list[Resource]:
     return [*members, panel]
 
 
-def cgm_reading(reading_id: UUID, utc_s: int, record: CgmRecord, origin: Origin) -> Resource:
-    """One reading of a glucose sensor. Beyond the sensor's scale there is no number to give."""
+def cgm_reading(reading_id: UUID, utc_s: int, glucose: float | None, origin: Origin) -> Resource:
+    """A reading of a glucose sensor. A value beyond the sensor's scale has no number."""
     reading = _observation(reading_id, "final", "laboratory", origin)
     reading["code"] = _concept(LOINC, "99504-3")
     reading["effectiveDateTime"] = _instant(utc_s)
-    glucose = record.glucose_mg_dl
     if glucose is None:
         reading["dataAbsentReason"] = _concept(f"{TERMINOLOGY}/data-absent-reason", "not-a-number")
     elif math.isinf(glucose):
@@ -142,7 +177,7 @@ def cgm_reading(reading_id: UUID, utc_s: int, record: CgmRecord, origin: Origin)
 
 
 def gateway_device(gateway: str, version: str) -> Resource:
-    """This box, and the software that computed what it sends."""
+    """The gateway, and the version of its software."""
     return {
         "resourceType": "Device",
         "id": gateway,
@@ -154,8 +189,8 @@ def gateway_device(gateway: str, version: str) -> Resource:
 
 
 def sensor_device(sensor: UUID, kind: str) -> Resource:
-    """A sensor by its pseudonym."""
-    name = {"heart_rate": "Heart-rate sensor", "cgm": "Continuous glucose monitor"}[kind]
+    """A sensor, under its pseudonym."""
+    name = KINDS[kind].title
     device: Resource = {
         "resourceType": "Device",
         "id": str(sensor),
@@ -163,30 +198,31 @@ def sensor_device(sensor: UUID, kind: str) -> Resource:
         "deviceName": [{"name": name, "type": "user-friendly-name"}],
         "type": {"text": name},
     }
-    if kind == "cgm":
-        _claim(device, f"{CGM_STRUCTURES}/cgm-device")
+    if DEVICE_PROFILES[kind]:
+        _claim(device, *DEVICE_PROFILES[kind])
     return device
 
 
-def bundle(resources: Iterable[Resource], utc_s: int, *, simulated: bool) -> bytes:
-    """A transaction that puts each resource under its own id, as JSON; simulated data are marked."""
-    entries = []
-    for resource in resources:
-        if simulated:
-            resource = {**resource, "meta": {**resource.get("meta", {}), "security": [TEST_DATA]}}
-        url = f"{resource['resourceType']}/{resource['id']}"
-        entries.append(
-            {
-                "fullUrl": f"{BASE_URL}/{url}",
-                "resource": resource,
-                "request": {"method": "PUT", "url": url},
-            }
-        )
+def entry(resource: Resource, *, simulated: bool) -> bytes:
+    """A bundle entry that puts a resource under its own id; simulated data are tagged."""
+    if simulated:
+        resource = {**resource, "meta": {**resource.get("meta", {}), "security": [TEST_DATA]}}
+    url = f"{resource['resourceType']}/{resource['id']}"
+    whole = {
+        "fullUrl": f"{BASE_URL}/{url}",
+        "resource": resource,
+        "request": {"method": "PUT", "url": url},
+    }
+    return _JSON.encode(whole)
+
+
+def bundle(entries: Iterable[bytes], utc_s: int, *, simulated: bool) -> bytes:
+    """A transaction of these entries, as JSON."""
     whole: Resource = {"resourceType": "Bundle"}
     if simulated:
         whole["meta"] = {"security": [TEST_DATA]}
-    whole |= {"type": "transaction", "timestamp": _instant(utc_s), "entry": entries}
-    return msgspec.json.Encoder(decimal_format="number").encode(whole)
+    whole |= {"type": "transaction", "timestamp": _instant(utc_s), "entry": list(map(msgspec.Raw, entries))}
+    return _JSON.encode(whole)
 
 
 def _observation(observation_id: UUID, status: str, category: str, origin: Origin) -> Resource:
@@ -207,11 +243,11 @@ def _observation(observation_id: UUID, status: str, category: str, origin: Origi
     }
 
 
-def _glucose_part(summary: Summary, origin: Origin, system: str, code: str) -> Resource:
+def _glucose_part(summary: Summary, day: date, origin: Origin, system: str, code: str) -> Resource:
     part = _observation(uuid5(summary.id, code), summary.status, "laboratory", origin)
     part["code"] = _concept(system, code)
-    # The guide wants days here, both inclusive.
-    part["effectivePeriod"] = {"start": summary.body["date"], "end": summary.body["date"]}
+    # The guide requires dates here, both included.
+    part["effectivePeriod"] = {"start": day.isoformat(), "end": day.isoformat()}
     return part
 
 
@@ -220,7 +256,7 @@ def _identifier(observation_id: UUID) -> list[Resource]:
 
 
 def _claim(resource: Resource, *profiles: str) -> None:
-    """Name the profiles, unless a value they ask for is missing."""
+    """Claim the profiles, unless a value that they require is missing."""
     parts = [resource, *resource.get("component", ())]
     if not any("dataAbsentReason" in part for part in parts):
         resource["meta"] = {"profile": list(profiles)}
@@ -242,8 +278,26 @@ def _value(value: float | None, unit: tuple[str, str]) -> Mapping[str, Any]:
 
 
 def _period(summary: Summary) -> Resource:
-    return {"start": _instant(summary.start_utc_s), "end": _instant(summary.end_utc_s)}
+    return {"start": _instant(summary.key.start_utc_s), "end": _instant(summary.end_utc_s)}
 
 
 def _instant(utc_s: int) -> str:
     return datetime.fromtimestamp(utc_s, UTC).isoformat()
+
+
+# The resources of a summary, by its key in `edge.measurements.PERIODS`.
+SUMMARIES: Final[dict[str, Callable[[Summary, Origin], list[Resource]]]] = {
+    "heart_5min": heart_observations,
+    "glucose_day": glucose_observations,
+}
+
+# The resource of a single reading, by its kind of item in `edge.measurements.MEASUREMENTS`.
+READINGS: Final[dict[str, Callable[[UUID, int, float | None, Origin], Resource]]] = {
+    "cgm_reading": cgm_reading,
+}
+
+# The profiles of a sensor's Device resource, by its kind in `edge.kinds.KINDS`.
+DEVICE_PROFILES: Final[dict[str, tuple[str, ...]]] = {
+    "heart_rate": (),
+    "cgm": (f"{CGM_STRUCTURES}/cgm-device",),
+}

@@ -1,0 +1,1 @@
+"""Periods that are over: their summaries."""

@@ -1,0 +1,105 @@
+"""Where compiled kernels are kept, so that only the first start compiles them, which takes a small machine a minute.
+
+Contract: `choose` is called before anything imports `dsp`, because the compiler looks once where its cache is. The
+cache lies in the state directory, the one place that a service may write to; what the installation has compiled already
+(`sh tools/setup.sh install`) is copied there. A cache that cannot be used costs a line and time, never the start.
+Compiling happens in a thread that nobody waits for. Not here: which kernels there are, and what they compute.
+"""
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from edge.workers import in_thread
+
+log = logging.getLogger(__name__)
+
+VARIABLE: Final = "NUMBA_CACHE_DIR"
+INSTALLED: Final = Path(sys.prefix) / "kernels"
+# A kernel that was compiled but could not be kept is ready when it is called again; so many may be in need of that.
+KERNELS_MAX: Final = 20
+
+
+@contextmanager
+def chosen(state_dir: Path) -> Iterator[Path]:
+    """Let the compiler keep its kernels in the state directory or, where that cannot be, in a temporary one."""
+    directory = state_dir / "kernels"
+    try:
+        state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_usable(directory)
+    except OSError as fault:
+        # Whoever opens the store says it, if the whole state directory cannot be used.
+        if state_dir.is_dir() and os.access(state_dir, os.W_OK):
+            log.warning("compiled kernels cannot be kept in %s: %s", directory, fault.strerror)
+        with tempfile.TemporaryDirectory(
+            prefix="vitalgate-kernels-", ignore_cleanup_errors=True
+        ) as temporary:
+            _fill(Path(temporary))
+            os.environ[VARIABLE] = temporary
+            yield Path(temporary)
+    else:
+        _fill(directory)
+        os.environ[VARIABLE] = str(directory)
+        yield directory
+
+
+def _make_usable(directory: Path) -> None:
+    directory.mkdir(mode=0o700, exist_ok=True)
+    with tempfile.TemporaryFile(dir=directory):
+        """What the compiler tries, too, before it takes the directory."""
+
+
+def _fill(directory: Path) -> None:
+    """Copy what the installation has compiled since; without it everything is compiled here."""
+    # An index is copied after the kernels that it names.
+    for source in sorted(INSTALLED.rglob("*.nb[ci]")):
+        target = directory / source.relative_to(INSTALLED)
+        torn = target.with_name(f".{target.name}.part")
+        with suppress(OSError):
+            if target.exists() and target.stat().st_mtime_ns >= source.stat().st_mtime_ns:
+                continue
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            torn.write_bytes(source.read_bytes())
+            os.utime(torn, ns=(source.stat().st_atime_ns, source.stat().st_mtime_ns))
+            torn.rename(target)
+
+
+async def warm(directory: Path) -> None:
+    """Have every kernel of the gateway ready, from the cache or, with a line that says so, from the compiler."""
+    before = _kept(directory)
+    if not before:
+        log.info("kernels are being compiled for this machine, once; the gateway works meanwhile")
+    await in_thread(_warm)
+    if _kept(directory) != before:
+        log.info("kernels are compiled and kept in %s", directory)
+
+
+def _warm() -> None:
+    from dsp.warm import warm_gateway
+
+    reason = None
+    for _ in range(KERNELS_MAX):
+        try:
+            warm_gateway()
+        except OSError as fault:
+            reason = fault.strerror
+        else:
+            break
+    if reason is not None:
+        log.warning("kernels are compiled, but cannot be kept: %s", reason)
+
+
+def _kept(directory: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in directory.rglob("*.nbi")}
+
+
+if __name__ == "__main__":
+    # At installation: for every gateway of this machine, whichever its state directory.
+    INSTALLED.mkdir(exist_ok=True)
+    os.environ[VARIABLE] = str(INSTALLED)
+    _warm()

@@ -1,0 +1,273 @@
+"""The gateway's socket: requests and answers are lines of JSON.
+
+A request names what it wants: {"do": "status"}, or {"do": "watch", "every_s": 1}. `VERBS` is the table of all requests.
+A request is answered by one line or by several; only then the next request of the same client is read. A request that
+makes no sense is answered with {"error": {"cause": ..., "remedy": ...}}.
+
+Contract: only the user that runs the gateway may use the socket. A client that is slow, silent or gone delays nobody:
+the next answer is made only when it has read the former one, and if there are too many clients, the one that was
+answered longest ago is disconnected. Answers hold health data and are never written to a file. What an answer says is
+not decided here.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any, Final, NamedTuple, Protocol
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edge.errors import StoreCorrupt, StoreUnavailable
+from edge.local.status import StatusDocument
+
+log = logging.getLogger(__name__)
+
+SOCKET_NAME: Final = "control.sock"
+REQUEST_BYTES_MAX: Final = 16_384
+CLIENTS_MAX: Final = 16
+# How long the gateway may be unreachable after somebody removed its socket, or the disk had no space for it.
+CHECK_S: Final = 300.0
+ANSWER_BYTES_MAX: Final = 16 << 20
+ANSWER_TIMEOUT_S: Final = 5.0
+
+
+class Served(Protocol):
+    """What the socket needs of the gateway."""
+
+    async def status(self) -> StatusDocument:
+        """The status document of this moment."""
+        ...
+
+
+class Plain(Struct, frozen=True, forbid_unknown_fields=True):
+    """A request without arguments."""
+
+    do: str
+
+
+class Watch(Struct, frozen=True, forbid_unknown_fields=True):
+    """Asks for the status now and then every `every_s` seconds, until the client disconnects."""
+
+    do: str
+    every_s: Annotated[float, Meta(ge=0.2, le=3600.0)] = 1.0
+
+
+class Error(Struct, frozen=True):
+    """Why a request was not answered."""
+
+    cause: str
+    remedy: str
+
+
+class Refusal(Struct, frozen=True):
+    """The answer to such a request."""
+
+    error: Error
+
+
+class Verb(NamedTuple):
+    """A request that clients may make: its form, and the function that answers it, with a line for each item."""
+
+    request: type[Struct]
+    answer: Callable[[Served, Any], AsyncGenerator[Struct, None]]
+
+
+async def _status(served: Served, _: Plain) -> AsyncGenerator[Struct, None]:
+    yield await served.status()
+
+
+async def _watch(served: Served, request: Watch) -> AsyncGenerator[Struct, None]:
+    while True:
+        yield await served.status()
+        await asyncio.sleep(request.every_s)
+
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "status": Verb(Plain, _status),
+    "watch": Verb(Watch, _watch),
+}
+
+
+class _Envelope(Struct, frozen=True):
+    do: str
+
+
+async def answers(served: Served, line: bytes) -> AsyncGenerator[Struct, None]:
+    """The answers to one request."""
+    try:
+        verb = VERBS.get(msgspec.json.decode(line, type=_Envelope).do)
+        if verb is None:
+            yield Refusal(Error("nothing of that name can be asked", f"ask for one of: {', '.join(VERBS)}"))
+            return
+        request = msgspec.json.decode(line, type=verb.request)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        yield Refusal(Error(f"not a request: {fault}", 'send a line of JSON like {"do": "status"}'))
+        return
+    try:
+        async for answer in verb.answer(served, request):
+            yield answer
+    except (StoreUnavailable, StoreCorrupt) as fault:
+        yield Refusal(Error(fault.reason, "mend the disk; the gateway goes on meanwhile"))
+
+
+class Control:
+    """The socket of a running gateway; it exists from `open` to `close`."""
+
+    def __init__(self, state_dir: Path, served: Served) -> None:
+        self._state_dir = state_dir
+        self._served = served
+        self._server: asyncio.Server | None = None
+        self._inode: int | None = None
+        self._check: asyncio.TimerHandle | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._is_closed = False
+        # In the order in which they were last answered.
+        self._clients: dict[asyncio.StreamWriter, asyncio.Task[None]] = {}
+        self._complained = False
+
+    async def open(self) -> None:
+        """Make the socket. If that fails, log it once and try again later."""
+        try:
+            listener, inode = _listen(self._state_dir)
+        except FileNotFoundError:
+            pass  # the state directory is gone; the store reports that
+        except OSError as fault:
+            if not self._complained:
+                log.warning("`vitalgate status` cannot reach this gateway: %s", fault.strerror)
+            self._complained = True
+        else:
+            if self._server is not None:
+                self._server.close()
+            self._inode, self._complained = inode, False
+            # In two steps: whoever is cancelled in the second has the server, to close it.
+            self._server = await asyncio.start_server(
+                self._meet, sock=listener, limit=REQUEST_BYTES_MAX, start_serving=False
+            )
+            await self._server.start_serving()
+        if self._is_closed:
+            self.close()
+        else:
+            self._check = asyncio.get_running_loop().call_later(CHECK_S, self._look_after)
+
+    def close(self) -> None:
+        """Disconnect all clients and remove the socket."""
+        self._is_closed = True
+        if self._check is not None:
+            self._check.cancel()
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._clients):
+            self._let_go(writer)
+        if self._inode is not None and self._inode == _inode(self._state_dir):
+            (self._state_dir / SOCKET_NAME).unlink(missing_ok=True)
+
+    def _look_after(self) -> None:
+        """Check that the socket still exists, and make it again if somebody removed it or its directory."""
+        loop = asyncio.get_running_loop()
+        if self._inode is not None and self._inode == _inode(self._state_dir):
+            self._check = loop.call_later(CHECK_S, self._look_after)
+        else:
+            self._opening = loop.create_task(self.open())
+
+    def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._clients) >= CLIENTS_MAX:
+            self._let_go(next(iter(self._clients)))
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._clients[writer] = task
+        task.add_done_callback(lambda _: self._let_go(writer))
+
+    def _let_go(self, writer: asyncio.StreamWriter) -> None:
+        task = self._clients.pop(writer, None)
+        if task is not None:
+            task.cancel()
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):  # the client has gone
+            await self._converse(reader, writer)
+            writer.close()
+            await writer.wait_closed()
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            try:
+                line = await reader.readuntil(b"\n")
+            except asyncio.IncompleteReadError as end:
+                line = end.partial
+            except asyncio.LimitOverrunError:
+                remedy = f"send at most {REQUEST_BYTES_MAX} bytes in a line"
+                await self._say(writer, Refusal(Error("the request is too long", remedy)))
+                return
+            if not line.strip():
+                if reader.at_eof():
+                    return
+                continue
+            async with aclosing(answers(self._served, line)) as lines:
+                async for answer in lines:
+                    await self._say(writer, answer)
+
+    async def _say(self, writer: asyncio.StreamWriter, answer: Struct) -> None:
+        writer.write(msgspec.json.encode(answer) + b"\n")
+        await writer.drain()
+        self._clients[writer] = self._clients.pop(writer)
+
+
+def ask(state_dir: Path, request: Mapping[str, Any]) -> bytes | None:
+    """The first line of the answer of the gateway on this state directory; None if no gateway runs there.
+
+    Raises:
+        TimeoutError: it runs, but does not answer.
+        PermissionError: it belongs to another user.
+    """
+    line = bytearray()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(ANSWER_TIMEOUT_S)
+        try:
+            with _short_path(state_dir) as path:
+                connection.connect(path)
+            connection.sendall(msgspec.json.encode(request) + b"\n")
+            while not line.endswith(b"\n"):
+                part = connection.recv(1 << 16)
+                if not part or len(line) > ANSWER_BYTES_MAX:
+                    return None  # the gateway ended before the line was complete
+                line += part
+        except (FileNotFoundError, ConnectionError, NotADirectoryError):
+            return None
+    return bytes(line)
+
+
+def _listen(state_dir: Path) -> tuple[socket.socket, int]:
+    """A listening socket that only this user can ever use, in place of any that was left behind."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        # The socket file gets this mode; the umask would hold for all threads.
+        os.fchmod(listener.fileno(), 0o600)
+        listener.setblocking(False)
+        with _short_path(state_dir) as path:
+            Path(path).unlink(missing_ok=True)
+            listener.bind(path)
+            return listener, Path(path).stat().st_ino
+    except BaseException:
+        listener.close()
+        raise
+
+
+def _inode(state_dir: Path) -> int | None:
+    with suppress(OSError):
+        return (state_dir / SOCKET_NAME).stat().st_ino
+    return None
+
+
+@contextmanager
+def _short_path(directory: Path) -> Iterator[str]:
+    """A name for the socket that fits into a socket address, which takes 107 bytes."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{SOCKET_NAME}"
+    finally:
+        os.close(descriptor)

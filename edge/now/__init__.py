@@ -1,0 +1,1 @@
+"""The newest values in memory, for alerts and status."""

@@ -1,0 +1,1 @@
+"""The radio: scanning, connecting, and one session for each sensor."""

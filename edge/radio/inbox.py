@@ -1,0 +1,52 @@
+"""The first of the gateway's two buffers: notifications between the radio's callback and the intake.
+
+The callback stamps and appends, nothing else. The inbox is bounded: when the intake cannot keep up the oldest
+notification is dropped and counted, because the newest is what an alarm needs.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Notification(NamedTuple):
+    """One notification or indication as it came: from which sensor, over which link, which characteristic, and when."""
+
+    sensor_id: str
+    link: int
+    characteristic: str
+    boot_ns: int
+    payload: bytes
+
+
+class Inbox:
+    """Bounded queue with one reader.
+
+    Attributes:
+        on_filled: called when the first notification is put into the empty queue.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self.queue: deque[Notification] = deque()
+        self.dropped: Counter[str] = Counter()
+        self.newest_link: dict[str, int] = {}
+        self.on_filled: Callable[[], object] = lambda: None
+        self._capacity = capacity
+        self._links = 0
+
+    def __len__(self) -> int:
+        return len(self.queue)
+
+    def open_link(self, sensor_id: str) -> int:
+        """Number a new link of a sensor; what is still here of the links before it is no longer read."""
+        self._links += 1
+        self.newest_link[sensor_id] = self._links
+        return self._links
+
+    def put(self, notification: Notification) -> None:
+        queue = self.queue
+        if not queue:
+            self.on_filled()
+        elif len(queue) >= self._capacity:
+            self.dropped[queue.popleft().sensor_id] += 1
+        queue.append(notification)

@@ -1,0 +1,306 @@
+"""Keeps one sensor connected: find, connect, converse, notice silence, pause, again, for years.
+
+Contract: what is said to a sensor is its kind's business; bytes that arrive go to the inbox untouched. Whatever goes
+wrong has a `Trouble` in the state, a search without success after `SEARCH_S_MAX`, too, which goes on all the same. A
+link that claims to be connected while nothing flows is treated as lost. Cancelled, the session ends with nothing of it
+connected or searching.
+
+    phase        event    then
+    waiting      rested   searching
+    searching    found    connecting   it was heard, or the system holds it already
+    searching    ended    waiting      the system does not let us search
+    connecting   linked   settling     connected, and paired where its kind demands it
+    connecting   ended    waiting
+    settling     heard    streaming    the first packet of the link
+    settling     ended    closing      the link dropped, was silent too long, or the conversation failed
+    streaming    ended    closing
+    closing      closed   waiting
+
+The pause before the next attempt is by the trouble: a steady one, or one that grows. A link that brought a packet, or
+held for `HELD_S`, earns the shortest again, and so does an adapter or a service that came back.
+"""
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+from typing import Any, Final, NamedTuple
+
+from edge.clock import NS_PER_S, Clock
+from edge.config import Limits
+from edge.errors import SensorLost
+from edge.radio import diagnosis
+from edge.radio.adapter import Found, Radio, Search
+from edge.radio.diagnosis import FORESEEN, Doing, diagnose
+from edge.radio.inbox import Inbox
+from edge.radio.link import Link
+from edge.radio.patience import leave
+from edge.radio.trouble import Pause, Trouble
+from edge.sensors.sensor import Sensor
+
+log = logging.getLogger(__name__)
+
+SEARCH_S_MAX: Final = 120.0
+HELD_S: Final = 30.0
+# What may end at any moment is tried this often.
+STEADY_S: Final = 5.0
+# A trouble that did not come for so long is news again.
+NEWS_S: Final = 3600.0
+
+_BROKEN_OFF: Final = SensorLost("the conversation was broken off")
+
+
+class Phase(StrEnum):
+    """Where a session is."""
+
+    WAITING = auto()
+    SEARCHING = auto()
+    CONNECTING = auto()
+    SETTLING = auto()
+    STREAMING = auto()
+    CLOSING = auto()
+
+
+class Event(Enum):
+    """What moves a session from phase to phase."""
+
+    RESTED = auto()
+    FOUND = auto()
+    LINKED = auto()
+    HEARD = auto()
+    ENDED = auto()
+    CLOSED = auto()
+
+
+NEXT: Final = {
+    (Phase.WAITING, Event.RESTED): Phase.SEARCHING,
+    (Phase.SEARCHING, Event.FOUND): Phase.CONNECTING,
+    (Phase.SEARCHING, Event.ENDED): Phase.WAITING,
+    (Phase.CONNECTING, Event.LINKED): Phase.SETTLING,
+    (Phase.CONNECTING, Event.ENDED): Phase.WAITING,
+    (Phase.SETTLING, Event.HEARD): Phase.STREAMING,
+    (Phase.SETTLING, Event.ENDED): Phase.CLOSING,
+    (Phase.STREAMING, Event.ENDED): Phase.CLOSING,
+    (Phase.CLOSING, Event.CLOSED): Phase.WAITING,
+}
+
+
+@dataclass(slots=True)
+class SessionState:
+    """What the status page shows of a session.
+
+    `trouble` is the newest one, `detail` what happened then, `trouble_boot_ns` when; while `phase` is streaming it is
+    over.
+    """
+
+    phase: Phase = Phase.WAITING
+    connects: int = 0
+    losses: int = 0
+    adopted: int = 0
+    trouble: Trouble | None = None
+    detail: str | None = None
+    trouble_boot_ns: int | None = None
+
+
+class _Told(NamedTuple):
+    """How often a trouble has been noted, and when last."""
+
+    times: int
+    boot_ns: int
+
+
+@dataclass
+class Session:
+    """The loop of one sensor."""
+
+    sensor: Sensor
+    radio: Radio
+    inbox: Inbox
+    clock: Clock
+    limits: Limits
+    rng: random.Random
+    state: SessionState = field(default_factory=SessionState)
+    _pause_s: float = field(default=0.0, init=False)
+    _takes_no_connection: bool = field(default=False, init=False)
+    _distrusts_held: bool = field(default=False, init=False)
+    # Whether that it is connected is worth a line.
+    _is_news: bool = field(default=True, init=False)
+    _told: dict[Trouble, _Told] = field(default_factory=dict, init=False)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        self._pause_s = self.limits.backoff_s_min
+        while True:
+            self._on(Event.RESTED)
+            trouble = await self._live_once()
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                # An error may be what a lost link made of being cancelled.
+                raise asyncio.CancelledError
+            await asyncio.sleep(self.rng.uniform(0.5, 1.0) * self._next_pause_s(trouble))
+
+    def _on(self, event: Event) -> None:
+        self.state.phase = NEXT[self.state.phase, event]
+
+    async def _live_once(self) -> Trouble:
+        """From the search to the end of the link; what ended it."""
+        doing = diagnosis.SEARCHING
+        try:
+            found = await self._search()
+            self._on(Event.FOUND)
+            doing = diagnosis.TAKING_OVER if found.is_held else diagnosis.CONNECTING
+            ending = _Ending()
+            link = await self._connect(found, ending)
+        except FORESEEN as error:
+            trouble = self._note(error, doing)
+            self._takes_no_connection |= trouble in (Trouble.HELD_ELSEWHERE, Trouble.CONNECT_FAILED)
+            self._distrusts_held = doing is diagnosis.TAKING_OVER
+            self._on(Event.ENDED)
+            return trouble
+        try:
+            trouble = self._note(await self._hold(link, ending), diagnosis.CONVERSING)
+        finally:
+            self._on(Event.ENDED)
+            is_closed = await link.close()
+            self._on(Event.CLOSED)
+        self._distrusts_held = found.is_held and not link.has_spoken
+        if not is_closed:
+            return self._note(
+                SensorLost("hanging up does not end", Trouble.SERVICE_SILENT), diagnosis.CONVERSING
+            )
+        return trouble
+
+    # Searching
+
+    async def _search(self) -> Found:
+        address, service = self.sensor.config.address, self.sensor.kind.service
+        async with self.radio.search(address, service, distrusts_held=self._distrusts_held) as search:
+            while (found := await search.wait(SEARCH_S_MAX)) is None:
+                self._note(self._doubt(search), diagnosis.SEARCHING)
+            return found
+
+    def _doubt(self, search: Search) -> SensorLost:
+        """Why the sensor is not found, as far as that can be told."""
+        searched = f"searched for {search.age_s / 60:.0f} min"
+        if search.silent_s is not None:
+            searched += f", last heard {search.silent_s / 60:.0f} min ago"
+        if self._takes_no_connection and search.silent_s is not None:
+            return SensorLost(f"{searched}; then it took no connection", Trouble.HELD_ELSEWHERE)
+        if search.others == 0:
+            return SensorLost(searched, Trouble.NOTHING_HEARD)
+        return SensorLost(f"{searched}; {search.others} other devices were heard", Trouble.NOT_HEARD)
+
+    # Connecting
+
+    async def _connect(self, found: Found, ending: "_Ending") -> Link:
+        limits = self.limits
+        client = await self.radio.connect(
+            found.device, ending.on_dropped, limits.connect_timeout_s, pair=self.sensor.kind.pairs
+        )
+        sensor_id = self.sensor.config.id
+        link = Link(client, sensor_id, self.inbox, self.clock, limits.gatt_timeout_s, self._on_first_packet)
+        self._on(Event.LINKED)
+        self._takes_no_connection = False
+        self.state.connects += 1
+        self.state.adopted += found.is_held
+        if self._is_news:
+            how = "took over a link that was left behind" if found.is_held else "connected"
+            log.info("%s: %s", sensor_id, how)
+        self._is_news = False
+        return link
+
+    def _on_first_packet(self) -> None:
+        self._on(Event.HEARD)
+        self._pause_s = self.limits.backoff_s_min
+
+    # Connected
+
+    async def _hold(self, link: Link, ending: "_Ending") -> Exception:
+        """Converse until the link ends; what ended it."""
+        opened_s = asyncio.get_running_loop().time()
+        ending.watch(link, self.clock, self.sensor.stale_s)
+        # No task group: before Python 3.13 one that fails while it is cancelled forgets that it was.
+        conversing = asyncio.ensure_future(self.sensor.converse(link))
+        leave(conversing)
+        try:
+            either: set[asyncio.Future[Any]] = {conversing, ending.cause}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if conversing.done() and _failure(conversing) is None:
+                await asyncio.wait({ending.cause})
+        finally:
+            ending.stop_watching()
+            conversing.cancel()
+            await asyncio.wait({conversing})
+        self.state.losses += 1
+        if asyncio.get_running_loop().time() - opened_s >= HELD_S:
+            self._pause_s = self.limits.backoff_s_min
+        failure = _failure(conversing)
+        if failure is not None and not isinstance(failure, FORESEEN):
+            raise failure
+        # What the conversation makes of a lost link tells less than the loss.
+        return ending.cause.result() if ending.cause.done() else failure or _BROKEN_OFF
+
+    # After a failure
+
+    def _next_pause_s(self, trouble: Trouble) -> float:
+        if trouble.pause is Pause.STEADY:
+            self._pause_s = self.limits.backoff_s_min
+            return min(STEADY_S, self.limits.backoff_s_max)
+        pause_s = self._pause_s
+        self._pause_s = min(2 * pause_s, self.limits.backoff_s_max)
+        return pause_s
+
+    def _note(self, error: Exception, doing: Doing) -> Trouble:
+        """Keep a trouble for the status page, and log the 1st, 10th, 100th time that it comes."""
+        trouble, detail = diagnose(error, doing)
+        state, now_ns = self.state, self.clock.boot_ns()
+        state.trouble, state.detail, state.trouble_boot_ns = trouble, detail, now_ns
+        told = self._told.get(trouble)
+        is_new = told is None or now_ns - told.boot_ns > NEWS_S * NS_PER_S
+        times = 1 if told is None or is_new else told.times + 1
+        self._told[trouble] = _Told(times, now_ns)
+        if times == 10 ** (len(str(times)) - 1):
+            self._is_news = True
+            what = f"{trouble.cause}: {detail}" + (f" ({times} times)" if times > 1 else "")
+            log.warning("%s: %s; %s", self.sensor.config.id, what, trouble.remedy)
+        return trouble
+
+
+def _failure(task: "asyncio.Task[None]") -> Exception | None:
+    """Why a task failed; None if it did not."""
+    error = _BROKEN_OFF if task.cancelled() else task.exception()
+    return error if isinstance(error, Exception) else None
+
+
+class _Ending:
+    """How a link ends: the system says that it dropped, or nothing was heard for too long."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        # A result and no exception: nobody may be left to look at it.
+        self.cause: asyncio.Future[SensorLost] = self._loop.create_future()
+
+    def on_dropped(self) -> None:
+        self._end(SensorLost("the sensor hung up or is out of reach", Trouble.LINK_DROPPED))
+
+    def _end(self, cause: SensorLost) -> None:
+        if not self.cause.done():
+            self.cause.set_result(cause)
+
+    def watch(self, link: Link, clock: Clock, stale_s: float) -> None:
+        """End it when it has been silent for so long; packets cost nothing, the timer looks for the newest."""
+
+        def look() -> None:
+            silent_s = (clock.boot_ns() - link.heard_boot_ns) / NS_PER_S
+            if silent_s >= stale_s:
+                self._end(SensorLost(f"nothing was heard for {silent_s:.0f} s", Trouble.SILENT))
+            else:
+                self._timer = self._loop.call_later(stale_s - silent_s, look)
+
+        look()
+
+    def stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()

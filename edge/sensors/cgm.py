@@ -1,0 +1,374 @@
+"""A CGM's side of the gateway: Continuous Glucose Monitoring Service 181F. Wiring only: link, store, facts and time.
+
+Contract: the sensor keeps its records, so none may be lost, however it and its link behave. What is asked of it is
+decided in `cgm_fetch`, in which session it is in `cgm_identity`, what of it is new in `cgm_live`, what counts in
+`validity`; here their decisions are carried out. A live value is known before it is stored, and while the store cannot
+be written. What the store could not take is missing again, and fetched. Nothing here ever sends Start Session or
+Delete: they erase the sensor's history. Its clock is set only by a trusted one.
+
+    phase     | what happens                        | next
+    ----------|-------------------------------------|-----------------------------------------------------
+    none      | a link                              | SETTLING
+    SETTLING  | the session is known                | FETCHING, STREAMING
+    FETCHING  | nothing is due                      | STREAMING
+    STREAMING | something is due to be asked for    | FETCHING
+    STREAMING | a record that does not fit; an hour | SETTLING
+    any       | the link is lost, or does not       | none
+              | answer a report in time             |
+"""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+from edge.clock import NS_PER_S, Clock
+from edge.config import Limits, SensorConfig
+from edge.errors import SensorLost
+from edge.history.periods import Periods
+from edge.kinds import KINDS
+from edge.now.facts import Facts
+from edge.radio.inbox import Notification
+from edge.radio.link import Link
+from edge.sensors import cgm_identity, cgm_store
+from edge.sensors.cgm_asking import Ask, End, Kind, Patience
+from edge.sensors.cgm_conversation import ClockRead, Conversation, offset_min_of
+from edge.sensors.cgm_identity import Beginning, Comparison, Seen, SessionNames, Verdict
+from edge.sensors.cgm_ledger import Range
+from edge.sensors.cgm_live import NS_PER_MIN, warm_up_left_s
+from edge.sensors.cgm_receiver import Receiver
+from edge.sensors.cgm_state import CgmState, Phase
+from edge.sensors.cgm_store import Stored
+from edge.sensors.cgm_wearing import Means, Wearing
+from edge.sensors.sensor import SensorLive
+from edge.store.door import Store
+from edge.store.sensors import SensorRow
+from edge.timekeeper import Timekeeper
+from protocols import uuids
+from protocols.cgm import SessionStartTime
+from protocols.cgm_profile import CgmProfile
+from protocols.racp import Code
+from protocols.racp_procedure import Outcome
+
+# Whether there is a trusted clock now costs the sensor nothing to ask.
+TRUST_LOOK_S: Final = 60.0
+# Between two requests of a comparison that was refused.
+REFUSED_PAUSE_S: Final = 2.0
+
+
+class CgmSensor:
+    """Takes CGM Measurements in, live and from the sensor's storage."""
+
+    def __init__(
+        self,
+        config: SensorConfig,
+        row: SensorRow,
+        *,
+        store: Store,
+        periods: Periods,
+        facts: Facts,
+        clock: Clock,
+        timekeeper: Timekeeper,
+        limits: Limits,
+        names: SessionNames,
+    ) -> None:
+        """What the store knows of the sensor is read here, before the store runs; `names` are for its sessions."""
+        self.config = config
+        self.kind = KINDS[config.kind]
+        self.stale_s = config.stale_s or self.kind.stale_s
+        self.battery_pct: int | None = None
+        self.asks = 0
+        self._sensor_no = row.no
+        self._means = Means(store, periods, timekeeper, clock)
+        self._clock = clock
+        self._timekeeper = timekeeper
+        self._check_s = limits.racp_reconcile_s
+        self._names = names
+        self._patience = Patience()
+        self._wake = asyncio.Event()
+        self._receiver = Receiver(config.id, facts, clock, self._rouse)
+        self._profile = cgm_store.load_profile(store.tables, row.no)
+        stored = cgm_store.load(store.tables, row.no)
+        self._wearing = self._wear(stored.beginning, stored) if stored else None
+        self._unanswered = 0  # requests of comparisons
+        self._talk: Conversation | None = None
+        self._forget_link()
+
+    def _forget_link(self) -> None:
+        self._talk = None
+        self._phase: Phase | None = None
+        self._was_trusted = False
+        self._receiver.on_link()
+
+    def _wear(self, beginning: Beginning, stored: Stored | None = None) -> Wearing:
+        return Wearing(
+            self._sensor_no,
+            beginning,
+            stored=stored,
+            means=self._means,
+            patience=self._patience,
+            check_s=self._check_s,
+            on_written=self._rouse,
+        )
+
+    def _now_s(self) -> float:
+        return self._clock.boot_ns() / NS_PER_S
+
+    def flush(self) -> None:
+        """Records are handed to the store one by one; nothing is ever open."""
+
+    # The course of a link
+
+    async def converse(self, link: Link) -> None:
+        self._forget_link()
+        talk = self._talk = Conversation(link, self.config.id, self._clock, self._profile)
+        self._phase = Phase.SETTLING
+        try:
+            await talk.open()
+            self.battery_pct = await link.battery_pct()
+            wearing = await self._settle(talk)
+            wearing.fetch.on_link(talk.refusals)
+            while True:
+                await self._fetch(talk, wearing)
+                wearing = await self._settle(talk)
+        finally:
+            self._learn(talk.profile)
+            self._forget_link()
+
+    def _learn(self, profile: CgmProfile) -> None:
+        """In which order it sends its octets takes some records to tell; the rest it says itself on each link."""
+        if profile.octet_order is not self._profile.octet_order:
+            self._profile = replace(self._profile, octet_order=profile.octet_order)
+            self._means.store.submit(
+                partial(cgm_store.keep_profile, sensor_no=self._sensor_no, profile=self._profile)
+            )
+
+    # Its session
+
+    async def _settle(self, talk: Conversation) -> Wearing:
+        """Find out which session the sensor is in, and set its clock if need be."""
+        self._phase = Phase.SETTLING
+        read = await talk.read_clock()
+        self._on_clock(read, self._check_s)
+        told = await talk.read_start()
+        seen = self._seen(read, told)
+        wearing = self._wearing
+        newest_min = wearing.newest_min if wearing else None
+        verdict = cgm_identity.judge(wearing.beginning if wearing else None, newest_min, seen)
+        if wearing is not None and verdict is Verdict.DOUBT:
+            self._receiver.on_doubt()
+            alone = cgm_identity.judge_alone(wearing.beginning, seen)
+            verdict = await self._compare(talk, Comparison(wearing.values, alone, self._unanswered))
+        told = await self._set_time(talk, read, told)
+        seen = seen._replace(told_start_utc_s=cgm_identity.told_utc_s(told))
+        is_new = wearing is None or verdict is Verdict.NEW
+        if wearing is None or verdict is Verdict.NEW:
+            wearing = self._begin(talk, seen, await talk.read_run_time_h())
+        else:
+            self._go_on(wearing, seen)
+        self._receiver.on_session(wearing, is_new=is_new)
+        return wearing
+
+    def _seen(self, read: ClockRead, told: SessionStartTime | None) -> Seen:
+        """What tells the session, as of the moment at which the clock was read."""
+        trusted_ns = self._timekeeper.trusted_utc_ns()
+        self._was_trusted = trusted_ns is not None
+        since_ns = self._clock.boot_ns() - read.boot_ns
+        clock_min = read.status.time_offset_min
+        return Seen(
+            clock_min=clock_min,
+            told_start_utc_s=cgm_identity.told_utc_s(told),
+            boot_no=self._timekeeper.boot_no,
+            start_boot_ns=read.boot_ns - clock_min * NS_PER_MIN,
+            trusted_utc_s=None if trusted_ns is None else (trusted_ns - since_ns) // NS_PER_S,
+            trusted_error_ms=self._timekeeper.trusted_error_ms(),
+        )
+
+    async def _set_time(
+        self, talk: Conversation, read: ClockRead, told: SessionStartTime | None
+    ) -> SessionStartTime | None:
+        """The start that the sensor tells once a trusted clock has set its clock, if it needs that."""
+        trusted_ns = self._timekeeper.trusted_utc_ns()
+        if trusted_ns is None:
+            return told
+        clock_min = int(self._receiver.live.clock_s(self._clock.boot_ns()) // 60)
+        return await talk.set_time(told, read.status.status, clock_min, trusted_ns // NS_PER_S)
+
+    def _on_clock(self, read: ClockRead, look_again_s: float) -> None:
+        is_set = self._receiver.on_clock(read.status.time_offset_min, read.boot_ns, look_again_s)
+        if is_set and self._wearing is not None:
+            # What did not fit is explained, and may be missing.
+            self._wearing.fetch.look_at_end()
+
+    async def _compare(self, talk: Conversation, comparison: Comparison) -> Verdict:
+        """Ask for records of the known session, and compare them."""
+        self._receiver.comparison = comparison
+        wanted = Ask(Kind.REPORT, Range(comparison.first_min, comparison.last_min))
+        try:
+            while comparison.verdict is Verdict.DOUBT:
+                ask = talk.refusals.widened(wanted)
+                end = await self._ask(talk, ask)
+                is_refused = end.outcome is Outcome.REFUSED
+                if is_refused and end.code != Code.SERVER_BUSY and talk.refusals.note(ask):
+                    continue
+                comparison.on_end(is_answered=end.outcome is Outcome.COMPLETE)
+                self._unanswered = comparison.unanswered
+                if comparison.verdict is Verdict.DOUBT and end.outcome is Outcome.TIMED_OUT:
+                    raise SensorLost("the sensor did not report its records in time")
+                if is_refused:
+                    await asyncio.sleep(REFUSED_PAUSE_S)
+        finally:
+            self._receiver.comparison = None
+        self._unanswered = 0
+        return comparison.verdict
+
+    def _begin(self, talk: Conversation, seen: Seen, run_time_h: int | None) -> Wearing:
+        utc_s = self._timekeeper.utc_ns() // NS_PER_S
+        wearing = self._wearing = self._wear(cgm_identity.begin(seen, utc_s, run_time_h, self._names))
+        wearing.fetch.on_link(talk.refusals)
+        wearing.begin()
+        return wearing
+
+    def _go_on(self, wearing: Wearing, seen: Seen) -> None:
+        """It is the known session: what is known better of it, and what time does it say it is?"""
+        time = cgm_identity.time_told(wearing.beginning, seen)
+        if time is not None:
+            utc_s, error_ms = time
+            self._timekeeper.suggest(utc_s * NS_PER_S, seen.start_boot_ns, error_ms, "cgm")
+        wearing.change(**cgm_identity.changes(wearing.beginning, seen))
+
+    # What it is asked for
+
+    async def _fetch(self, talk: Conversation, wearing: Wearing) -> None:
+        """Ask for what is missing, until the sensor has to be looked at again."""
+        while not self._is_look_due(wearing):
+            now_s, clock_s = self._now_s(), self._receiver.live.clock_s(self._clock.boot_ns())
+            ask = wearing.fetch.next(now_s, clock_s)
+            if ask is None:
+                self._phase = Phase.STREAMING
+                due_s = min(wearing.fetch.due_s(now_s, clock_s), self._receiver.look_due_s)
+                await self._rest(due_s - now_s, wearing)
+                continue
+            self._phase = Phase.FETCHING
+            end = End(None)
+            try:
+                end = await self._ask(talk, ask)
+            finally:
+                given_up = wearing.fetch.on_end(end, self._now_s())
+                if given_up:
+                    wearing.give_up(given_up)
+            if end.outcome is Outcome.TIMED_OUT:
+                # What hangs in the sensor may be gone with the link.
+                raise SensorLost("the sensor did not report its records in time")
+
+    async def _ask(self, talk: Conversation, ask: Ask) -> End:
+        self.asks += 1
+        end = End(None)
+        if ask.kind is Kind.REPORT:
+            self._receiver.live.expect(ask.range)
+        try:
+            end = await talk.ask(ask, self._peek)
+        finally:
+            if end.outcome is Outcome.COMPLETE:
+                self._receiver.live.expect(None)
+            else:
+                self._receiver.live.expect_tail(self._clock.boot_ns())
+        return end
+
+    async def _peek(self) -> None:
+        """Amid a request: if a record does not fit, the clock is read at once, so that a live one is known."""
+        receiver, talk = self._receiver, self._talk
+        if talk is not None and receiver.is_odd and self._now_s() >= receiver.look_due_s:
+            self._on_clock(await talk.read_clock(), look_again_s=0.0)
+
+    def _rouse(self) -> None:
+        self._wake.set()
+        if self._talk is not None and self._receiver.is_odd:
+            self._talk.rouse()
+
+    async def _rest(self, rest_s: float, wearing: Wearing) -> None:
+        if self._awaits_trust(wearing):
+            rest_s = min(rest_s, TRUST_LOOK_S)
+        self._wake.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(rest_s):
+                await self._wake.wait()
+
+    def _awaits_trust(self, wearing: Wearing) -> bool:
+        return not self._was_trusted and wearing.beginning.start_error_ms is None
+
+    def _is_look_due(self, wearing: Wearing) -> bool:
+        is_trusted_now = self._awaits_trust(wearing) and self._timekeeper.trusted_utc_ns() is not None
+        return is_trusted_now or self._now_s() >= self._receiver.look_due_s
+
+    # What it sends
+
+    def take(self, notification: Notification) -> None:
+        talk = self._talk
+        if talk is None or notification.link != talk.link_no:
+            return
+        if notification.characteristic == uuids.RACP:
+            talk.on_indication(notification.payload)
+            return
+        records, errors = talk.read_records(notification.payload)
+        first_value_min = self._wearing.first_value_min if self._wearing else None
+        self._receiver.take(
+            [
+                cgm_store.reading_of(
+                    record,
+                    talk.profile,
+                    first_value_min=first_value_min,
+                    boot_no=self._timekeeper.boot_no,
+                    boot_ns=notification.boot_ns,
+                )
+                for record in records
+            ]
+        )
+        for error in errors:
+            self._receiver.take_unread(offset_min_of(error), notification.boot_ns)
+        if errors:
+            raise errors[0]
+
+    # What there is to show
+
+    @property
+    def warm_up_left_s(self) -> float | None:
+        """For how long the session, which has just begun, may be without values; None if it has not, or has any."""
+        wearing, start_boot_ns = self._wearing, self._receiver.live.start_boot_ns
+        if wearing is None or wearing.first_value_min is not None:
+            return None
+        if start_boot_ns is None and wearing.beginning.start_boot_no == self._timekeeper.boot_no:
+            start_boot_ns = wearing.beginning.start_boot_ns
+        return None if start_boot_ns is None else warm_up_left_s(self._clock.boot_ns() - start_boot_ns)
+
+    def live(self) -> SensorLive:
+        state = self.state()
+        return SensorLive(
+            state.records,
+            missing=state.missing,
+            warm_up_left_s=state.warm_up_left_s,
+            is_catching_up=state.phase in (Phase.SETTLING, Phase.FETCHING),
+        )
+
+    def state(self) -> CgmState:
+        """Everything there is to show at this moment."""
+        wearing, receiver = self._wearing, self._receiver
+        missing = None
+        if wearing is not None and receiver.live.start_boot_ns is not None:
+            missing = wearing.fetch.missing_count(receiver.live.clock_s(self._clock.boot_ns()))
+        return CgmState(
+            phase=self._phase,
+            warm_up_left_s=self.warm_up_left_s,
+            session_number=wearing.number if wearing else None,
+            watermark_min=wearing.ledger.watermark_min if wearing else None,
+            missing=missing,
+            given_up=tuple(wearing.ledger.given_up) if wearing else (),
+            records=receiver.records,
+            unread=receiver.unread,
+            ahead=receiver.ahead,
+            asks=self.asks,
+            miscounts=wearing.fetch.miscounts if wearing else 0,
+            hindrance=self._patience.newest,
+            hindrance_code=self._patience.newest_code,
+        )

@@ -1,0 +1,250 @@
+"""Is a CGM sensor still in the session that is known? And when did its session begin?
+
+Contract: pure; everything it goes by is an argument. A session is the same or another one; which one is told by what
+the sensor says of its beginning, by what the gateway reckons of it, and, where both leave a doubt, by records of the
+known session, which are asked for again and compared.
+
+    known session | its clock is before    | told start | reckoned start    | verdict
+                  | its newest record      |            |                   |
+    --------------|------------------------|------------|-------------------|--------
+    none          | -                      | -          | -                 | NEW
+    one           | no                     | the same   | -                 | SAME
+    one           | no                     | none known | 3 min off at most | SAME
+    one           | otherwise              |            |                   | DOUBT
+
+    in DOUBT, of the known records that are asked for | verdict
+    --------------------------------------------------|----------------------------------------------------
+    more come back equal than different, two at least | SAME: its clock was set
+    others, some of them different                    | NEW
+    too few, `ASKS` times over                        | NEW
+    no answer, twice as often; or none can be asked   | SAME if the reckoned start is 10 min off at most,
+    for                                               | else NEW: rather a session twice than two in one
+
+A told start is evidence only if it can be one: devices that know no time begin in 1970, 2000 or the year of their
+making. The reckoned start is known by the time since boot, in the boot in which it was seen last, or by a trusted wall
+clock. A wall clock that nobody vouches for is no evidence of anything.
+"""
+
+import random
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum, auto
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from edge.anchors import SURE_ERROR_MS
+from protocols.cgm import SessionStartTime
+
+NS_PER_S = 1_000_000_000
+# A sensor's clock may be set by so much, and it is still the likelier thing.
+NEAR_START_S: Final = 600
+# A record's minute may be rounded up while the clock's is rounded down.
+MINUTE_SLACK: Final = 1
+# The start is reckoned from whole minutes, and two clocks drift apart. What differs by more is not the same start.
+START_ERROR_S_MAX: Final = 180
+# What whole minutes leave open.
+RECKONED_ERROR_MS: Final = 60_000
+# 2015-01-01: before, nobody wore such a sensor; a clock that says so was never set.
+CREDIBLE_FROM_UTC_S: Final = 1_420_070_400
+CREDIBLE_UNTIL_UTC_S: Final = 1 << 32
+COMPARED_RECORDS: Final = 6
+ASKS: Final = 3
+
+
+class Beginning(NamedTuple):
+    """How a session began, as far as is known: what the store has of it, by the store's names.
+
+    `start_error_ms` is None while nothing vouches for `start_utc_s`.
+    """
+
+    uuid: UUID
+    told_start_utc_s: int | None
+    start_boot_no: int | None
+    start_boot_ns: int | None
+    start_utc_s: int | None
+    start_error_ms: int | None
+    run_time_h: int | None
+
+
+class Seen(NamedTuple):
+    """The session that the sensor is in: its clock, the start it tells, and what the gateway's clocks say now."""
+
+    clock_min: int
+    told_start_utc_s: int | None
+    boot_no: int
+    start_boot_ns: int
+    trusted_utc_s: int | None
+    trusted_error_ms: int | None
+
+    @property
+    def reckoned_utc_s(self) -> int | None:
+        """The start by a trusted clock; None without one."""
+        return None if self.trusted_utc_s is None else self.trusted_utc_s - 60 * self.clock_min
+
+
+class Verdict(Enum):
+    """Whether it is the known session."""
+
+    SAME = auto()
+    NEW = auto()
+    DOUBT = auto()
+
+
+def told_utc_s(start: SessionStartTime | None) -> int | None:
+    """The start that a sensor tells, if it can be one."""
+    utc_s = None if start is None else start.utc_seconds()
+    if utc_s is None or not CREDIBLE_FROM_UTC_S <= utc_s < CREDIBLE_UNTIL_UTC_S:
+        return None
+    return utc_s
+
+
+def judge(known: Beginning | None, newest_min: int | None, seen: Seen) -> Verdict:
+    """The first table; `newest_min` is the offset of the newest record of the known session."""
+    if known is None:
+        return Verdict.NEW
+    off_s = _off_s(known, seen)
+    is_behind = newest_min is not None and seen.clock_min < newest_min - MINUTE_SLACK
+    is_near = off_s is not None and off_s <= START_ERROR_S_MAX
+    is_start_same = is_near if known.told_start_utc_s is None else _is_told_equal(known, seen)
+    return Verdict.SAME if is_start_same and not is_behind else Verdict.DOUBT
+
+
+def judge_alone(known: Beginning, seen: Seen) -> Verdict:
+    """What to do in doubt when no record of the known session can be compared."""
+    off_s = _off_s(known, seen)
+    return Verdict.SAME if off_s is not None and off_s <= NEAR_START_S else Verdict.NEW
+
+
+def _is_told_equal(known: Beginning, seen: Seen) -> bool:
+    return seen.told_start_utc_s is not None and seen.told_start_utc_s == known.told_start_utc_s
+
+
+def _off_s(known: Beginning, seen: Seen) -> float | None:
+    """How far the start as it is reckoned now is from the one that is known; None if they cannot be compared."""
+    if known.start_boot_no == seen.boot_no and known.start_boot_ns is not None:
+        return abs(known.start_boot_ns - seen.start_boot_ns) / NS_PER_S
+    reckoned_utc_s = seen.reckoned_utc_s
+    if reckoned_utc_s is None or known.start_utc_s is None or known.start_error_ms is None:
+        return None
+    return abs(known.start_utc_s - reckoned_utc_s)
+
+
+class SessionNames:
+    """The names of a sensor's sessions, no two the same.
+
+    A session is named by its start, as the sensor keeps it, if a trusted clock bears it out: so one that is met again
+    after the store was lost has the name it had, and nothing of it goes up as something else. Else a name is drawn.
+    """
+
+    def __init__(self, by_start: Callable[[int], UUID], taken: Iterable[UUID], rng: random.Random) -> None:
+        self._by_start = by_start
+        self._taken = set(taken)
+        self._rng = rng
+
+    def name(self, start_utc_s: int | None) -> UUID:
+        """The name of a new session."""
+        uuid = self._draw() if start_utc_s is None else self._by_start(start_utc_s)
+        if uuid in self._taken:
+            uuid = self._draw()
+        self._taken.add(uuid)
+        return uuid
+
+    def _draw(self) -> UUID:
+        return UUID(int=self._rng.getrandbits(128), version=4)
+
+
+def begin(seen: Seen, utc_s: int, run_time_h: int | None, names: SessionNames) -> Beginning:
+    """A new session. `utc_s` is what the gateway thinks the time is, where no trusted clock says it."""
+    told = seen.told_start_utc_s
+    estimate_utc_s = utc_s - 60 * seen.clock_min if told is None else told
+    start_utc_s, error_ms = _start(seen) or (estimate_utc_s, None)
+    return Beginning(
+        uuid=names.name(told if error_ms is not None and told == start_utc_s else None),
+        told_start_utc_s=told,
+        start_boot_no=seen.boot_no,
+        start_boot_ns=seen.start_boot_ns,
+        start_utc_s=start_utc_s,
+        start_error_ms=error_ms,
+        run_time_h=run_time_h,
+    )
+
+
+def _start(seen: Seen) -> tuple[int, int] | None:
+    """The start and its error by a trusted clock: as the sensor tells it where that agrees, else as reckoned."""
+    told, reckoned = seen.told_start_utc_s, seen.reckoned_utc_s
+    if reckoned is None or seen.trusted_error_ms is None:
+        return None
+    is_told_right = told is not None and abs(told - reckoned) <= START_ERROR_S_MAX
+    return (
+        told if told is not None and is_told_right else reckoned
+    ), seen.trusted_error_ms + RECKONED_ERROR_MS
+
+
+def changes(known: Beginning, seen: Seen) -> dict[str, int | None]:
+    """What is known better of the session now that it has been seen again.
+
+    A start that is vouched for stays as it is, for readings have been placed by it. If the sensor's clock was set
+    since, what comes now is off by as much.
+    """
+    better: dict[str, int | None] = {"told_start_utc_s": seen.told_start_utc_s}
+    off_s = _off_s(known, seen)
+    is_set = off_s is not None and off_s > START_ERROR_S_MAX
+    if known.start_boot_no != seen.boot_no or is_set:
+        better |= {"start_boot_no": seen.boot_no, "start_boot_ns": seen.start_boot_ns}
+    start = _start(seen)
+    if known.start_error_ms is None and start is not None:
+        better |= {"start_utc_s": start[0], "start_error_ms": start[1]}
+    elif known.start_error_ms is not None and off_s is not None and is_set:
+        better["start_error_ms"] = max(known.start_error_ms, round(1000 * off_s))
+    return better
+
+
+def time_told(known: Beginning, seen: Seen) -> tuple[int, int] | None:
+    """The wall time at the sensor's minute 0 and its error in ms, if the session is a source of time.
+
+    It is one if a trusted clock has vouched for its start once, and the sensor tells the same start still; but not if
+    its clock was set since, so that its start and what it shows no longer belong together.
+    """
+    if known.start_utc_s is None or known.start_error_ms is None or not _is_told_equal(known, seen):
+        return None
+    if known.start_error_ms >= SURE_ERROR_MS:
+        return None
+    return known.start_utc_s, known.start_error_ms + RECKONED_ERROR_MS
+
+
+class Comparison:
+    """Known records, asked for again.
+
+    Attributes:
+        first_min, last_min: ask for the records from here to here.
+        verdict: DOUBT until it is known.
+        unanswered: how often it was asked for nothing; a request that was not answered says half as much.
+    """
+
+    def __init__(self, values: Mapping[int, float], alone: Verdict, unanswered: int = 0) -> None:
+        """`values`: of the newest known records that have one, by offset; `alone`: the verdict without any."""
+        values = {offset: values[offset] for offset in sorted(values)[-COMPARED_RECORDS:]}
+        self._values = values
+        self._alone = alone
+        self._equal: set[int] = set()
+        self._different: set[int] = set()
+        self._answered = 0
+        self.unanswered = unanswered
+        self.first_min, self.last_min = min(values, default=0), max(values, default=0)
+        self.verdict = Verdict.DOUBT if values else alone
+
+    def on_record(self, offset_min: int, value: float | None) -> None:
+        """The sensor has reported this."""
+        if offset_min in self._values:
+            is_equal = self._values[offset_min] == value
+            (self._equal if is_equal else self._different).add(offset_min)
+
+    def on_end(self, *, is_answered: bool) -> None:
+        """It has been asked, and says that this is all; or it does not answer."""
+        self._answered += is_answered
+        self.unanswered += not is_answered
+        if len(self._equal) > len(self._different) and len(self._equal) >= min(2, len(self._values)):
+            self.verdict = Verdict.SAME
+        elif self._different:
+            self.verdict = Verdict.NEW
+        elif 2 * self._answered + self.unanswered >= 2 * ASKS:
+            self.verdict = Verdict.NEW if self._answered else self._alone

@@ -1,0 +1,199 @@
+"""What becomes of the records a CGM sends: told at once if they are live, kept if they are of its session and new.
+
+Contract: nothing here waits. A record that does not fit is not kept and not lost: it waits until the sensor has been
+looked at, which is asked for by `look_due_s`, and is judged once more. Which session it is, and whether that is known,
+is said from outside.
+
+    the session   | a record                                          | is
+    --------------|---------------------------------------------------|----------------------------------
+    not known yet | any                                               | set aside
+    known         | STRAY; AHEAD for the first time; another value    | set aside, and the sensor is to be
+                  | than it had; back in time, and no report runs;    | looked at
+                  | where all was settled, in a report amid which the |
+                  | clock was not read yet                            |
+    known         | LIVE or STORED, and not here yet                  | kept
+    known         | the rest                                          | dropped; AHEAD is counted
+
+Whatever the session, a LIVE value is a fact as soon as the sensor's clock is known, and a record that is compared is
+handed to the comparison.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from edge.clock import NS_PER_S, Clock
+from edge.now.facts import Facts
+from edge.sensors.cgm_asking import Pause
+from edge.sensors.cgm_identity import Comparison
+from edge.sensors.cgm_live import NS_PER_MIN, Live, Sort
+from edge.sensors.cgm_store import GLUCOSE
+from edge.sensors.cgm_wearing import Wearing
+from edge.sensors.validity import NotCounted
+from edge.store.readings import Reading
+
+# Between two looks at a sensor whose records do not fit what was seen at the first.
+LOOK_PAUSES_S: Final = 60.0, 300.0
+ASIDE_MAX: Final = 64
+
+
+class Receiver:
+    """Takes the records of one sensor.
+
+    Attributes:
+        live: the sensor's clock.
+        comparison: what asks for known records just now.
+        look_due_s: when the sensor is to be looked at again.
+        is_odd: whether that is because something does not fit.
+        records, unread, ahead: how many were kept, could not be read, and were of the future.
+    """
+
+    def __init__(self, sensor_id: str, facts: Facts, clock: Clock, on_news: Callable[[], None]) -> None:
+        """`on_news`: called when something was kept, or has to be looked at."""
+        self.live = Live()
+        self.comparison: Comparison | None = None
+        self.look_due_s = 0.0
+        self.is_odd = False
+        self.records = self.unread = self.ahead = 0
+        self._sensor_id = sensor_id
+        self._facts = facts
+        self._clock = clock
+        self._on_news = on_news
+        self._wearing: Wearing | None = None
+        self._session_boot_ns = 0  # when it began, by the clock as it was when the session was known
+        self._aside: list[Reading] = []
+        # For each sort of records, amid a report and else.
+        self._pauses = {(sort, amid): Pause(*LOOK_PAUSES_S) for sort in Sort for amid in (False, True)}
+
+    def on_link(self) -> None:
+        """A link has begun or ended: nothing is known of the sensor."""
+        self.live.forget()
+        self.comparison = None
+        self.look_due_s = 0.0
+        self.is_odd = False
+        self._wearing = None
+        self._aside = []
+
+    def on_clock(self, clock_min: int, boot_ns: int, look_again_s: float) -> bool:
+        """The sensor has been looked at, and need not be for so long; whether its clock was set since the last time."""
+        is_set = self.live.on_clock(clock_min, boot_ns) > NS_PER_MIN
+        if is_set:
+            self._clear_pauses()
+        self.look_due_s = self._clock.boot_ns() / NS_PER_S + look_again_s
+        self.is_odd = False
+        for reading in self._aside:
+            if self.live.sort(reading.sequence, reading.boot_ns) is Sort.LIVE:
+                self._tell(reading)
+        return is_set
+
+    def on_doubt(self) -> None:
+        """It is not known which session the sensor is in."""
+        self._wearing = None
+
+    def on_session(self, wearing: Wearing, *, is_new: bool) -> None:
+        """It is this one; what waited for that is judged again."""
+        assert self.live.start_boot_ns is not None
+        self._wearing, self._session_boot_ns = wearing, self.live.start_boot_ns
+        if is_new:
+            self._clear_pauses()
+        aside, self._aside = self._aside, []
+        self._take(aside, wearing, is_second_look=True)
+
+    # Records
+
+    def take(self, readings: Sequence[Reading]) -> None:
+        """Records have come."""
+        if self.live.start_boot_ns is None:
+            for reading in readings:
+                self._set_aside(reading)
+        else:
+            self._take(readings, self._wearing)
+
+    def take_unread(self, offset_min: int | None, boot_ns: int) -> None:
+        """A record has come that could not be read; its offset, as far as it can be guessed."""
+        self.unread += 1
+        if self._wearing is None:
+            return
+        sort = Sort.AHEAD if offset_min is None else self.live.sort(offset_min, boot_ns)
+        if sort is Sort.STRAY:
+            self._look_again(sort)
+        else:
+            self._wearing.fetch.on_unread(offset_min if sort is not Sort.AHEAD else None)
+
+    def _take(
+        self, readings: Sequence[Reading], wearing: Wearing | None, *, is_second_look: bool = False
+    ) -> None:
+        kept = []
+        for reading in readings:
+            sort = self.live.sort(reading.sequence, reading.boot_ns, was_expected=reading.fetched)
+            if sort is Sort.LIVE:
+                self._tell(reading)
+            if self.comparison is not None:
+                self.comparison.on_record(reading.sequence, reading.value)
+            if wearing is None:
+                self._set_aside(reading)
+            elif not is_second_look and self._is_odd(reading, sort, wearing):
+                self._set_aside(reading)
+                self._look_again(sort)
+            elif self._is_new(reading, sort, wearing):
+                kept.append(reading._replace(fetched=sort is Sort.STORED))
+        if kept and wearing is not None:
+            self.records += len(kept)
+            wearing.keep(kept)
+            self._on_news()
+
+    def _tell(self, reading: Reading) -> None:
+        taken_boot_ns = self.live.taken_boot_ns(reading.sequence, reading.boot_ns)
+        if reading.not_counted in (None, NotCounted.WARMING_UP):
+            self._facts.note_heard(self._sensor_id, taken_boot_ns)
+        if reading.value is not None:
+            self._facts.note(self._sensor_id, GLUCOSE, reading.value, taken_boot_ns, reading.not_counted)
+
+    def _is_odd(self, reading: Reading, sort: Sort, wearing: Wearing) -> bool:
+        """Whether a record does not fit: another session may have begun, or the clock was set."""
+        if sort is Sort.STRAY:
+            return True
+        if sort is Sort.AHEAD:
+            return wearing.ledger.refuse(reading.sequence)
+        if reading.sequence in wearing.ledger:
+            return wearing.is_other(reading.sequence, reading.value)
+        # Readings come in order, unless they are reported from storage.
+        is_back = wearing.newest_min is not None and reading.sequence < wearing.newest_min
+        if not self.live.is_expecting(reading.boot_ns):
+            return is_back
+        return wearing.ledger.is_settled(reading.sequence) and not self._is_clock_the_same()
+
+    def _is_clock_the_same(self) -> bool:
+        """Whether the clock was read amid this report, and no other session can have begun."""
+        start_boot_ns = self.live.start_boot_ns
+        assert start_boot_ns is not None
+        return self.live.is_fresh and abs(start_boot_ns - self._session_boot_ns) <= NS_PER_MIN
+
+    def _is_new(self, reading: Reading, sort: Sort, wearing: Wearing) -> bool:
+        """Whether a record is of the session, and not here yet."""
+        self.ahead += sort is Sort.AHEAD
+        if sort in (Sort.AHEAD, Sort.STRAY) or not wearing.ledger.hold(reading.sequence):
+            return False
+        wearing.fetch.on_record(reading.sequence)
+        if reading.value is not None:
+            wearing.on_value(reading.sequence)
+        return True
+
+    # What does not fit
+
+    def _look_again(self, sort: Sort) -> None:
+        """Have the sensor looked at, but only after a while if that has just been done."""
+        boot_ns = self._clock.boot_ns()
+        now_s, pause = boot_ns / NS_PER_S, self._pauses[sort, self.live.is_expecting(boot_ns)]
+        self.look_due_s = min(self.look_due_s, max(now_s, pause.until_s))
+        pause.fail(now_s)
+        self.is_odd = True
+        self._on_news()
+
+    def _set_aside(self, reading: Reading) -> None:
+        # The report that brought it may be over when it is judged again.
+        reading = reading._replace(fetched=self.live.is_expected(reading.sequence, reading.boot_ns))
+        self._aside = [*self._aside[1 - ASIDE_MAX :], reading]
+
+    def _clear_pauses(self) -> None:
+        for pause in self._pauses.values():
+            pause.clear()

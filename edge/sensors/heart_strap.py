@@ -1,0 +1,164 @@
+"""A heart-rate strap's side of the gateway: Heart Rate Service 180D.
+
+A strap stores nothing, so every packet counts: packets are kept whole, with their arrival and the time of their last
+beat, and handed to the store in chunks. A power cut costs at most the open chunk. What an alert needs is taken from
+each packet as it comes; its beats are followed when the chunk is handed over, which costs half as much. While the store
+cannot be written the packets wait here, so many of them, and then the oldest are dropped and counted.
+"""
+
+import logging
+from functools import partial
+from operator import attrgetter
+
+from dsp.cardiac.rr import Timeline as BeatTimeline
+from dsp.cardiac.rr import follow
+from edge.agenda import Agenda
+from edge.clock import NS_PER_S, Clock
+from edge.config import Limits, SensorConfig
+from edge.history.heart_window import RR_UNIT_TRAIT, rr_unit
+from edge.history.periods import Periods
+from edge.kinds import KINDS
+from edge.now.facts import Facts
+from edge.radio.inbox import Notification
+from edge.radio.link import Link
+from edge.sensors.sensor import SensorLive
+from edge.store.door import Store
+from edge.store.raw_chunks import NO_BEAT, HeartChunk, Packet
+from edge.store.sensors import SensorRow
+from protocols import heart_rate, uuids
+from protocols.errors import DecodeError
+from protocols.heart_rate import HeartRateMeasurement, RrUnitDetector
+
+log = logging.getLogger(__name__)
+
+# An hour of packets, if the disk is full for so long.
+PACKETS_WAITING_MAX = 3600
+
+
+class HeartStrap:
+    """Takes Heart Rate Measurements in."""
+
+    def __init__(
+        self,
+        config: SensorConfig,
+        row: SensorRow,
+        *,
+        store: Store,
+        periods: Periods,
+        facts: Facts,
+        agenda: Agenda,
+        clock: Clock,
+        boot_no: int,
+        limits: Limits,
+    ) -> None:
+        self.config = config
+        self.kind = KINDS[config.kind]
+        self.stale_s = config.stale_s or self.kind.stale_s
+        self.battery_pct: int | None = None
+        self.packets = 0
+        self.oddities = 0
+        self.dropped = 0  # packets that the store could not take for too long
+        self._row = row
+        self._store = store
+        self._periods = periods
+        self._facts = facts
+        self._agenda = agenda
+        self._clock = clock
+        self._boot_no = boot_no
+        self._chunk_ns = round(limits.chunk_s * NS_PER_S)
+        self._beats = BeatTimeline()
+        self._rr_unit = rr_unit(store.tables, row.no)
+        self._rr_units = RrUnitDetector()
+        self._open: list[tuple[Notification, HeartRateMeasurement]] = []
+        self._waiting: list[Packet] = []  # their beats are followed; the store has not got them yet
+
+    async def converse(self, link: Link) -> None:
+        # Nothing says how much time went by between two connections: the chain of beats starts anew.
+        self._follow()
+        self._beats = BeatTimeline()
+        await link.subscribe(uuids.HEART_RATE_MEASUREMENT)
+        self.battery_pct = await link.battery_pct()
+
+    def take(self, notification: Notification) -> None:
+        # This runs for each packet of a lifetime: no call that can be spared.
+        payload, boot_ns = notification.payload, notification.boot_ns
+        sensor_id, facts = self.config.id, self._facts
+        try:
+            reading = heart_rate.decode(payload)
+        except DecodeError:
+            # What is odd behind the rate costs neither the rate nor the link.
+            reading, _ = heart_rate.decode_lenient(payload)
+            self.oddities += 1
+        self.packets += 1
+        facts.note_worn(sensor_id, reading.contact)
+        facts.note_heard(sensor_id, boot_ns)
+        facts.note(sensor_id, "heart_rate", float(reading.heart_rate_bpm), boot_ns, why_not_counted(reading))
+        if not self._open:
+            self._agenda.set(f"flush {sensor_id}", boot_ns + self._chunk_ns, self.flush)
+        self._open.append((notification, reading))
+
+    def _follow(self) -> None:
+        """Find when the last beat of each open packet was; it waits for the store then."""
+        self._learn_rr_unit()
+        rr_ms = [heart_rate.intervals_ms(reading, self._rr_unit) for _, reading in self._open]
+        arrivals_ns = [notification.boot_ns for notification, _ in self._open]
+        self._beats, placed = follow(self._beats, [ns / NS_PER_S for ns in arrivals_ns], rr_ms)
+        for (notification, _), beat in zip(self._open, placed, strict=True):
+            beat_ns = NO_BEAT if beat is None else round(beat.last_s * NS_PER_S)
+            self._waiting.append(Packet(notification.payload, notification.boot_ns, beat_ns))
+        self._open.clear()
+
+    def _learn_rr_unit(self) -> None:
+        """There are straps that send milliseconds; it takes minutes to tell, so it is kept."""
+        # A mistake would still be noticed by one packet in ten.
+        for _, reading in self._open if self._rr_units.unit is None else self._open[::10]:
+            self._rr_units.add(reading)
+        unit = self._rr_units.unit
+        if unit is not None and unit is not self._rr_unit:
+            log.warning("%s: sends its RR intervals in %s", self.config.id, unit.name.lower())
+            self._rr_unit = unit
+            no, name = self._row.no, unit.name
+            self._store.post(lambda tables: tables.sensors.keep_trait(no, RR_UNIT_TRAIT, name))
+
+    def flush(self) -> None:
+        """Hand the open chunk to the store, and what could not be stored before."""
+        self._follow()
+        packets, self._waiting = self._waiting, []
+        if not packets:
+            return
+        chunk_packets = _chunks(packets, self._chunk_ns)
+        chunks = [HeartChunk(self._row.no, self._boot_no, tuple(part)) for part in chunk_packets]
+        self._store.post(
+            lambda tables: self._periods.keep_chunks(tables, chunks),
+            otherwise=partial(self._on_refused, packets),
+        )
+
+    def live(self) -> SensorLive:
+        return SensorLive(self.packets, self.oddities, self.dropped)
+
+    def _on_refused(self, packets: list[Packet]) -> None:
+        """The store could not take them: they wait for the next flush."""
+        # Several chunks may have been under way.
+        waiting = sorted(self._waiting + packets, key=attrgetter("arrival_boot_ns"))
+        self.dropped += max(0, len(waiting) - PACKETS_WAITING_MAX)
+        self._waiting = waiting[-PACKETS_WAITING_MAX:]
+        self._agenda.set_earlier(
+            f"flush {self.config.id}", self._clock.boot_ns() + self._chunk_ns, self.flush
+        )
+
+
+def why_not_counted(reading: HeartRateMeasurement) -> str | None:
+    """Why the rate of a packet does not count; None where it does."""
+    if reading.contact is False:
+        return "not worn"
+    return None if reading.heart_rate_bpm else "no heart rate"
+
+
+def _chunks(packets: list[Packet], chunk_ns: int) -> list[list[Packet]]:
+    """Packets cut where a chunk would last longer than it may."""
+    parts: list[list[Packet]] = []
+    for packet in packets:
+        if not parts or packet.arrival_boot_ns - parts[-1][0].arrival_boot_ns > chunk_ns:
+            parts.append([])
+        parts[-1].append(packet)
+    return parts

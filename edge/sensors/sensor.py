@@ -1,0 +1,53 @@
+"""The interface that every kind of sensor offers to the rest of the gateway."""
+
+from typing import NamedTuple, Protocol
+
+from edge.config import SensorConfig
+from edge.kinds import Kind
+from edge.radio.inbox import Notification
+from edge.radio.link import Link
+
+
+class SensorLive(NamedTuple):
+    """What the status document shows of a sensor's data.
+
+    Attributes:
+        records: packets or records that this process has accepted.
+        oddities: how many of them broke the specification and could be read all the same.
+        dropped: how many were dropped because the store could not write for too long.
+        missing: about how many of the sensor's stored records are still to be fetched.
+        warm_up_left_s: how long the sensor may still send no values, because its session has just begun.
+        is_catching_up: whether it is looking for missing records, or fetching them.
+    """
+
+    records: int
+    oddities: int = 0
+    dropped: int = 0
+    missing: int | None = None
+    warm_up_left_s: float | None = None
+    is_catching_up: bool = False
+
+
+class Sensor(Protocol):
+    """What is done with one sensor's data: radio sessions call `converse`, the intake calls `take`."""
+
+    config: SensorConfig
+    kind: Kind
+    stale_s: float
+    battery_pct: int | None
+
+    async def converse(self, link: Link) -> None:
+        """Set the sensor up after connecting, then do what it needs; this may return while the link still stands."""
+        ...
+
+    def take(self, notification: Notification) -> None:
+        """Decode and keep one notification; DecodeError when it makes no sense."""
+        ...
+
+    def flush(self) -> None:
+        """Give to the store what is still in memory only."""
+        ...
+
+    def live(self) -> SensorLive:
+        """The figures for the status document."""
+        ...

@@ -1,0 +1,1 @@
+"""The store: everything the gateway must not forget, in one encrypted database."""

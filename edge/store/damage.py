@@ -1,0 +1,81 @@
+"""Handling of a damaged database: it is marked as damaged while it is in use, and the next start sets it aside.
+
+Contract: a damaged file is moved together with its log, not deleted. Of several damaged files only the first and the
+last are kept, so that a failing memory card is not filled by them.
+"""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+from edge import durable
+from edge.errors import StoreGone
+
+_COMPANIONS = ("-wal", "-shm", "")
+
+
+def mark(path: Path, reason: str) -> None:
+    """Leave a note for the next start to set the database aside, if the disk can still be written."""
+    with suppress(OSError):
+        durable.write(_mark(path), f"{reason}\n".encode(), 0o600)
+
+
+def marked(path: Path) -> str | None:
+    """Why the database was marked as damaged; None if it was not."""
+    try:
+        return _mark(path).read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return None
+
+
+def set_aside(path: Path) -> Path:
+    """Move the file and the files that belong to it to the next `.corrupt-<n>`; its new path.
+
+    Raises:
+        OSError: it could not be moved.
+    """
+    numbers = _numbers(path)
+    aside = _aside(path, max(numbers, default=0) + 1)
+    for suffix in _COMPANIONS:
+        companion = path.with_name(path.name + suffix)
+        if companion.exists():
+            companion.rename(aside.with_name(aside.name + suffix))
+    _mark(path).unlink(missing_ok=True)
+    for number in numbers[1:]:
+        older = _aside(path, number)
+        for suffix in _COMPANIONS:
+            older.with_name(older.name + suffix).unlink(missing_ok=True)
+    return aside
+
+
+def _mark(path: Path) -> Path:
+    return path.with_name(path.name + ".damaged")
+
+
+def _aside(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.corrupt-{number}")
+
+
+def _numbers(path: Path) -> list[int]:
+    form = re.compile(re.escape(path.name) + r"\.corrupt-(\d+)")
+    return sorted(int(found[1]) for entry in path.parent.iterdir() if (found := form.fullmatch(entry.name)))
+
+
+class FileIdentity:
+    """Remembers which file a path led to, so that deleting or replacing it is noticed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._identity = self._now()
+
+    def look(self) -> None:
+        """Raise StoreGone if the path leads to another file, or to none: what is written to the open file is lost."""
+        if self._now() != self._identity:
+            raise StoreGone(f"{self._path} was deleted or replaced while it was in use")
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            status = self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return status.st_dev, status.st_ino

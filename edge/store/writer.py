@@ -1,0 +1,228 @@
+"""The writer: store jobs are committed in groups, off the event loop.
+
+Contract: a job is a function of `Tables`. Jobs are done in the order they were submitted, each inside a savepoint of
+its own, all that wait together in one transaction; the future of a job is set once that transaction is committed. A
+job that raises is undone alone, and only who submitted it hears of it. A group that cannot be committed is undone
+whole. A caller that goes away changes nothing: its job is done all the same.
+
+| what becomes of a group | its futures | the writer |
+|---|---|---|
+| committed | the results, or what a job raised | takes the next group; `trouble` is None |
+| the disk or the database would not | StoreUnavailable | takes the next group; `trouble` says why |
+| the database is damaged, or gone | StoreCorrupt, StoreGone | stops with that; what comes later gets it too |
+
+What the jobs do, and which tables there are, is not known here.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from types import TracebackType
+from typing import Any, NamedTuple, TypeVar
+
+from edge.errors import StoreCorrupt, StoreGone, StoreUnavailable
+from edge.store import damage
+from edge.store.tables import Tables
+from edge.workers import Worker
+
+T = TypeVar("T")
+Work = Callable[[Tables], T]
+
+# So that a commit stays short; the rest waits for the next.
+GROUP_JOBS_MAX = 256
+# How often the file is looked after while nothing is written.
+LOOK_S = 300.0
+
+
+class _Job(NamedTuple):
+    work: Work[Any]
+    future: "asyncio.Future[Any]"
+
+
+class Writer:
+    """The one who writes.
+
+    Attributes:
+        trouble: why the last group could not be committed; None if it could.
+        on_tried: called on the loop when a group has been committed, or could not be.
+    """
+
+    def __init__(self, tables: Tables, worker: Worker) -> None:
+        self.trouble: str | None = None
+        self.on_tried: Callable[[], None] = lambda: None
+        self.stopped: StoreCorrupt | StoreGone | None = None
+        self._defect: BaseException | None = None
+        self._tables = tables
+        self._worker = worker
+        self._file = damage.FileIdentity(tables.database.path)
+        self._waiting: deque[_Job] = deque()
+        self._submitted = 0
+        self._tried = 0
+        self._wake: asyncio.Future[None] | None = None
+        self._group: asyncio.Task[None] | None = None
+
+    def submit(self, work: Work[T]) -> "asyncio.Future[T]":
+        """Have a job done with the next group; its future is set after the commit."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        if self.stopped:
+            _fail([_Job(work, future)], self.stopped)
+        else:
+            self._waiting.append(_Job(work, future))
+            self._submitted += 1
+            self._rouse()
+        return future
+
+    def stop(self, failure: StoreCorrupt | StoreGone) -> None:
+        """Nothing can be written any more: all that wait hear of it, and `run` raises it."""
+        self.stopped = failure
+        _fail(self._waiting, failure)
+        self._tried += len(self._waiting)
+        self._waiting.clear()
+        self._rouse()
+
+    def conclude(
+        self, then: Callable[[T], None], otherwise: Callable[[], None], future: "asyncio.Future[T]"
+    ) -> None:
+        """Take what came of a job that nobody waits for: a result is handed on, a defect ends `run`."""
+        if future.cancelled():
+            return
+        failure = future.exception()
+        if isinstance(failure, StoreCorrupt | StoreGone):
+            return
+        try:
+            if isinstance(failure, StoreUnavailable):
+                otherwise()
+            elif failure:
+                raise failure
+            else:
+                then(future.result())
+        except BaseException as defect:
+            self._defect = defect
+            self._rouse()
+            raise
+
+    async def run(self) -> None:
+        """Commit group after group, until cancelled.
+
+        Raises:
+            StoreCorrupt: the database is damaged, and marked as such.
+            StoreGone: its file is no longer where it was.
+        """
+        while True:
+            await self._filled()
+            if self.stopped or self._defect:
+                raise self.stopped or self._defect  # type: ignore[misc]
+            # Who cancels this must not leave a group without an answer.
+            await asyncio.shield(self._next_group())
+
+    async def drain(self) -> None:
+        """Wait until everything that was submitted so far has been tried, whether `run` runs or not."""
+        until = self._submitted
+        while self._tried < until:
+            await asyncio.shield(self._next_group())
+
+    async def _filled(self) -> None:
+        """Wait until there is a job, or it is time to look after the file."""
+        if self._waiting or self.stopped or self._defect:
+            return
+        loop = asyncio.get_running_loop()
+        self._wake = loop.create_future()
+        timer = loop.call_later(LOOK_S, self._rouse)
+        try:
+            await self._wake
+        finally:
+            timer.cancel()
+            self._wake = None
+
+    def _rouse(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+    def _next_group(self) -> "asyncio.Task[None]":
+        """The group that is under way, or else the one of all that wait now."""
+        if self._group is None or self._group.done():
+            self._group = asyncio.get_running_loop().create_task(self._do_group())
+        return self._group
+
+    async def _do_group(self) -> None:
+        jobs = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_JOBS_MAX))]
+        try:
+            outcomes = await self._worker(partial(self._commit, [job.work for job in jobs]))
+        except (StoreUnavailable, OSError) as failure:
+            self.trouble = _reason(failure)
+            _fail(jobs, StoreUnavailable(self.trouble))
+        except (StoreCorrupt, StoreGone) as failure:
+            _fail(jobs, failure)
+            self.stop(failure)
+            raise
+        except BaseException:
+            for job in jobs:
+                job.future.cancel()
+            raise
+        else:
+            if jobs:
+                self.trouble = None
+            for job, outcome in zip(jobs, outcomes, strict=True):
+                outcome.tell(job.future)
+        finally:
+            self._tried += len(jobs)
+            self.on_tried()
+
+    def _commit(self, works: Sequence[Work[Any]]) -> "list[_Trial]":
+        """Runs in the worker: all that the jobs wrote is committed when this returns, nothing when it raises."""
+        self._file.look()
+        if not works:
+            return []
+        database = self._tables.database
+        outcomes: list[_Trial] = []
+        try:
+            with database.transaction():
+                for work in works:
+                    with _Trial() as trial, database.savepoint():
+                        trial.result = work(self._tables)
+                    outcomes.append(trial)
+        except StoreCorrupt as found:
+            damage.mark(database.path, found.reason)
+            raise
+        return outcomes
+
+
+class _Trial(AbstractContextManager["_Trial"]):
+    """What came of a job: what it raised is kept for who submitted it, except what concerns the whole group."""
+
+    def __init__(self) -> None:
+        self.result: Any = None
+        self.failure: Exception | None = None
+
+    def __exit__(
+        self, _: type[BaseException] | None, failure: BaseException | None, __: TracebackType | None
+    ) -> bool:
+        if not isinstance(failure, Exception) or isinstance(failure, StoreUnavailable | StoreCorrupt):
+            return False
+        self.failure = failure
+        return True
+
+    def tell(self, future: "asyncio.Future[Any]") -> None:
+        if future.done():
+            return  # its caller went away
+        if isinstance(self.failure, StopIteration):
+            # A future does not take it.
+            future.set_exception(RuntimeError("a store job raised StopIteration"))
+        elif self.failure:
+            future.set_exception(self.failure)
+        else:
+            future.set_result(self.result)
+
+
+def _fail(jobs: Sequence[_Job] | deque[_Job], failure: StoreUnavailable | StoreCorrupt | StoreGone) -> None:
+    for job in jobs:
+        if not job.future.done():
+            job.future.set_exception(failure)
+            # The writer says itself what is wrong: who submitted a job and forgot it need not hear of it in the log.
+            job.future.exception()
+
+
+def _reason(failure: StoreUnavailable | OSError) -> str:
+    return failure.reason if isinstance(failure, StoreUnavailable) else failure.strerror or str(failure)

@@ -1,0 +1,211 @@
+"""bleak without a radio: backends that reach simulated sensors by ordinary calls, for thousands of runs and of sensors.
+
+Contract: `backends(stack)` gives one gateway process its scanner, client and adapter classes for bleak's `backend=`
+arguments. Notifications go straight to bleak's callback. When the stack has abandoned the process, no callback of it is
+called any more, and its calls raise or do nothing.
+
+Not here: links, and what happens to them (`direct_stack`). Descriptors are not simulated.
+"""
+
+import asyncio
+from typing import Any, ClassVar, Final, NamedTuple
+
+from bleak.args import SizedBuffer
+from bleak.backends.adapter import BaseBleakAdapter
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.client import BaseBleakClient, NotifyCallback
+from bleak.backends.descriptor import BleakGATTDescriptor
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData, AdvertisementDataCallback, BaseBleakScanner
+from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
+from bleak.exc import BleakError
+
+from hw_sim.direct_stack import DirectLink, DirectStack, Peripheral, Process
+
+MTU: Final = 247
+_RSSI_DBM: Final = -50
+
+
+class Backends(NamedTuple):
+    """What one gateway process is given for bleak's `backend=` arguments."""
+
+    scanner: type[BaseBleakScanner]
+    client: type[BaseBleakClient]
+    adapter: type[BaseBleakAdapter]
+
+
+def backends(stack: DirectStack) -> Backends:
+    """The backends of a process that starts now."""
+    bound = {"stack": stack, "process": stack.start_process()}
+    return Backends(
+        type("DirectScanner", (ScannerBackend,), bound),
+        type("DirectClient", (ClientBackend,), bound),
+        type("DirectAdapter", (AdapterBackend,), bound),
+    )
+
+
+class ScannerBackend(BaseBleakScanner):
+    """Hears every sensor in reach that is not connected, at once and then every second."""
+
+    stack: ClassVar[DirectStack]
+    process: ClassVar[Process]
+
+    def __init__(
+        self,
+        detection_callback: AdvertisementDataCallback | None,
+        service_uuids: list[str] | None,
+        scanning_mode: str,  # noqa: ARG002 - part of bleak's interface
+        **_: Any,
+    ) -> None:
+        super().__init__(detection_callback, service_uuids)
+
+    async def start(self) -> None:
+        self.process.require_alive()
+        self.seen_devices = {}
+        self.stack.scan(self)
+
+    async def stop(self) -> None:
+        self.stack.end_scan(self)
+
+    def hear(self, peripheral: Peripheral) -> None:
+        services = list(peripheral.services)
+        if self.is_allowed_uuid(services):
+            address = peripheral.address
+            data = AdvertisementData(None, {}, {}, services, None, _RSSI_DBM, ())
+            device = self.create_or_update_device(address, address, None, None, data)
+            self.call_detection_callbacks(device, data)
+
+
+class AdapterBackend(BaseBleakAdapter):
+    """Knows what is connected, whoever connected it."""
+
+    stack: ClassVar[DirectStack]
+    process: ClassVar[Process]
+
+    @classmethod
+    async def get(cls, **_: Any) -> "AdapterBackend":
+        cls.process.require_alive()
+        return cls()
+
+    async def get_connected_devices(self, service_uuids: frozenset[str]) -> list[BLEDevice]:
+        self.process.require_alive()
+        return [
+            BLEDevice(address, None, None)
+            for address, link in self.stack.links.items()
+            if service_uuids & link.peripheral.services.keys()
+        ]
+
+
+class ClientBackend(BaseBleakClient):
+    """A process's side of a link."""
+
+    stack: ClassVar[DirectStack]
+    process: ClassVar[Process]
+
+    def __init__(self, address_or_ble_device: BLEDevice | str, **kwargs: Any) -> None:
+        super().__init__(address_or_ble_device, **kwargs)
+        self._link: DirectLink | None = None
+
+    @property
+    def name(self) -> str:
+        return self.address.replace(":", "-")
+
+    @property
+    def mtu_size(self) -> int:
+        return MTU
+
+    @property
+    def is_connected(self) -> bool:
+        return self._link is not None and self._link.is_up and self.process.is_alive
+
+    async def connect(self, pair: bool, **kwargs: Any) -> None:  # noqa: ARG002 - bleak's interface
+        self.process.require_alive()
+        if self.is_connected:
+            raise BleakError("Client is already connected")
+        link = await self.stack.connect(self.process, self.address, kwargs.get("timeout", self._timeout))
+        link.join(self)
+        self._link = link
+        self.services = _discovered(link.peripheral)
+
+    def on_link_ended(self) -> None:
+        self.services = None
+        if self._disconnected_callback is not None:
+            self._disconnected_callback()
+
+    async def disconnect(self) -> None:
+        link = self._link
+        if link is None or not self.is_connected:
+            return
+        if self.address in self.stack.hangs_on_disconnect:
+            await asyncio.get_running_loop().create_future()
+        link.end()
+
+    async def pair(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing here needs it."""
+
+    async def unpair(self) -> None:
+        await self.disconnect()
+
+    async def _request(self) -> DirectLink:
+        """The link, once a request has got across it."""
+        link = self._link
+        if link is None or not link.is_up:
+            raise BleakError("Not connected")
+        if self.stack.request_s:
+            await asyncio.sleep(self.stack.request_s)
+        self._check_passes(link)
+        return link
+
+    def _check_passes(self, link: DirectLink) -> None:
+        self.process.require_alive()
+        if not link.passes():
+            raise BleakError("the device disconnected")
+
+    async def read_gatt_char(self, characteristic: BleakGATTCharacteristic, **_: Any) -> bytearray:
+        link = await self._request()
+        value = link.peripheral.read(characteristic.uuid)
+        self._check_passes(link)
+        return bytearray(value)
+
+    async def write_gatt_char(
+        self, characteristic: BleakGATTCharacteristic, data: SizedBuffer, response: bool
+    ) -> None:
+        link = await self._request()
+        link.peripheral.write(characteristic.uuid, bytes(data))
+        if response:
+            self._check_passes(link)
+
+    async def start_notify(
+        self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **_: Any
+    ) -> None:
+        link = await self._request()
+        link.listen(self, characteristic.uuid, callback)
+        self._check_passes(link)
+
+    async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
+        link = await self._request()
+        link.ignore(self, characteristic.uuid)
+        self._check_passes(link)
+
+    async def read_gatt_descriptor(self, descriptor: BleakGATTDescriptor, **_: Any) -> bytearray:
+        raise NotImplementedError
+
+    async def write_gatt_descriptor(self, descriptor: BleakGATTDescriptor, data: SizedBuffer) -> None:
+        raise NotImplementedError
+
+
+def _discovered(peripheral: Peripheral) -> BleakGATTServiceCollection:
+    """The sensor's services as bleak has them."""
+    collection = BleakGATTServiceCollection()
+    handle = 1
+    for service_uuid, characteristics in peripheral.services.items():
+        service = BleakGATTService(None, handle, service_uuid)
+        collection.add_service(service)
+        for characteristic_uuid in characteristics:
+            handle += 2
+            characteristic = BleakGATTCharacteristic(
+                None, handle, characteristic_uuid, ["read", "write", "notify"], lambda: MTU - 3, service
+            )
+            collection.add_characteristic(characteristic)
+        handle += 1
+    return collection

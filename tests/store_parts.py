@@ -1,0 +1,82 @@
+"""Things to put into a store, for its tests."""
+
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+from edge_parts import IDENTITY, MIDNIGHT_UTC_S, in_transaction, minimal_config, open_store
+
+from edge.store.door import Store, Tables
+from edge.store.raw_chunks import NO_BEAT, HeartChunk, Packet
+from edge.store.readings import Reading
+from edge.store.sessions import Session
+from edge.workers import inline
+
+SECOND_NS = 1_000_000_000
+DAY_S = 86_400
+
+
+def chunk(
+    first_boot_ns: int, last_boot_ns: int, boot_no: int = 1, payload: bytes = b"\x00\x3c"
+) -> HeartChunk:
+    """A chunk of the strap: one packet, or two with a pause in between."""
+    arrivals = sorted({first_boot_ns, last_boot_ns})
+    return HeartChunk(1, boot_no, tuple(Packet(payload, arrival, NO_BEAT) for arrival in arrivals))
+
+
+def beats(first_s: int, count: int, rng: Random, boot_no: int = 1, sensor_no: int = 1) -> HeartChunk:
+    """Some seconds of a strap as it is worn: a packet a second, intervals in most."""
+    packets = []
+    for n in range(count):
+        arrival_ns = (first_s + n) * SECOND_NS + rng.randrange(50_000_000) // 1000 * 1000
+        with_rr = rng.random() < 0.95
+        rr = rng.randrange(780, 880).to_bytes(2, "little") if with_rr else b""
+        beat_ns = arrival_ns - rng.randrange(1_000_000) * 1000 if with_rr else NO_BEAT
+        packets.append(
+            Packet(bytes([0x10 if with_rr else 0x00, rng.randrange(68, 78)]) + rr, arrival_ns, beat_ns)
+        )
+    return HeartChunk(sensor_no, boot_no, tuple(packets))
+
+
+def reading(sequence: int, value: float | None = 100.0, *, fetched: bool = False) -> Reading:
+    return Reading(sequence, 60 * sequence, value, None, 2.5, 0x010203, None, 1, 42, fetched)
+
+
+def begin(
+    tables: Tables, sensor_no: int = 2, start_utc_s: int = MIDNIGHT_UTC_S, trusted: bool = True
+) -> Session:
+    number = len(tables.sessions.of_sensor(sensor_no)) + 1
+    return tables.sessions.begin(
+        sensor_no,
+        UUID(int=1000 * sensor_no + number),
+        told_start_utc_s=start_utc_s,
+        start_boot_no=1,
+        start_boot_ns=0,
+        start_utc_s=start_utc_s,
+        start_error_ms=500 if trusted else None,
+        run_time_h=240,
+    )
+
+
+def session_of(store: Store) -> Session:
+    return in_transaction(store, begin)
+
+
+def filled(directory: Path, chunks: int = 160, readings: int = 300) -> Path:
+    """A closed database with some pages of every kind; the path of it."""
+    store = open_store(minimal_config(directory))
+    rng = Random(1)
+
+    def fill(tables: Tables) -> None:
+        session = begin(tables)
+        tables.readings.insert(session.no, "glucose", [reading(n) for n in range(readings)])
+        for n in range(chunks):
+            tables.raw_chunks.append(chunk(n, n + 1, payload=rng.randbytes(9000 if n % 20 == 0 else 300)))
+
+    in_transaction(store, fill)
+    store.close()
+    return store.path
+
+
+def reopened(path: Path) -> Store:
+    return Store(path, IDENTITY, simulated=True, workers=inline())

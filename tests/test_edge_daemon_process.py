@@ -1,0 +1,155 @@
+"""The gateway as a service: a real process, under a user without a home, from an installation nobody may write to."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from edge_parts import MINIMAL
+from service_user import NOBODY, another_user, open_place
+from simulated_gateway import configured
+
+from edge.local import control
+
+ROOT = Path(__file__).resolve().parents[1]
+LIMIT_S = 90.0
+
+
+# The daemon, as if the installation had compiled nothing.
+COLD = """
+import runpy
+from pathlib import Path
+from edge import kernel_cache
+kernel_cache.INSTALLED = Path("/nonexistent")
+runpy.run_module("edge", run_name="__main__", alter_sys=True)
+"""
+
+
+class Service:
+    """A running process and what it says."""
+
+    def __init__(self, directory: Path, *command: str, **options: Any) -> None:
+        self.errors = directory / "stderr"
+        with self.errors.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", *command], stderr=errors, stdout=errors, **options
+            )
+
+    def said(self) -> str:
+        return self.errors.read_text()
+
+    def until(self, condition: Callable[[], Any]) -> Any:
+        """What the condition says once it says something; fails when the process ends or time is up."""
+        deadline = time.monotonic() + LIMIT_S
+        while not (found := condition()):
+            assert self.process.poll() is None, self.said()
+            assert time.monotonic() < deadline, self.said()
+            time.sleep(0.02)
+        return found
+
+    def status(self, state_dir: Path) -> dict[str, Any] | None:
+        answer = control.ask(state_dir, {"do": "status"})
+        document: dict[str, Any] | None = None if answer is None else json.loads(answer)
+        return document
+
+    def end(self, number: int = signal.SIGTERM, limit_s: float = 30.0) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(limit_s)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(LIMIT_S)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with open_place() as path:
+        yield path
+
+
+def read_only_copy(place: Path) -> Path:
+    copy = place / "installation"
+    for package in ("edge", "protocols", "dsp"):
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in [copy, *copy.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    return copy
+
+
+def test_it_runs_from_a_read_only_installation_as_a_user_without_a_home(place: Path) -> None:
+    copy = read_only_copy(place)
+    mine = place / "var"
+    (mine / "upstream").mkdir(parents=True)
+    (mine / "gateway.toml").write_text(MINIMAL)
+    user = another_user()
+    if "user" in user:
+        for path in [mine, *mine.rglob("*")]:
+            os.chown(path, NOBODY, NOBODY)
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "PYTHONPATH": str(copy)}
+    if "user" not in user:
+        environment["HOME"] = str(copy / "nonexistent")
+    config = str(mine / "gateway.toml")
+    service = Service(place, "-m", "edge", "--config", config, cwd="/", env=environment, **user)
+    try:
+        document = service.until(lambda: service.status(mine / "state"))
+        assert (document["running"], document["gateway"]) == (True, "gw-1")
+        service.until(lambda: sorted((mine / "state" / "kernels").rglob("*.nbc")))
+        service.until(lambda: "kernels are compiled and kept" in service.said())
+        assert service.end() == 0
+    finally:
+        service.kill()
+    assert "Traceback" not in service.said()
+    assert not list(copy.rglob("__pycache__"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["kernels are being compiled", "gw-1 runs"])
+def test_a_signal_while_cold_kernels_are_compiled_ends_it_at_once(
+    place: Path, number: int, moment: str
+) -> None:
+    (place / "upstream").mkdir()
+    (place / "gateway.toml").write_text(MINIMAL)
+    service = Service(place, "-c", COLD, "--config", str(place / "gateway.toml"))
+    try:
+        service.until(lambda: moment in service.said())
+        assert service.end(number) == 0
+    finally:
+        service.kill()
+    assert "Traceback" not in service.said()
+    assert "kernels are compiled and kept" not in service.said()
+
+
+@pytest.mark.parametrize("moment", ["started", "searching", "streaming"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_with_a_simulated_home_in_the_process_a_signal_ends_it_cleanly_at_any_moment(
+    place: Path, moment: str, number: int
+) -> None:
+    configured(place, "heart_rate", "cgm")
+    service = Service(place, "-m", "tools", "run", "--simulate", "--config", str(place / "gateway.toml"))
+
+    def phases() -> set[str]:
+        document = service.status(place / "state")
+        return {sensor["phase"] for sensor in document["sensors"]} if document else set()
+
+    moments: dict[str, Callable[[], Any]] = {
+        "started": lambda: " runs: vitalgate" in service.said(),
+        "searching": phases,
+        "streaming": lambda: phases() == {"streaming"},
+    }
+    try:
+        service.until(moments[moment])
+        assert service.end(number) == 0
+    finally:
+        service.kill()
+    *_, last = service.said().splitlines()
+    assert last.endswith("has stopped")
+    assert "Traceback" not in service.said()
+    assert "Error" not in service.said()

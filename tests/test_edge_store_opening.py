@@ -1,0 +1,377 @@
+"""Opening tells keys, worlds and versions apart, and sets damage aside instead of failing on it."""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+from edge_parts import IDENTITY, in_transaction, minimal_config, open_store
+from store_parts import begin, chunk, filled, reopened
+
+from edge import identity
+from edge.errors import ConfigError, StoreCorrupt
+from edge.identity import Identity
+from edge.store import checking, damage, opening
+from edge.store.database import PAGE_BYTES, Database
+from edge.store.door import Store
+from edge.workers import inline
+
+OTHER_KEY = Identity(b"x" * 32)
+
+
+def content(path: Path) -> tuple[object, ...]:
+    store = reopened(path)
+    tables = store.tables
+    found = (
+        store.quarantined,
+        tables.raw_chunks.between(1, 1, 0, 1 << 60),
+        tables.readings.between(1, "glucose", 0, 1 << 40),
+        tables.sessions.current(2),
+    )
+    store.close()
+    return found
+
+
+def boots(store: Store) -> list[str]:
+    return [row[0] for row in store.tables.database.read("SELECT boot_id FROM boots ORDER BY no")]
+
+
+# Keys
+
+
+def test_wrong_key_is_the_operators_fault(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="was made with another key"):
+        Store(path, OTHER_KEY, simulated=True, workers=inline())
+    assert path.read_bytes() == before
+    assert content(path)[0] is None
+
+
+def test_another_gateways_database_without_its_note_is_not_touched(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    before, note = path.read_bytes(), path.with_name("store.db.keycheck")
+    note.unlink()
+    with pytest.raises(ConfigError, match="was made with another key"):
+        Store(path, OTHER_KEY, simulated=True, workers=inline())
+    assert path.read_bytes() == before
+    assert not note.exists()
+
+
+def test_a_restored_database_is_known_by_its_key_not_by_the_note_beside_it(tmp_path: Path) -> None:
+    """A backup of store and key, copied over what a fresh gateway had begun."""
+    path = filled(tmp_path)
+    good, note = content(path), path.with_name("store.db.keycheck")
+    note.write_text(f"{OTHER_KEY.key_check}\n")
+    assert content(path) == good
+    assert note.read_text() == f"{IDENTITY.key_check}\n"
+
+
+def test_a_lost_note_of_the_key_is_made_again(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    note = path.with_name("store.db.keycheck")
+    note.unlink()
+    assert content(path)[0] is None
+    assert note.read_text() == f"{IDENTITY.key_check}\n"
+    # Without a database there is nothing that would need the old key.
+    path.unlink()
+    Store(path, OTHER_KEY, simulated=True, workers=inline()).close()
+    assert note.read_text() == f"{OTHER_KEY.key_check}\n"
+
+
+def test_a_key_file_that_vanished_under_a_running_gateway_is_written_again(tmp_path: Path) -> None:
+    key_file, database = tmp_path / "state" / "store.key", tmp_path / "state" / "store.db"
+    known = identity.load(key_file, database)
+    written = key_file.read_bytes()
+    database.write_bytes(b"something")
+    key_file.unlink()
+    with pytest.raises(ConfigError, match="missing, but"):
+        identity.load(key_file, database)
+    assert identity.load(key_file, database, known) is known
+    assert key_file.read_bytes() == written
+    assert key_file.stat().st_mode & 0o777 == 0o600
+    shutil.rmtree(tmp_path / "state")
+    assert identity.load(key_file, database, known) is known
+    assert key_file.read_bytes() == written
+
+
+# Worlds and versions
+
+
+def test_worlds_and_versions_do_not_mix(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    with pytest.raises(ConfigError, match="holds data of simulated sensors; use another state_dir"):
+        Store(path, IDENTITY, simulated=False, workers=inline())
+    store = reopened(path)
+    in_transaction(store, lambda tables: tables.database.write("PRAGMA user_version = 99"))
+    store.close()
+    for simulated in (True, None):
+        with pytest.raises(ConfigError, match="has schema 99"):
+            Store(path, IDENTITY, simulated=simulated, workers=inline())
+
+
+def test_a_store_without_data_belongs_to_no_world_yet(tmp_path: Path) -> None:
+    """Its sensors are known, but nothing came of them."""
+    store = open_store(minimal_config(tmp_path))
+    store.close()
+    real = Store(store.path, IDENTITY, simulated=False, workers=inline())
+    assert not real.simulated
+    in_transaction(real, begin)
+    real.close()
+    with pytest.raises(ConfigError, match="holds data of real sensors"):
+        reopened(store.path)
+
+
+def test_directory_that_cannot_be_used_is_the_operators_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"correct gateway\.state_dir"):
+        reopened(tmp_path / "file" / "store.db")
+
+
+# Looking only
+
+
+def test_looking_changes_nothing(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    before = path.read_bytes()
+    store = Store(path, IDENTITY, simulated=None, workers=inline())
+    assert store.simulated
+    assert store.tables.readings.count(1, "glucose") == 300
+    store.close()
+    assert path.read_bytes() == before
+
+
+def test_looking_needs_something_to_look_at(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    with pytest.raises(ConfigError, match="is not there; run the gateway first"):
+        Store(path, IDENTITY, simulated=None, workers=inline())
+    assert list(tmp_path.iterdir()) == []
+    path.touch()
+    with pytest.raises(ConfigError, match="holds nothing yet; run the gateway first"):
+        Store(path, IDENTITY, simulated=None, workers=inline())
+
+
+def test_looking_leaves_damage_where_it_is(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    damaged = flip(20 * PAGE_BYTES + 100)(path.read_bytes())
+    path.write_bytes(damaged)
+    with pytest.raises(StoreCorrupt):
+        Store(path, IDENTITY, simulated=None, workers=inline())
+    assert path.read_bytes() == damaged
+    assert not path.with_name("store.db.corrupt-1").exists()
+
+
+# Damage
+
+
+def garbage(raw: bytes) -> bytes:
+    return Random(3).randbytes(len(raw))
+
+
+def flip(at: int) -> Callable[[bytes], bytes]:
+    return lambda raw: raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(garbage, id="garbage"),
+        pytest.param(lambda raw: b"not a database", id="text"),
+        pytest.param(lambda raw: b"", id="emptied"),
+        pytest.param(lambda raw: b"\0" * len(raw), id="zeros"),
+        pytest.param(lambda raw: raw[:10], id="truncated in the header"),
+        pytest.param(lambda raw: raw[:PAGE_BYTES], id="truncated after a page"),
+        pytest.param(lambda raw: raw[: len(raw) // 2 + 7], id="truncated in the middle"),
+        pytest.param(lambda raw: raw[:-1], id="truncated by a byte"),
+        pytest.param(flip(0), id="first byte"),
+        pytest.param(flip(15), id="header byte"),
+        pytest.param(flip(700), id="first page"),
+        pytest.param(flip(PAGE_BYTES - 1), id="seal of the first page"),
+        pytest.param(flip(20 * PAGE_BYTES + 100), id="a middle page"),
+    ],
+)
+def test_damaged_file_is_set_aside_and_a_new_one_begins(
+    tmp_path: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    path = filled(tmp_path)
+    damaged = spoil(path.read_bytes())
+    for number in (1, 2):
+        path.write_bytes(damaged)
+        store = reopened(path)
+        assert store.quarantined == path.with_name(f"store.db.corrupt-{number}")
+        assert store.quarantined.read_bytes() == damaged
+        assert boots(store) == []
+        in_transaction(store, lambda tables: tables.boots.note("boot-2"))
+        store.close()
+        store = reopened(path)
+        assert store.quarantined is None
+        assert boots(store) == ["boot-2"]
+        store.close()
+
+
+def test_of_the_damaged_files_the_first_and_the_last_are_kept(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    (tmp_path / "state" / "store.db.corrupt-x").touch()
+    for number in range(1, 13):
+        path.write_bytes(b"damaged %d" % number)
+        path.with_name("store.db-wal").write_bytes(b"log %d" % number)
+        reopened(path).close()
+    set_aside = [p for p in path.parent.iterdir() if "corrupt-" in p.name and not p.name.endswith("-shm")]
+    kept = {p.name: p.read_bytes() for p in set_aside}
+    assert kept == {
+        "store.db.corrupt-1": b"damaged 1",
+        "store.db.corrupt-1-wal": b"log 1",
+        "store.db.corrupt-12": b"damaged 12",
+        "store.db.corrupt-12-wal": b"log 12",
+        "store.db.corrupt-x": b"",
+    }
+
+
+def test_empty_file_is_a_new_database(tmp_path: Path) -> None:
+    path = minimal_config(tmp_path).database
+    path.parent.mkdir()
+    path.touch()
+    assert content(path) == (None, [], [], None)
+
+
+def test_a_flipped_byte_in_any_page_is_noticed_or_harmless(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = filled(tmp_path, chunks=10, readings=40)
+    whole, good = path.read_bytes(), content(path)
+    noticed = 0
+    for page in range(len(whole) // PAGE_BYTES):
+        path.write_bytes(flip(page * PAGE_BYTES + 77)(whole))
+        found = content(path)
+        if found[0] is None:
+            assert found == good
+        else:
+            noticed += 1
+    assert noticed > 0.9 * len(whole) / PAGE_BYTES
+    # One clear line is the caller's to print; SQLCipher must not print its own.
+    assert capfd.readouterr() == ("", "")
+
+
+def test_companions_of_a_damaged_file_go_with_it(tmp_path: Path) -> None:
+    store = open_store(minimal_config(tmp_path))
+    crashed = tmp_path / "crashed"
+    shutil.copytree(store.path.parent, crashed)
+    store.close()
+    path = crashed / "store.db"
+    wal = (crashed / "store.db-wal").read_bytes()
+    assert wal
+    path.write_bytes(garbage(path.read_bytes()) or b"garbage")
+    (crashed / "store.db-wal").write_bytes(garbage(wal))
+    found = reopened(path)
+    assert found.quarantined is not None
+    assert (crashed / "store.db.corrupt-1-wal").read_bytes() == garbage(wal)
+    assert boots(found) == []
+    found.close()
+
+
+def test_the_log_of_a_file_that_is_damaged_in_the_middle_is_kept_as_it_is(tmp_path: Path) -> None:
+    store = open_store(minimal_config(tmp_path))
+    store.tables.database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    in_transaction(store, lambda tables: tables.raw_chunks.append(chunk(0, 1)))
+    crashed = tmp_path / "crashed"
+    shutil.copytree(store.path.parent, crashed)
+    store.close()
+    path, wal = crashed / "store.db", (crashed / "store.db-wal").read_bytes()
+    whole = path.read_bytes()
+    damaged = flip(len(whole) - PAGE_BYTES // 2)(whole)
+    path.write_bytes(damaged)
+    found = reopened(path)
+    found.close()
+    assert found.quarantined
+    assert found.quarantined.read_bytes() == damaged
+    assert path.with_name("store.db.corrupt-1-wal").read_bytes() == wal
+
+
+def test_a_checkpoint_that_was_cut_short_is_no_damage(tmp_path: Path) -> None:
+    """The first page of the file is torn, and whole in the log."""
+    store = open_store(minimal_config(tmp_path))
+    store.tables.database.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    in_transaction(store, lambda tables: tables.sensors.keep_trait(1, "large", "x" * 20_000))
+    crashed = tmp_path / "crashed"
+    shutil.copytree(store.path.parent, crashed, ignore=shutil.ignore_patterns("*-shm"))
+    store.close()
+    path = crashed / "store.db"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:500] + bytes(524) + whole[1024:])
+    found = reopened(path)
+    assert found.quarantined is None
+    assert len(found.tables.sensors.trait(1, "large") or "") == 20_000
+    found.close()
+
+
+def test_a_file_that_was_marked_is_set_aside_by_the_next_start(tmp_path: Path) -> None:
+    path = filled(tmp_path)
+    whole = path.read_bytes()
+    damage.mark(path, "a page of it forgot")
+    with pytest.raises(StoreCorrupt, match="a page of it forgot"):
+        Store(path, IDENTITY, simulated=None, workers=inline())
+    store = reopened(path)
+    assert store.quarantined
+    assert store.quarantined.read_bytes() == whole
+    store.close()
+    # The new one is not.
+    store = reopened(path)
+    assert store.quarantined is None
+    store.close()
+
+
+# A large file
+
+
+def large(directory: Path, mb: int) -> Path:
+    """A file of some megabytes of raw chunks; its path."""
+    store = open_store(minimal_config(directory))
+    database = store.tables.database
+    database.execute("PRAGMA synchronous = OFF")
+    with database.transaction():
+        database.write(
+            "INSERT INTO raw_chunks SELECT i, 1, 1, i * 30, i * 30 + 29, 30, randomblob(900)"
+            " FROM (WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT ?) SELECT i FROM n)",
+            mb * 1000,
+        )
+    store.close()
+    return store.path
+
+
+def test_opening_does_not_take_longer_with_the_years(tmp_path: Path) -> None:
+    path = large(tmp_path, 25)
+    started_s = time.process_time()
+    store = reopened(path)
+    took_s = time.process_time() - started_s
+    assert store.quarantined is None
+    store.close()
+    # A check of everything is what takes longer.
+    database = Database(path, IDENTITY)
+    assert database.read_within(2, "PRAGMA quick_check('raw_chunks')") is None
+    started_s = time.process_time()
+    assert database.read("PRAGMA quick_check(1)") == [("ok",)]
+    assert time.process_time() - started_s > 3 * took_s
+    database.close()
+
+
+def test_of_a_large_file_the_small_tables_are_checked_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checking, "START_PAGES_MAX", 50)
+    path = filled(tmp_path, chunks=300)
+    opened = opening.open_for_writing(path, IDENTITY, simulated=True)
+    assert opened.unchecked == checking.LARGE
+    ((root,),) = opened.database.read("SELECT rootpage FROM sqlite_schema WHERE name = 'boots'")
+    ((large_root,),) = opened.database.read("SELECT rootpage FROM sqlite_schema WHERE name = 'raw_chunks'")
+    opened.database.close()
+    whole = path.read_bytes()
+    path.write_bytes(flip((large_root - 1) * PAGE_BYTES + 100)(whole))
+    store = reopened(path)
+    assert store.quarantined is None
+    store.close()
+    path.write_bytes(flip((root - 1) * PAGE_BYTES + 100)(whole))
+    store = reopened(path)
+    assert store.quarantined is not None
+    store.close()
