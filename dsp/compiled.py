@@ -1,35 +1,29 @@
 """`njit`, the one door to every kernel of `dsp`.
 
-A kernel comes from the library that was built ahead of time for this machine, if one lies beside this file and was
-built from these very sources; else numba compiles it at its first call; else Python runs it as it stands, a hundred
-times slower. A caller cannot tell, but by `MODE`; `REASON` says why it is not the library.
+A kernel comes from the library that was built ahead of time for this machine; else numba compiles it at its first
+call; else Python runs it as it stands. Which of them it is has been decided in `dsp.mode`; a caller cannot tell.
 
 The annotations of a public kernel are its one signature. It takes contiguous, writable float64 arrays (`F64`, `F64x2`)
 and floats, by position; it gives floats or arrays, one or a tuple or NamedTuple of them, or None. Whatever else it is
 called with is a TypeError at the call, and nothing else ever raises: what is not defined is NaN. A kernel that only
 kernels of its own file call begins with an underscore.
 
-For tests, `VITALGATE_KERNELS` forces a mode, and `VITALGATE_KERNEL_LIBRARY` names the library to take.
 No kernel is written here, and no other module of `dsp` knows how kernels are run.
 """
 
 import ctypes
-import hashlib
 import importlib
-import os
 from collections.abc import Callable, Iterable
 from functools import wraps
-from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar, get_args, get_origin, overload
 
 import numpy as np
 
 from dsp.arrays import F64, F64x2
+from dsp.mode import LIBRARY, MODE
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-MODES = ("library", "jit", "plain")
-_HERE = Path(__file__).parent
 _DIMENSIONS = {float: 0, F64: 1, F64x2: 2}
 _DTYPE = np.dtype(np.float64)
 
@@ -52,15 +46,6 @@ class Kernel(NamedTuple):
 
 
 KERNELS: Final[dict[str, Kernel]] = {}  # by name, as far as their modules are imported
-
-
-def digest() -> str:
-    """Of all that kernels are made of. A library that was built from anything else is not used."""
-    seen = hashlib.sha256()
-    for path in sorted(_HERE.rglob("*.py")):
-        source = path.read_bytes()
-        seen.update(f"{path.relative_to(_HERE)}\0{len(source)}\0".encode() + source)
-    return seen.hexdigest()
 
 
 def symbol(name: str) -> str:
@@ -186,49 +171,6 @@ def _refuse_others(name: str, takes: tuple[int, ...], dispatcher: Any) -> None:
     dispatcher.compile = compile_own
 
 
-def _open_library() -> tuple[ctypes.CDLL | None, str]:
-    """The library for this machine and these sources, or why there is none."""
-    beside = _HERE / f"kernels-{os.uname().machine}.so"
-    path = Path(os.environ.get("VITALGATE_KERNEL_LIBRARY", beside))
-    if not path.is_file():
-        return None, f"{path} does not exist"
-    try:
-        library = ctypes.CDLL(str(path))
-        built_from = ctypes.c_char_p.in_dll(library, "dsp_sources").value
-    except (OSError, ValueError) as error:
-        return None, f"{path} is no library of kernels for this machine: {error}"
-    if built_from != digest().encode():
-        return None, f"{path} was built from other sources"
-    return library, ""
-
-
-def _choose() -> tuple[str, str, ctypes.CDLL | None]:
-    """Mode, why it is not the library, and the library."""
-    forced = os.environ.get("VITALGATE_KERNELS", "")
-    if forced not in ("", *MODES):
-        raise ImportError(f"VITALGATE_KERNELS is {forced!r}; there are {', '.join(MODES)}")
-    if forced in ("", "library"):
-        library, reason = _open_library()
-        if library is not None:
-            return "library", "", library
-        if forced:
-            raise ImportError(reason)
-    else:
-        reason = f"VITALGATE_KERNELS is {forced}"
-    if forced != "plain":
-        try:
-            config = importlib.import_module("numba.core.config")
-        except ImportError as error:
-            if forced:
-                raise
-            return "plain", f"{reason}; {error}", None
-        if not config.DISABLE_JIT:
-            return "jit", reason, None
-        reason += "; NUMBA_DISABLE_JIT is set"
-    return "plain", reason, None
-
-
-MODE, REASON, _LIBRARY = _choose()
 numba: Any = importlib.import_module("numba") if MODE == "jit" else None
 
 
@@ -255,8 +197,8 @@ def _kernel(function: Callable[..., Any], fastmath: Iterable[str]) -> Any:
     name, signature = f"{function.__module__}.{function.__name__}", _signature(function)
     if numba is not None:
         _refuse_others(name, signature.takes, run)
-    elif _LIBRARY is not None:
-        run = wraps(function)(_native(name, signature, _LIBRARY))
+    elif LIBRARY is not None:
+        run = wraps(function)(_native(name, signature, LIBRARY))
     else:
         run = _plain(name, function, signature)
     KERNELS[name] = Kernel(name, function, signature, run)

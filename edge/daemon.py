@@ -80,9 +80,11 @@ async def _live(checked: config.Config, open_radio: OpenRadio, *, simulated: boo
                 known = await _run(build, checked, radio, known, simulated=simulated)
 
 
-async def _warm(kernels: Path) -> None:
-    await kernel_cache.warm(kernels)
-    # The compiler and all it has loaded stay: to look through that for garbage would hold the loop each time.
+async def _warm(kernels: Path | None) -> None:
+    """`kernels` is where compiled ones are kept, None where nothing is compiled."""
+    if kernels is not None:
+        await kernel_cache.warm(kernels)
+    # All that is loaded stays, the compiler above all: to look through it for garbage would hold the loop each time.
     gc.freeze()
 
 

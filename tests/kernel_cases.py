@@ -21,8 +21,9 @@ import numpy as np
 
 import dsp
 from dsp.cardiac import qrs, rhythm
-from dsp.compiled import KERNELS, MODE
+from dsp.compiled import KERNELS
 from dsp.glucose import alerts, compression, forecast, realtime, smoothing
+from dsp.mode import MODE
 
 Arguments = tuple[Any, ...]
 Outcomes = dict[str, list[list[float]]]

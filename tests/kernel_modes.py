@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dsp import compiled
+from dsp import mode as kernel_mode
 from tools import build_kernels
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,10 +23,10 @@ REQUIRED = "KERNEL_LIBRARY_REQUIRED"
 
 def fewer(usual: int, plain: int) -> int:
     """How many, in the mode that the tests run in."""
-    return plain if compiled.MODE == "plain" else usual
+    return plain if kernel_mode.MODE == "plain" else usual
 
 
-heavy = pytest.mark.skipif(compiled.MODE == "plain", reason="takes minutes without a compiler")
+heavy = pytest.mark.skipif(kernel_mode.MODE == "plain", reason="takes minutes without a compiler")
 
 
 def environment(mode: str) -> dict[str, str]:
@@ -49,7 +49,7 @@ def library_path() -> Path:
         pytest.fail(message) if os.environ.get(REQUIRED) else pytest.skip(message)
     tools = [ROOT / "tools/build_kernels.py", *sorted((ROOT / "tools/kernels").iterdir())]
     seen = hashlib.sha256(b"".join(path.read_bytes() for path in tools if path.is_file()))
-    seen.update(f"{compiled.digest()} {command}".encode())
+    seen.update(f"{kernel_mode.digest()} {command}".encode())
     place = CACHE / seen.hexdigest()[:16]
     place.mkdir(parents=True, exist_ok=True)
     path = place / build_kernels.library_name(machine)

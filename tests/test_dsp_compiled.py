@@ -22,12 +22,13 @@ from dsp.arrays import F64, F64x2
 from dsp.cardiac.time_domain import time_domain
 from dsp.cardiac.variability import reasons, variability
 from dsp.compiled import KERNELS
+from dsp.mode import MODE, MODES, digest
 from tools import build_kernels
 from tools.kernels import elf
 
 CASES = kernel_cases.cases()
-in_every_mode = pytest.mark.parametrize("mode", compiled.MODES)
-only_jit = pytest.mark.skipif(compiled.MODE != "jit", reason="about the other modes, from here")
+in_every_mode = pytest.mark.parametrize("mode", MODES)
+only_jit = pytest.mark.skipif(MODE != "jit", reason="about the other modes, from here")
 
 
 def python(mode: str, code: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -143,22 +144,22 @@ def test_annotations_say_what_is_taken_and_given() -> None:
 def test_results_are_pythons_own(mode: str) -> None:
     code = """
 import numpy as np
-from dsp import compiled
 from dsp.cardiac.hrv import heart_stats
 from dsp.glucose import realtime
 from dsp.glucose.ranges import glucose_stats
+from dsp.mode import MODE
 x = np.full(20, 800.0)
 live = realtime.update(realtime.new_wearer(), np.float64(5.0), np.float64(100.0))
 for value in (*heart_stats(x, np.ones(20)), *glucose_stats(x), *live):
     assert type(value) is float, type(value)
-print(compiled.MODE)
+print(MODE)
 """
     assert said(mode, code) == mode
 
 
 @only_jit
 def test_switching_numba_off_is_plain_mode_and_the_demo_runs(tmp_path: Path) -> None:
-    assert said("jit", "from dsp import compiled; print(compiled.MODE)", NUMBA_DISABLE_JIT="1") == "plain"
+    assert said("jit", "from dsp.mode import MODE; print(MODE)", NUMBA_DISABLE_JIT="1") == "plain"
     code = "import sys; from tools.cli import main; sys.argv = ['vitalgate', *sys.argv[1:]]; main()"
     command = [sys.executable, "-P", "-c", code, "demo", "--hours", "1", "--out", str(tmp_path / "home")]
     env = environment("jit") | {"NUMBA_DISABLE_JIT": "1"}
@@ -168,10 +169,10 @@ def test_switching_numba_off_is_plain_mode_and_the_demo_runs(tmp_path: Path) -> 
 
 WARM = """
 import sys
-from dsp import compiled
+from dsp.mode import MODE
 from dsp.warm import warm
 warm()
-print(compiled.MODE, *{'numba', 'llvmlite'} & {*sys.modules})
+print(MODE, *{'numba', 'llvmlite'} & {*sys.modules})
 """
 
 
@@ -195,18 +196,15 @@ def test_the_library_runs_where_no_memory_may_become_executable() -> None:
 @only_jit
 def test_a_library_is_used_only_if_it_is_one_of_these_sources(tmp_path: Path) -> None:
     """Whatever is wrong with it, the kernels run, and `REASON` tells."""
-    code = "from dsp import compiled; print(compiled.MODE, compiled.REASON)"
+    code = "from dsp.mode import MODE, REASON; print(MODE, REASON)"
     good = library_path()
     bad = tmp_path / "bad.so"
     for content, reason in (
-        (None, "does not exist"),
         (b"", "no library of kernels for this machine"),
-        (good.read_bytes().replace(compiled.digest().encode(), b"0" * 64), "built from other sources"),
+        (good.read_bytes().replace(digest().encode(), b"0" * 64), "built from other sources"),
         (Path(_ctypes.__file__).read_bytes(), "no library of kernels for this machine"),
     ):
-        bad.unlink(missing_ok=True)
-        if content is not None:
-            bad.write_bytes(content)
+        bad.write_bytes(content)
         mode, _, why = said("", code, VITALGATE_KERNEL_LIBRARY=str(bad)).partition(" ")
         assert mode == "jit"
         assert reason in why
@@ -215,11 +213,14 @@ def test_a_library_is_used_only_if_it_is_one_of_these_sources(tmp_path: Path) ->
         assert run.stderr.splitlines()[-1].startswith("ImportError: ")
         assert reason in run.stderr
     assert said("", code, VITALGATE_KERNEL_LIBRARY=str(good)) == "library"
+    assert said("", code, VITALGATE_KERNEL_LIBRARY="nowhere.so") == "jit"
+    run = python("library", code, VITALGATE_KERNEL_LIBRARY="nowhere.so")
+    assert run.stderr.splitlines()[-1] == "ImportError: nowhere.so does not exist"
 
 
 @only_jit
 def test_an_unknown_mode_is_refused() -> None:
-    run = python("fast", "import dsp.compiled")
+    run = python("fast", "import dsp.mode")
     assert run.stderr.splitlines()[-1] == (
         "ImportError: VITALGATE_KERNELS is 'fast'; there are library, jit, plain"
     )
@@ -227,7 +228,7 @@ def test_an_unknown_mode_is_refused() -> None:
 
 @only_jit
 def test_without_numba_kernels_run_as_they_stand() -> None:
-    code = "import sys; sys.modules['numba'] = None\nfrom dsp import compiled; print(compiled.MODE, compiled.REASON)"
+    code = "import sys; sys.modules['numba'] = None\nfrom dsp.mode import MODE, REASON; print(MODE, REASON)"
     mode, _, why = said("", code, VITALGATE_KERNEL_LIBRARY="nowhere.so").partition(" ")
     assert mode == "plain"
     assert "nowhere.so does not exist" in why

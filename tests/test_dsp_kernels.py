@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 import dsp
-from dsp import compiled
 from dsp.arrays import as_f64
 from dsp.cardiac.complexity import dfa_fluctuation
 from dsp.cardiac.hrv import heart_stats
 from dsp.compiled import KERNELS
 from dsp.glucose.ranges import glucose_stats
+from dsp.mode import MODE
 from dsp.warm import warm
 
 MODULES = [importlib.import_module(found.name) for found in pkgutil.walk_packages(dsp.__path__, "dsp.")]
@@ -47,7 +47,7 @@ def test_the_door_copies_nothing_that_fits() -> None:
     assert as_f64(read_only).flags.writeable
 
 
-@pytest.mark.skipif(compiled.MODE != "jit", reason="only numba infers signatures")
+@pytest.mark.skipif(MODE != "jit", reason="only numba infers signatures")
 def test_warming_compiles_every_kernel_once_as_it_is_annotated() -> None:
     """What is given, numba tells; what is taken, it is told."""
     from tools.kernels.emit import given_back, numba_types
@@ -60,7 +60,7 @@ def test_warming_compiles_every_kernel_once_as_it_is_annotated() -> None:
         assert given_back(made.signature.return_type) == signature.gives, name
 
 
-@pytest.mark.skipif(compiled.MODE != "jit", reason="only numba specialises")
+@pytest.mark.skipif(MODE != "jit", reason="only numba specialises")
 def test_inner_kernels_of_glucose_are_compiled_once_too() -> None:
     """Constants aside: numba specialises an inner kernel for each literal, when it compiles and not from cache."""
     from numba import types

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kernel_modes import environment
 
-from dsp import compiled
+from dsp.mode import MODES
 
 HERE = Path(__file__).parent
 # What places beats in time has no kernels.
@@ -15,7 +15,7 @@ OTHERS = {"test_dsp_modes.py", "test_dsp_rr.py", "test_dsp_cardiac_rr.py"}
 FILES = [path for path in sorted(HERE.glob("test_dsp_*.py")) if path.name not in OTHERS]
 
 
-@pytest.mark.parametrize("mode", [mode for mode in compiled.MODES if mode != "jit"])
+@pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "jit"])
 def test_everything_passes(mode: str) -> None:
     """In plain mode, with shorter input where it would take minutes."""
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, FILES)]

@@ -17,7 +17,8 @@ import numba
 from numba import float64, types
 
 import dsp
-from dsp.compiled import KERNELS, digest, symbol
+from dsp.compiled import KERNELS, symbol
+from dsp.mode import digest
 from tools.kernels import entries
 
 NUMBA: Final = "0.68.1"

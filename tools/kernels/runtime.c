@@ -16,7 +16,7 @@ typedef struct {
 
 void NRT_decref(MemInfo *owner);
 
-/* What the library was built from: see dsp.compiled.digest. */
+/* What the library was built from: see dsp.mode.digest. */
 const char *const dsp_sources = DSP_SOURCES;
 
 void dsp_release(MemInfo *owner) { NRT_decref(owner); }
