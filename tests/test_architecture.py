@@ -392,7 +392,8 @@ def test_no_other_distribution_claims_our_names() -> None:
 
 
 def test_what_a_gateway_imports_is_declared() -> None:
-    dependencies = PYPROJECT["project"]["dependencies"]
+    project = PYPROJECT["project"]
+    dependencies = project["dependencies"] + project["optional-dependencies"]["jit"]
     declared = frozenset(re.split(r"[^\w-]", d)[0].replace("-", "_") for d in dependencies)
     gateway = [path for path in PACKAGE_MODULES if path.split("/")[0] in ("protocols", "dsp", "edge")]
     assert breaches(lambda source, path: undeclared(source, path, declared), gateway) == []

@@ -339,4 +339,4 @@ def test_the_pinned_numba_builds_the_library() -> None:
     source = (ROOT / "tools/kernels/emit.py").read_text()
     pinned = source.partition('NUMBA: Final = "')[2].partition('"')[0]
     assert f'"numba=={pinned}",' in project
-    assert f"\nnumba=={pinned} " in (ROOT / "tools/locks/runtime.txt").read_text()
+    assert f"\nnumba=={pinned} " in (ROOT / "tools/locks/jit.txt").read_text()

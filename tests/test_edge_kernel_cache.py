@@ -165,3 +165,10 @@ def test_kernels_that_cannot_be_kept_are_ready_all_the_same(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         "kernels are compiled, but cannot be kept: No space left on device"
     ]
+
+
+def test_an_installation_without_a_compiler_keeps_nothing(tmp_path: Path) -> None:
+    code = f"import runpy, sys; sys.prefix = {str(tmp_path)!r}; runpy.run_module('edge.kernel_cache', {{}}, '__main__')"
+    environment = {**os.environ, "VITALGATE_KERNELS": "plain"}
+    done = subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, timeout=60)
+    assert (done.returncode, list(tmp_path.iterdir())) == (0, [])
