@@ -170,5 +170,7 @@ def test_kernels_that_cannot_be_kept_are_ready_all_the_same(
 def test_an_installation_without_a_compiler_keeps_nothing(tmp_path: Path) -> None:
     code = f"import runpy, sys; sys.prefix = {str(tmp_path)!r}; runpy.run_module('edge.kernel_cache', {{}}, '__main__')"
     environment = {**os.environ, "VITALGATE_KERNELS": "plain"}
-    done = subprocess.run([sys.executable, "-P", "-c", code], env=environment, capture_output=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, timeout=60
+    )
     assert (done.returncode, list(tmp_path.iterdir())) == (0, [])

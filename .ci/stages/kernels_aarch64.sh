@@ -1,24 +1,17 @@
-#!/usr/bin/env bash
-# Runs the aarch64 library of kernels in an aarch64 Python under qemu, and holds what it gives against numba's here.
-#
-#   bash .ci/kernels_aarch64.sh LIBRARY [DIR]      LIBRARY from .ci/kernels.sh; DIR keeps the aarch64 system (build/arm64)
-#
-# Needs Debian or Ubuntu, a set-up .venv (sh tools/setup.sh test) and the network; as root it installs what it lacks.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
-library=$(realpath "$1")
-system=$(realpath -m "${2:-build/arm64}")
+#!/bin/sh
+# The aarch64 library of kernels, which the stage kernels has left in build/kernels, in an aarch64 Python under qemu:
+# it is loaded, and gives what numba gives here. That system is kept in build/arm64.
+# packages: qemu-user-static debootstrap fakeroot
+set -eu
+cd "$(dirname "$0")/../.."
+library=$PWD/build/kernels/kernels-aarch64.so
+system=$PWD/build/arm64
 python=.venv/bin/python
-
-if ! command -v qemu-aarch64-static >/dev/null || ! command -v debootstrap >/dev/null; then
-    apt-get update -qq
-    apt-get install -y -qq --no-install-recommends qemu-user-static debootstrap
-fi
 
 # A system that is unpacked and never set up: all that is wanted of it is Python.
 if [ ! -e "$system/done" ]; then
     rm -rf "$system"
-    debootstrap --arch=arm64 --foreign --variant=minbase --include=python3 bookworm "$system"
+    fakeroot debootstrap --arch=arm64 --foreign --variant=minbase --include=python3 bookworm "$system"
     for package in "$system"/var/cache/apt/archives/*.deb; do
         dpkg-deb -x "$package" "$system"
     done
@@ -44,8 +37,8 @@ there -c '
 import platform, timeit
 import numpy
 begin = timeit.default_timer()
-from dsp import compiled
-print(platform.machine(), platform.python_version(), "numpy", numpy.__version__, compiled.MODE, end=", ")
+import dsp.compiled
+print(platform.machine(), platform.python_version(), "numpy", numpy.__version__, dsp.mode.MODE, end=", ")
 print(f"door and library loaded in {1000 * (timeit.default_timer() - begin):.0f} ms (under emulation)")
 from dsp.warm import warm
 warm()
