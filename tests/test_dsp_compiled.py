@@ -64,8 +64,9 @@ def test_results_are_those_of_the_compiled_kernel(mode: str, tmp_path: Path) -> 
     said(mode, f"{write}('write', {str(tmp_path / 'found')!r})")
     found = json.loads((tmp_path / "found").read_text())
     assert found["mode"] == mode
-    close = 1e-14 if mode == "library" else kernel_cases.CLOSE
-    assert [d for d in kernel_cases.differences(ours(), found["outcomes"]) if d[0] > close] == []
+    assert [
+        d for d in kernel_cases.differences(ours(), found["outcomes"]) if d[0] > kernel_cases.CLOSE[mode]
+    ] == []
 
 
 def test_differences_are_seen() -> None:
