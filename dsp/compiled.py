@@ -99,7 +99,7 @@ def _plain(name: str, function: Callable[..., Any], signature: Signature) -> Cal
         if len(given) != len(takes) or not all(map(_fits, takes, given)):
             raise _misfit(name, takes, given)
         with np.errstate(all="ignore"):
-            found = function(*[x if of else float(x) for of, x in zip(takes, given, strict=True)])
+            found = function(*given)
         parts = found if isinstance(found, tuple) else (found,)[: len(gives)]
         return make([part if of else float(part) for of, part in zip(gives, parts, strict=True)])
 
