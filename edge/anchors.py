@@ -1,11 +1,11 @@
-"""Which wall time a moment of a boot was, by anchors: moments of which both are known, and how well.
+"""Which wall time a moment of a boot was. Anchors say so: moments whose wall time is known, and how exactly.
 
-Contract: everything here is immutable and pure, so the loop and the store's jobs look at the same timeline. A boot is
-placed by its trusted anchors alone; what no trusted anchor speaks of has an estimate at best, and no period. An anchor
-beside one that is the surer even here says nothing, if they agree, or it is not sure and the other is. Between two of
-the others time runs evenly from one to the next if they agree; if they do not, the clock was set, and the earlier holds
-until the moment of the later. Before the first and after the last, time since boot is counted on. No clock is read
-here.
+Contract: everything here is immutable and pure, so the loop and the store's jobs look at the same timeline. A boot gets
+its wall time from its trusted anchors alone. Without any, its moments have an estimate at best, and are in no period.
+An anchor is ignored if another one, counted on to the same moment, has the smaller error there, and if the two agree or
+only that other one is sure (its error is below `SURE_ERROR_MS`). Between two anchors that are left, time runs evenly
+from one to the other if they agree. If they do not, the clock was set in between, and the earlier one holds until the
+moment of the later. Before the first and after the last, time since boot is counted on. No clock is read here.
 
     trusted anchors        A . . . . . . B            agree within their errors and the drift: evenly from A to B
                            A - - - - - - |B           do not agree: as A says, and from B's moment as B says
@@ -22,9 +22,9 @@ NS_PER_MS = 1_000_000
 DRIFT_PPM: Final = 200
 # A boot is anchored once an hour, so its data end at most so long after its newest anchor, unless it still runs.
 UNANCHORED_NS_MAX: Final = 86_400_000_000_000
-# What cannot be taken back is not done by a clock that may be wrong by so much.
+# Nothing irreversible is done by a clock that may be wrong by this much.
 SURE_ERROR_MS: Final = 120_000
-# Of what boot time can be: sessions of a sensor may have begun before the boot.
+# No time since boot is larger. It may be negative: a session of a sensor may have begun before the boot.
 _EVER = 1 << 62
 
 
@@ -50,7 +50,7 @@ class Placement(NamedTuple):
 
     @property
     def is_sure(self) -> bool:
-        """Whether it will do for what cannot be taken back: to delete, to close, to tell a sensor the time."""
+        """Whether it is good enough for what is irreversible: to delete, to close, to tell a sensor the time."""
         return self.error_ms is not None and self.error_ms < SURE_ERROR_MS
 
 
@@ -201,7 +201,7 @@ class _Course:
         return _Course(_in_order([*self.anchors, anchor]))
 
     def _take(self, anchor: Anchor) -> None:
-        """Let the next anchor speak; those that it makes superfluous no longer do."""
+        """Add the next anchor, and ignore from now on those that it makes superfluous."""
         if anchor.error_ms is None:
             return
         counting, pieces = self._counting, self.pieces
@@ -252,7 +252,7 @@ class _Course:
             return -(-_bound_ns(later, boot_ns) // NS_PER_MS)
         if not _agree_evenly(earlier, later):
             return -(-_bound_ns(earlier, boot_ns) // NS_PER_MS)
-        # The errors of both by the distance to the other, and what the drift may do in between.
+        # The errors of both, weighted by the distance to the other one, and what the drift may add in between.
         gone_ns, left_ns = boot_ns - earlier.boot_ns, later.boot_ns - boot_ns
         errors_ns = (_error_ns(earlier) * left_ns + _error_ns(later) * gone_ns) // span_ns
         drift_ns = 2 * _drift_ns(gone_ns) * left_ns // span_ns

@@ -236,7 +236,7 @@ class Gateway:
 
     def _poll_clock(self) -> None:
         self.timekeeper.poll()
-        # It may be surer of the time, or less sure, without any moment being placed otherwise.
+        # The error of the time may have changed, although no wall time has.
         self._await_periods()
         self.agenda.set("clock", self.clock.boot_ns() + CLOCK_POLL_NS, self._poll_clock)
 
@@ -244,7 +244,7 @@ class Gateway:
         self.agenda.set("periods", self.periods.next_due_boot_ns(), self._close_periods)
 
     def _close_periods(self) -> None:
-        # What a strap has told of the period goes into the same transaction, before it is closed.
+        # The open packets of the straps are stored before the period is closed, in the same transaction.
         for sensor in self.sensors.values():
             sensor.flush()
         self.periods.close_due()

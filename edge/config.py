@@ -37,11 +37,10 @@ def _ordered(section: Struct, *keys: str) -> None:
             raise ValueError(f"{lower} is not below {upper}; change one of them")
 
 
-def _distinct(section: str, rows: Sequence[Struct], *fields: str) -> None:
-    for field in fields:
-        values = [getattr(row, field) for row in rows]
-        if len(set(values)) < len(values):
-            raise ValueError(f"{section}: two of them have the same {field}; give each its own")
+def _distinct(section: str, rows: Sequence["Person | SensorConfig"], *fields: str) -> None:
+    for field, (one, other) in itertools.product(fields, itertools.combinations(rows, 2)):
+        if getattr(one, field) == getattr(other, field):
+            raise ValueError(f"{section}: {one.id} and {other.id} have the same {field}; give each its own")
 
 
 class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
@@ -94,7 +93,8 @@ class SensorConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
-            raise ValueError(f"kind is none that this gateway knows; use one of: {', '.join(sorted(KINDS))}")
+            known = ", ".join(sorted(KINDS))
+            raise ValueError(f"kind {self.kind!r} is none that this gateway knows; use one of: {known}")
         msgspec.structs.force_setattr(self, "address", self.address.upper())
 
 
@@ -171,7 +171,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         for sensor in self.sensors:
             if sensor.person not in known:
                 raise ValueError(
-                    f"sensors: {sensor.id} is worn by a person who is not among the people; add [[people]] for them"
+                    f"sensors: {sensor.id} is worn by {sensor.person!r}, who is not among the people; add [[people]] "
+                    f"with that id, or use one of: {', '.join(sorted(known))}"
                 )
 
     def person(self, person_id: str) -> Person:

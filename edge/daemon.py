@@ -1,8 +1,9 @@
 """The gateway as a process: real radio, real clock, signals, log, exit codes.
 
 A signal is acted on from the first moment: what is slow, such as importing the numerics, compiling their kernels and
-opening the store on a slow disk, happens in threads. When the state directory vanishes under a gateway, another one
-begins in the same process with the same secret. What a gateway does is not known here.
+opening the store on a slow disk, happens in threads. If the state directory vanishes
+while a gateway runs, another one begins in the same process with the same secret. What a gateway does is decided in
+`app`.
 """
 
 import asyncio
@@ -84,7 +85,8 @@ async def _warm(kernels: Path | None) -> None:
     """`kernels` is where compiled ones are kept, None where nothing is compiled."""
     if kernels is not None:
         await kernel_cache.warm(kernels)
-    # All that is loaded stays, the compiler above all: to look through it for garbage would hold the loop each time.
+    # What is loaded, the compiler above all, stays. Without this, each garbage collection would search it all and delay
+    # the loop.
     gc.freeze()
 
 
@@ -139,9 +141,9 @@ def log_to_stderr() -> None:
     handler.setFormatter(MaskingFormatter("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("numba").setLevel(logging.WARNING)
-    # What fails the sessions say in words, and without an address.
+    # The sessions report failures themselves, in words and without an address.
     logging.getLogger("bleak").setLevel(logging.ERROR)
-    # Of a simulated radio: every lost link is an error to it, with a traceback.
+    # The simulated radio logs every lost link as an error with a traceback.
     logging.getLogger("bumble").setLevel(logging.CRITICAL)
 
 

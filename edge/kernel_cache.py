@@ -4,7 +4,7 @@ Contract: `chosen` is entered before anything imports kernels, because the compi
 cache lies in the state directory, the one place that a service may write to; what the installation has compiled already
 (`sh tools/setup.sh install`) is copied there. A cache that cannot be used costs a line and time, never the start.
 Compiling happens in a thread that nobody waits for. Where a library holds the kernels, or nothing compiles them, there
-is no cache. Not here: which kernels there are, how they are run (`dsp.mode`), and what they compute.
+is no cache. Which kernels there are, how they are run (`dsp.mode`) and what they compute, is not known here.
 """
 
 import logging
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 VARIABLE: Final = "NUMBA_CACHE_DIR"
 INSTALLED: Final = Path(sys.prefix) / "kernels"
-# A kernel that was compiled but could not be kept is ready when it is called again; so many may be in need of that.
+# A kernel that was compiled but could not be kept is ready when it is called again. This many may need a second call.
 KERNELS_MAX: Final = 20
 
 
@@ -40,7 +40,7 @@ def chosen(state_dir: Path) -> Iterator[Path | None]:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_usable(directory)
     except OSError as fault:
-        # Whoever opens the store says it, if the whole state directory cannot be used.
+        # If the whole state directory cannot be used, the code that opens the store reports it.
         if state_dir.is_dir() and os.access(state_dir, os.W_OK):
             log.warning("compiled kernels cannot be kept in %s: %s", directory, fault.strerror)
         with tempfile.TemporaryDirectory(

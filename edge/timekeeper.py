@@ -1,11 +1,12 @@
 """Reads the clocks from time to time, and keeps the timeline that gives all data their wall time.
 
-Contract: nothing here ever waits. A wall clock that nothing vouches for is written down and moves nothing; one that is
-vouched for anchors this boot. What the clock shows within `NOISE_NS` of what was expected says that it keeps time: the
-anchor then says what was expected, so that no placement moves. Anchors are stored in one job together with what
-`on_change` does about data whose placement they change, and again with the next ones while the store is unavailable.
-Any anchor that is vouched for places data; the time is told only while it is sure to `SURE_ERROR_MS`. A CGM's word is
-not: it is in whole minutes, twice over, and nobody sees that its clock was set while the machine was off.
+Contract: nothing here ever waits. A wall clock that nothing vouches for gives untrusted anchors, which move no data.
+One that is vouched for gives trusted anchors. If a clock shows what was expected, to within `NOISE_NS`, it keeps time:
+the anchor then holds the expected time, so that no data move. Anchors are stored in one job, together with what
+`on_change` does about the data that they move. If the store is unavailable, they are stored with the next ones.
+Any trusted anchor places data. But `trusted_utc_ns` tells the time only while its error is below `SURE_ERROR_MS`. The
+time that a CGM tells never is that exact: it is rounded to whole minutes twice. Besides, nobody notices if the CGM's
+clock is set while the machine is off.
 
     the wall clock is  | and, at this look,                             | anchors
     -------------------|------------------------------------------------|---------------------------------------------
@@ -81,7 +82,7 @@ class Timekeeper:
             self._keep([Anchor(self.boot_no, boot_ns, utc_ns, error_ms, source)])
 
     def trusted_utc_ns(self) -> int | None:
-        """The time, if it is known surely enough to do what cannot be taken back."""
+        """The time, if it is known well enough to do something irreversible by it."""
         placed = self._placed(self._clock.boot_ns())
         return placed.utc_ns if placed is not None and placed.is_sure else None
 
@@ -146,7 +147,7 @@ class Timekeeper:
             yield Anchor(self.boot_no, look.boot_ns, known.utc_ns, error_ms, SYSTEM)
 
     def _keep(self, anchors: Iterable[Anchor]) -> None:
-        # All of them are made by the former timeline.
+        # `list`: all anchors have to be made before the timeline changes.
         for anchor in list(anchors):
             self.timeline = self.timeline.with_anchor(anchor)
             self._unstored.append(anchor)

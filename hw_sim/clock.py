@@ -55,7 +55,7 @@ class _VirtualSelector(selectors.DefaultSelector):
     def __init__(self, speed: float) -> None:
         super().__init__()
         self.speed = speed
-        self.now_s = 0.0
+        self.now_s, self.now_ns = 0.0, 0
         self.thread_jobs = 0
         self.wall_s: Callable[[], float] = lambda: 0.0  # since the start; the loop sets it
 
@@ -88,15 +88,11 @@ class _VirtualSelector(selectors.DefaultSelector):
         raise RuntimeError("deadlock: no task can run, no timer is set and no file descriptor is watched")
 
     def _move_to(self, moment_s: float) -> None:
-        self.now_s = _boot_ns(moment_s) / 1e9
-
-
-def _boot_ns(moment_s: float) -> int:
-    """The first nanosecond that, told in seconds, is not before the moment."""
-    ns = math.floor(moment_s * 1e9) - 1  # the product is off by one at most
-    while ns / 1e9 < moment_s:
-        ns += 1
-    return ns
+        """Let it be the first nanosecond that, told in seconds, is not before the moment."""
+        ns = math.floor(moment_s * 1e9) - 1  # the product is off by one at most
+        while ns / 1e9 < moment_s:
+            ns += 1
+        self.now_ns, self.now_s = ns, ns / 1e9
 
 
 class VirtualTimeLoop(asyncio.SelectorEventLoop):
@@ -112,7 +108,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     # asyncio calls timers that are due within the clock's resolution. Here only those are due whose moment has come.
     @property
     def _clock_resolution(self) -> float:
-        return math.ulp(self.time())
+        return math.ulp(self._virtual.now_s)
 
     @_clock_resolution.setter
     def _clock_resolution(self, _: float) -> None:
@@ -124,6 +120,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._virtual.now_s
+
+    def time_ns(self) -> int:
+        """As `time`, in whole nanoseconds."""
+        return self._virtual.now_ns
 
     def call_at(
         self, when: float, callback: Callable[[*_Ts], object], *args: *_Ts, context: Context | None = None
@@ -176,7 +176,9 @@ class VirtualClock:
     error_ms: int | None = 500
 
     def boot_ns(self) -> int:
-        return _boot_ns(asyncio.get_running_loop().time())
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+        return loop.time_ns()
 
     def utc_ns(self) -> int:
         return self.epoch_utc_ns + self.boot_ns()

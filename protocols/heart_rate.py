@@ -162,10 +162,13 @@ class RrUnit(IntEnum):
     MILLISECONDS = 1
 
 
+MS_PER_COUNT: Final = {RrUnit.TICKS: 1000 / RR_TICKS_PER_S, RrUnit.MILLISECONDS: 1.0}
+"""What a count of each unit is in milliseconds; exact in float64, and so is its product with any count."""
+
+
 def intervals_ms(reading: HeartRateMeasurement, unit: RrUnit) -> list[float]:
     """The RR intervals a packet tells of, in ms; between two beats some time must pass, so none is 0."""
-    intervals = [interval for interval in reading.rr_ticks or () if interval > 0]
-    return list(map(float, intervals)) if unit is RrUnit.MILLISECONDS else list(map(rr_ms, intervals))
+    return [count * MS_PER_COUNT[unit] for count in reading.rr_ticks or () if count > 0]
 
 
 @dataclass(slots=True)

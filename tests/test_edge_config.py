@@ -102,22 +102,22 @@ def test_addresses_are_compared_in_one_case(tmp_path: Path) -> None:
         (
             'person = "anna"',
             'person = "bert"',
-            "sensors: strap is worn by a person who is not among the people; add",
+            "sensors: strap is worn by 'bert', who is not among the people; add",
         ),
         (
             "[[sensors]]",
             '[[people]]\nid = "anna"\npseudonym = "p-2"\n[[sensors]]',
-            "people: two of them have the same id",
+            "people: anna and anna have the same id",
         ),
         (
             "[[sensors]]",
             '[[people]]\nid = "bert"\npseudonym = "p-7f3a"\n[[sensors]]',
-            "people: two of them have the same pseudonym",
+            "people: anna and bert have the same pseudonym",
         ),
         ('id = "strap"', 'id = "Strap 1"', "sensors[0].id: not in the right form; use 1 to 32"),
-        ('id = "cgm"', 'id = "strap"', "sensors: two of them have the same id"),
-        ("00:00:02", "00:00:01", "sensors: two of them have the same address"),
-        ("A4:C1:38:00:00:02", "a4:c1:38:00:00:01", "sensors: two of them have the same address"),
+        ('id = "cgm"', 'id = "strap"', "sensors: strap and strap have the same id"),
+        ("00:00:02", "00:00:01", "sensors: strap and cgm have the same address"),
+        ("A4:C1:38:00:00:02", "a4:c1:38:00:00:01", "sensors: strap and cgm have the same address"),
         (
             "A4:C1:38:00:00:02",
             "A4-C1-38-00-00-02",
@@ -128,7 +128,7 @@ def test_addresses_are_compared_in_one_case(tmp_path: Path) -> None:
         (
             'kind = "cgm"',
             'kind = "thermometer"',
-            "sensors[1]: kind is none that this gateway knows; use one of: cgm, heart_rate",
+            "sensors[1]: kind 'thermometer' is none that this gateway knows; use one of: cgm, heart_rate",
         ),
         ('kind = "cgm"', 'kind = "cgm"\npasskey = 1000000', "sensors[1].passkey"),
         ('directory = "upstream"', 'directory = "u"\nbatch_items_max = 0', "upstream.batch_items_max"),

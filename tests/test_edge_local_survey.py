@@ -189,7 +189,7 @@ def test_a_stopped_gateway_says_what_it_has_with_its_age(config: Config, store: 
     assert cgm.values == [Value("glucose", "mg/dL", 44.0, None, 2700.0, counts=False, not_counted="warm-up")]
     assert cgm.session is not None
     assert (cgm.session.number, cgm.session.start_utc_s, cgm.session.ended) == (1, MIDNIGHT_UTC_S, None)
-    assert (cgm.session.readings, cgm.session.given_up) == ({"glucose": 4}, 4)
+    assert (cgm.session.readings, cgm.session.given_up_min) == ({"glucose": 4}, 4)
     assert cgm.session.given_up_newest == [GivenUp(2, 4, "never decodes", 3), GivenUp(7, 7, "refused", 3)]
     (alert,) = document.alerts
     assert (alert.kind, alert.sensor, alert.value, alert.age_s) == ("glucose_low", "cgm", None, 600.0)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from bleak.exc import BleakError
 
+from edge.radio.deadline import CLEANUP_S
 from edge.radio.inbox import Inbox
 from edge.radio.link import Link
-from edge.radio.patience import CLEANUP_S
 from hw_sim.clock import VirtualClock, run
 from protocols import uuids
 

@@ -30,8 +30,8 @@ from radio_parts import (
 
 from edge.radio import session as session_module
 from edge.radio.adapter import ADOPT_S, DISTRUST_S, Radio
+from edge.radio.deadline import CLEANUP_S
 from edge.radio.link import Link
-from edge.radio.patience import CLEANUP_S
 from edge.radio.session import NEXT, STEADY_S, Event, Phase
 from edge.radio.trouble import Trouble
 from hw_sim.clock import run

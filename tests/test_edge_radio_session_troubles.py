@@ -31,8 +31,8 @@ from radio_parts import (
 )
 
 from edge.radio.adapter import Radio
+from edge.radio.deadline import CLEANUP_S
 from edge.radio.link import Link
-from edge.radio.patience import CLEANUP_S
 from edge.radio.session import HELD_S, SEARCH_S_MAX, STEADY_S, Session
 from edge.radio.trouble import Trouble
 from hw_sim.clock import run

@@ -563,18 +563,18 @@ def test_what_comes_over_a_new_link_before_the_session_is_known_is_not_of_the_la
     async def scenario(g: Gateway) -> None:
         sensor = Sensor(age_min=1000, stored=DAY)
         await g.talk(sensor, 10)
-        sensor.begin_anew(1001, range(0, 1001, 5))
+        sensor.begin_anew(1001, range(0, 1000, 5))
         sensor.store(sensor.stored, 199.0)
         read, opened = sensor.read, sensor.reads[uuids.CGM_STATUS]
 
         def at_once(uuid: str) -> bytes:
             if uuid == uuids.CGM_STATUS and sensor.reads[uuid] == opened + 1:
-                sensor.take(1001, 199.0)  # of another session, and nothing in it says so
+                sensor.take(1000, 199.0)  # of another session, and nothing in it says so
             return read(uuid)
 
         sensor.read = at_once  # type: ignore[method-assign]
         await g.talk(sensor, 60)
-        assert (g.store.kept(1), g.store.kept(2)) == (list(DAY), [*range(0, 1001, 5), 1001])
+        assert (g.store.kept(1), g.store.kept(2)) == (list(DAY), [*DAY, 1000])
 
     play(scenario)
 

@@ -229,7 +229,7 @@ def test_a_demo_directory_in_use_stays_as_it_is(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("kilobytes", [30, 1500])  # too little for the database to open, and to grow
+@pytest.mark.parametrize("kilobytes", [30, 300])  # too little for the database to open, and to grow
 def test_a_full_disk_ends_the_demo_with_one_line(tmp_path: Path, kilobytes: int) -> None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, resource.RLIM_INFINITY))

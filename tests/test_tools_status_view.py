@@ -64,7 +64,7 @@ DOCUMENT = StatusDocument(
     clock=ClockStatus(0, trusted=False, error_ms=None, source="system"),
     sensors=[SENSOR],
     store=StoreStatus(1, "disk full", ["/s/store.db.corrupt-1"], 1, 3),
-    alerts=[AlertStatus("glucose_low", "cgm", None, 60.0)],
+    alerts=[AlertStatus("glucose_low", "cgm", None, 60.0), AlertStatus("cgm_silence", "cgm", 1200.0, 300.0)],
     summaries=[],
     deliveries=[ROUTE],
 )
@@ -82,15 +82,16 @@ def shown(document: StatusDocument) -> str:
         "gw-1 running",
         "cgm: the sensor is not heard; bring it nearer (7 min ago)",
         "cgm: warming up for another 90 min",
-        "cgm: 3 records are still to be fetched",
-        "cgm: records 0 to 11 are given up: not there any [more]",
+        "cgm: about 3 records are still to be fetched",
+        "cgm: minutes 0 to 11 of the session given up after 3 tries: not there any [more]",
         "cgm: packets: 2 undecodable",
         "nothing vouches for this machine's clock",
         "upstream by files: 30 items sent, 9 waiting, the oldest for 2 h, 1 on their way, 1 parked",
         "upstream by files: the directory is full",
-        "upstream by files: 8 held: no consent for glucose readings of anna",
+        "upstream by files: 8 of those that wait are held: no consent for glucose readings of anna",
         "upstream by files: parked: cannot be read",
-        "alert glucose_low on cgm (off the scale)",
+        "alert glucose_low on cgm (off the scale, raised 60 s ago)",
+        "alert cgm_silence on cgm (no data for 20 min, raised 5 min ago)",
         "nothing can be stored: disk full",
         "a damaged database is set aside as /s/store.db.corrupt-1",
     ],
@@ -124,7 +125,7 @@ def test_of_a_stopped_gateway_what_nobody_knows_is_a_dash() -> None:
     sensor = structs.replace(SENSOR, phase="stopped", session=None, values=[], **unknown)
     text = shown(structs.replace(DOCUMENT, running=False, sensors=[sensor]))
     assert "gw-1 stopped" in text
-    (row,) = [line for line in text.splitlines() if "anna" in line and "held" not in line]
+    (row,) = [line for line in text.splitlines() if "anna" in line and "stopped" in line]
     assert row.split() == ["cgm", "anna", "stopped", "-", "-", "-", "-", "-"]
 
 

@@ -109,7 +109,7 @@ def _owner(path: Path) -> int | None:
 def sensor_table(sensors: list[SensorStatus]) -> Table:
     """One line a sensor: how it is, the newest value and its age, what was received and what was not."""
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("sensor", "person", "state", "newest", "age", "battery", "received", "losses"):
+    for name in ("sensor", "person", "state", "newest", "age", "battery", "received", "drops"):
         table.add_column(name, no_wrap=True)
     for sensor in sensors:
         value = sensor.values[0] if sensor.values else None
@@ -166,9 +166,12 @@ def sensor_lines(sensor: SensorStatus) -> Iterator[str]:
         if sensor.session.warm_up_left_s:
             yield f"{sensor.id}: warming up for another {age_text(sensor.session.warm_up_left_s)}"
         if sensor.session.missing:
-            yield f"{sensor.id}: {sensor.session.missing} records are still to be fetched"
+            yield f"{sensor.id}: about {sensor.session.missing} records are still to be fetched"
         for part in sensor.session.given_up_newest[-3:]:
-            yield f"{sensor.id}: records {part.first} to {part.last} are given up: {escape(part.reason)}"
+            minutes = (
+                f"minute {part.first}" if part.first == part.last else f"minutes {part.first} to {part.last}"
+            )
+            yield f"{sensor.id}: {minutes} of the session given up after {part.tries} tries: {escape(part.reason)}"
     odd = {"undecodable": sensor.undecodable, "dropped": sensor.dropped, "odd": sensor.oddities}
     counted = ", ".join(f"{count} {name}" for name, count in odd.items() if count)
     if counted:
@@ -187,15 +190,18 @@ def route_lines(route: RouteStatus) -> Iterator[str]:
     if route.trouble is not None:
         yield f"[yellow]upstream by {route.route}: {escape(route.trouble)}[/]"
     for held in route.held:
-        yield f"upstream by {route.route}: {held.items} held: {escape(held.reason)}"
+        yield f"upstream by {route.route}: {held.items} of those that wait are held: {escape(held.reason)}"
     for reason in route.parked_reasons:
         yield f"upstream by {route.route}: parked: {escape(reason)}"
 
 
 def alert_text(alert: AlertStatus) -> str:
     """An alert in one line; a reading off the sensor's scale has no number."""
+    raised = "" if alert.age_s is None else f", raised {age_text(alert.age_s)} ago"
+    if alert.kind.endswith("_silence"):
+        return f"{alert.kind} on {alert.sensor} (no data for {age_text(alert.value)}{raised})"
     value = "off the scale" if alert.value is None else f"{alert.value:g}"
-    return f"{alert.kind} on {alert.sensor} ({value})"
+    return f"{alert.kind} on {alert.sensor} ({value}{raised})"
 
 
 def show(said: StatusDocument, console: Console | None = None) -> None:
@@ -207,7 +213,8 @@ def show(said: StatusDocument, console: Console | None = None) -> None:
     lines = [line for sensor in said.sensors for line in sensor_lines(sensor)]
     if not said.clock.trusted:
         lines.append(
-            "[yellow]nothing vouches for this machine's clock: nothing is dated until something does[/]"
+            "[yellow]nothing vouches for this machine's clock, so nothing is dated; connect it to a time server, or "
+            "set trust_clock if the clock is right[/]"
         )
     lines += [line for route in said.deliveries for line in route_lines(route)]
     lines += [

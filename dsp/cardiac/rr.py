@@ -43,14 +43,6 @@ class PlacedBeats(NamedTuple):
     follows: list[float]  # 0.0 where a gap or nothing comes before, else 1.0
 
 
-class Followed(NamedTuple):
-    """The beats of one packet, as far as the chain goes: the last one's time, and whether the first one follows
-    the packet before without a gap."""
-
-    last_s: float
-    joins: bool
-
-
 def place(timeline: Timeline, arrival_s: float, rr_ms: Sequence[float]) -> tuple[Timeline, PlacedBeats]:
     """All beats of a packet, and whether they follow the packet before without a gap.
 
@@ -62,19 +54,20 @@ def place(timeline: Timeline, arrival_s: float, rr_ms: Sequence[float]) -> tuple
     Returns:
         The new timeline; the time of each beat in s, and `follows` as the rest of dsp.cardiac takes it.
     """
-    timeline, (beats,) = follow(timeline, (arrival_s,), (rr_ms,))
-    if beats is None:
+    spans_ms = [(rr_ms[0], sum(rr_ms))] if rr_ms else [None]
+    timeline, (last_s,), (joins,) = follow(timeline, [arrival_s], spans_ms)
+    if last_s is None:
         return timeline, PlacedBeats([], [])
-    t_s = [beats.last_s]
+    t_s = [last_s]
     for interval_ms in reversed(rr_ms[1:]):
         t_s.append(t_s[-1] - interval_ms / 1000.0)
-    return timeline, PlacedBeats(t_s[::-1], [float(beats.joins)] + [1.0] * (len(rr_ms) - 1))
+    return timeline, PlacedBeats(t_s[::-1], [float(joins)] + [1.0] * (len(rr_ms) - 1))
 
 
 def follow(
-    timeline: Timeline, arrivals_s: Sequence[float], rr_ms: Sequence[Sequence[float]]
-) -> tuple[Timeline, list[Followed | None]]:
-    """The chain of beats through packets of one connection, None for those without a beat.
+    timeline: Timeline, arrivals_s: Sequence[float], spans_ms: Sequence[tuple[float, float] | None]
+) -> tuple[Timeline, list[float | None], list[bool]]:
+    """The chain of beats through packets of one connection.
 
     A beat cannot come after the packet that reports it, so the chain is pulled back whenever it runs ahead of
     an arrival: it settles on the packets that came soonest after their beat. Lost intervals leave the chain
@@ -85,21 +78,27 @@ def follow(
     Args:
         timeline: as the notification before these left it.
         arrivals_s: when they came, s, on the gateway's clock.
-        rr_ms: the intervals of each, greater than 0, oldest first; may be empty.
+        spans_ms: of each the first interval and the sum of all, ms; None where it has none.
+
+    Returns:
+        The new timeline; of each packet the time of its last beat in s, None where it has none, and whether its
+        first interval follows the packet before without a gap.
     """
     last_beat_s, before_s, step_s, age_s, suspect, settled = timeline
-    followed: list[Followed | None] = []
-    for arrival_s, intervals_ms in zip(arrivals_s, rr_ms, strict=True):
+    last_s: list[float | None] = []
+    follows: list[bool] = []
+    for arrival_s, span_ms in zip(arrivals_s, spans_ms, strict=True):
         if before_s is not None:
             step_s, is_missing = _step(step_s, arrival_s - before_s)
             suspect = SUSPECT_PACKETS if is_missing else suspect
         before_s = arrival_s
-        if not intervals_ms:
-            followed.append(None)
+        if span_ms is None:
+            last_s.append(None)
+            follows.append(False)
             continue
         beat_s, joins, was_settled, settled = arrival_s, False, settled, True
         if last_beat_s is not None:
-            first_s, total_s = intervals_ms[0] / 1000.0, sum(intervals_ms) / 1000.0
+            first_s, total_s = span_ms[0] / 1000.0, span_ms[1] / 1000.0
             chained_s = last_beat_s + total_s * (1.0 + (DRIFT_MAX if was_settled else CREEP))
             excess_s = arrival_s - last_beat_s - first_s - age_s
             lost = excess_s > 0.0 and suspect > 0
@@ -115,8 +114,9 @@ def follow(
                 age_s += excess_s * (0.25 if excess_s > 0.0 else 0.001)
         suspect = max(suspect - 1, 0) if joins else 0
         last_beat_s = beat_s
-        followed.append(Followed(beat_s, joins))
-    return Timeline(last_beat_s, before_s, step_s, age_s, suspect, settled), followed
+        last_s.append(beat_s)
+        follows.append(joins)
+    return Timeline(last_beat_s, before_s, step_s, age_s, suspect, settled), last_s, follows
 
 
 def _step(step_s: float | None, newest_s: float) -> tuple[float, bool]:

@@ -1,8 +1,9 @@
-"""The alerts that stand: raised by facts and by their absence, ended by good values.
+"""The alerts that stand (have not ended): raised by values and by silence, ended by values within the limit.
 
-Contract: nothing polls; a fact is judged when it is noted, and silence when it would begin. A value alert is raised
-only by a value that counts and is fresh, and ends only by a good value: when data stay away it stands, beside the
-alert that says so. What stands is known here and shown even while the store cannot be written.
+Contract: nothing polls. A fact is judged when it is noted, and silence at the moment when it would be too long. A value
+alert is raised only by a value that counts and is fresh. It is ended only by such a value within the limit: if data
+stay away it stands on, beside the alert about the silence. What stands is known here, and is shown even while the store
+cannot be written.
 
     state            | beyond the limit           | within the limit | silent
     -----------------|----------------------------|------------------|--------------------------
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Standing(NamedTuple):
-    """An alert that has not ended; the value that raised it, for silence the seconds."""
+    """An alert that has not ended. `value` is the value that raised it; for silence, how many seconds it had lasted."""
 
     kind: str
     sensor_id: str
@@ -131,7 +132,7 @@ class AlertBoard:
         if fact.not_counted is not None:
             return
         if silence is not None and self._is_silent(silence, sensor_id):
-            return  # of long ago: it says nothing about now
+            return  # it was taken too long ago to say anything about now
         for limit in limits:
             self._compare(limit, fact)
 

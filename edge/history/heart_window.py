@@ -78,7 +78,7 @@ class Window:
         self.follows: list[float] = []
         self.rates_bpm: list[int] = []
         self.undecodable = 0
-        self._ms_per_count = _ms_per_count(unit)
+        self._ms_per_count = heart_rate.MS_PER_COUNT[unit]
         self._read = _Reader().read
 
     def add(self, chunks: Iterable[HeartChunk], span: Span) -> None:
@@ -133,7 +133,7 @@ class Window:
 
 def first_moment_ns(packets: Sequence[Packet], unit: RrUnit) -> int:
     """The earliest moment that a packet of a chunk tells of, a little early: the store rounds to microseconds."""
-    read, ns_per_count = _Reader().read, 1e6 * _ms_per_count(unit)
+    read, ns_per_count = _Reader().read, 1e6 * heart_rate.MS_PER_COUNT[unit]
     moment_ns: float = packets[0].arrival_boot_ns
     for payload, arrival_ns, last_beat_ns in packets:
         earliest_ns = arrival_ns - TOLD_WITHIN_NS
@@ -144,11 +144,6 @@ def first_moment_ns(packets: Sequence[Packet], unit: RrUnit) -> int:
             first_beat_ns = last_beat_ns - sum(reading.rr_ticks[1:]) * ns_per_count
             moment_ns = min(moment_ns, max(first_beat_ns, earliest_ns))
     return math.floor(moment_ns) - NS_PER_US
-
-
-def _ms_per_count(unit: RrUnit) -> float:
-    """Milliseconds per count of an interval; exact, as in `heart_rate.rr_ms`."""
-    return 1.0 if unit is RrUnit.MILLISECONDS else heart_rate.rr_ms(1)
 
 
 class _Reader:

@@ -1,8 +1,8 @@
 """Dirty periods (those with data that are not in their summary yet): which they are, when they are due, closing them.
 
-Contract: a period is marked dirty in the job that stores its data, and closed in a job of its own: some time after its
-end, when its data have had time to arrive: when it is over for sure, however wrong the trusted clock may be. Nothing is
-closed by a clock that is not sure, or that nobody vouches for.
+Contract: a period is marked dirty in the job that stores its data, and closed in a job of its own. It is closed when
+its data have had time to arrive, and when it is over even if the trusted clock is wrong by its whole error. Nothing is
+closed by a clock that nothing vouches for, or whose error is `SURE_ERROR_MS` or more.
 Late data open a period again. Periods without data are never looked at, and nothing polls. What cannot be closed is
 parked: its mark stays in the store, so that it is tried again after the next start and whenever it is marked.
 
@@ -20,8 +20,8 @@ parked: its mark stays in the store, so that it is tried again after the next st
     awaited     | the sensor's session has gone on, or ended   | awaited: due in a grace
     parked      | data of it are stored                        | marked: due in a grace
 
-What runs inside a job may run in the writer's thread: it tells the loop through `_told`, and the loop takes it when
-the group of the job has been tried.
+Code inside a job may run in the writer's thread. It reports to the event loop through `_told`, which the loop reads
+when the group of the job has been tried.
 """
 
 import asyncio
@@ -234,7 +234,7 @@ class Periods:
         return Now((utc_ns - self._unsure_ns()) // NS_PER_S, self._timekeeper.boot_no, boot_ns)
 
     def _unsure_ns(self) -> int:
-        """For how long a period may not be over after it has had its grace, as the clock may be fast."""
+        """How long to wait beyond the grace, because the clock may be fast."""
         error_ns = NS_PER_MS * (self._timekeeper.trusted_error_ms() or 0)
         return max(0, error_ns - NS_PER_S * self._grace_s)
 

@@ -144,7 +144,7 @@ class Control:
             if self._server is not None:
                 self._server.close()
             self._inode, self._complained = inode, False
-            # In two steps: whoever is cancelled in the second has the server, to close it.
+            # In two steps, so that `_server` is set, and can be closed, if the second step is cancelled.
             self._server = await asyncio.start_server(
                 self._meet, sock=listener, limit=REQUEST_BYTES_MAX, start_serving=False
             )

@@ -52,14 +52,18 @@ class GivenUp(Struct, frozen=True):
 
 
 class SessionStatus(Struct, frozen=True):
-    """The newest session of a sensor: when it began, if that is known, and which of its records are stored."""
+    """The newest session of a sensor: when it began, if that is known, and which of its records are stored.
+
+    `missing` is an estimate of how many records are to be fetched; `given_up_min` is how many minutes of the session
+    are given up.
+    """
 
     number: int
     start_utc_s: int | None
     ended: str | None
     readings: dict[str, int]
     missing: int | None
-    given_up: int
+    given_up_min: int
     given_up_newest: list[GivenUp]
     warm_up_left_s: float | None
 

@@ -152,7 +152,7 @@ def _session(row: SensorRow, session: Session, tables: Tables) -> SessionStatus:
         ended=session.ended,
         readings={key: tables.readings.count(session.no, key) for key in KINDS[row.kind].measurements},
         missing=None,
-        given_up=sum(part.last - part.first + 1 for part in given_up),
+        given_up_min=sum(part.last - part.first + 1 for part in given_up),
         given_up_newest=[
             GivenUp(part.first, part.last, part.reason, part.tries) for part in given_up[-GIVEN_UP_MAX:]
         ],

@@ -1,12 +1,12 @@
-"""The radio as the sessions share it: one scan for all, one attempt to connect at a time.
+"""Finds and connects sensors. All sessions share it: one scan serves all of them, and they connect one at a time.
 
-Contract: a sensor is found when it advertises, or when the system's Bluetooth holds it already: a link outlives the
-process that made it, and a connected sensor does not advertise. While somebody searches, one task scans and asks now
-and then what is held; while somebody connects, nobody scans, because some adapters abort the one for the other. What
-fails is told to everybody who waits. Everything goes through bleak's public interface; a simulated home is three
-backend classes handed in.
+Contract: a sensor is found when it advertises, or when the system's Bluetooth (BlueZ) is connected to it already. A
+connection outlives the process that made it, and a connected sensor does not advertise. While a session searches, one
+task scans, and asks the system every `ADOPT_S` which devices are connected. While a session connects, nothing scans,
+because some adapters abort one for the other. A search that fails is reported to all sessions that search. All calls go
+through bleak's public interface; a simulated home passes three backend classes for bleak to use.
 
-Not here: when to try again, and what a search without success means (session).
+When to try again, and what a search without success means, is decided in `session`.
 """
 
 import asyncio
@@ -21,22 +21,23 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 
 from edge.errors import SensorLost
+from edge.radio.deadline import CLEANUP_S, within
 from edge.radio.diagnosis import FORESEEN
 from edge.radio.link import hang_up
-from edge.radio.patience import CLEANUP_S, within
 from edge.radio.scan import Scan
 from edge.radio.trouble import Trouble
 
-# How often the system is asked what it holds, while somebody searches.
+# How often the system is asked which devices are connected, while a session searches.
 ADOPT_S: Final = 5.0
 ANSWER_S_MAX: Final = 10.0
-# A service that died has left what it held in bleak's memory, until it hears the sensor again: so long it may take.
+# After BlueZ has died, bleak still reports the connections that BlueZ had, until the sensor is heard again. So such a
+# connection is not used for this long.
 DISTRUST_S: Final = 20.0
 # Phones change their address every few minutes: only the newest are remembered.
 HEARD_MAX: Final = 500
 # Every connected sensor has at least one of these services beside its own.
 GENERIC_SERVICES: Final = ("1800", "1801")
-# What bleak says for a device without a signal strength: BlueZ tells of any change of a device that it knows.
+# bleak's signal strength for a device that was not heard: BlueZ reports every change of a device that it knows.
 NOT_HEARD_DBM: Final = -127
 
 
@@ -77,7 +78,7 @@ class Search:
         return self.found.result() if self.found.done() else None
 
     def give(self, found: Found) -> None:
-        """This is the sensor, unless one must not rely on it."""
+        """The sensor was found; a connection that is not trusted yet is ignored."""
         if found.is_held and self._distrusts_held and self.age_s < DISTRUST_S:
             return
         if not self.found.done():
@@ -129,7 +130,7 @@ class Radio:
     ) -> AsyncIterator[Search]:
         """Search for a sensor while the context is open; `service` is one that it has.
 
-        With `distrusts_held` that the system holds it is believed only when it was not heard for a while.
+        With `distrusts_held`, a connection that the system has already is used only after `DISTRUST_S` of searching.
         """
         search = self._searches[address] = Search(
             address, service, self._heard_s, self._connected, distrusts_held=distrusts_held
@@ -151,7 +152,7 @@ class Radio:
             self._attendant.add_done_callback(self._on_attendant_gone)
 
     async def _attend(self) -> None:
-        """While somebody searches: ask what is held, scan, begin a scan anew that may have died."""
+        """While a session searches: ask which devices are connected, scan, and restart a scan that may have died."""
         while self._searches:
             self._changed.clear()
             await self._adopt()
@@ -170,7 +171,7 @@ class Radio:
                 found.set_exception(error)
 
     async def _adopt(self) -> None:
-        """Find what the system holds."""
+        """Find the sensors to which the system is connected already."""
         waiting = [search for search in self._searches.values() if not search.found.done()]
         if not waiting:
             return
@@ -213,7 +214,7 @@ class Radio:
     async def connect(
         self, device: BLEDevice, on_disconnected: Callable[[], None], timeout_s: float, *, pair: bool
     ) -> BleakClient:
-        """A connected client; its caller has to hang up. What fails leaves nothing connected.
+        """A connected client, which the caller has to disconnect. After a failure nothing is connected.
 
         Raises:
             FORESEEN: it could not be connected; TimeoutError if it did not answer.
@@ -244,7 +245,7 @@ class Radio:
 
 
 async def _connect(client: BleakClient, timeout_s: float) -> None:
-    """Connect, and hang up what nobody wants any more; what has failed has cleaned up after itself."""
+    """Connect. A connection that is made too late is closed; a failed attempt has cleaned up after itself."""
     is_made = is_given_up = False
 
     async def make() -> None:

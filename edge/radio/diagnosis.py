@@ -1,8 +1,8 @@
-"""From what bleak, D-Bus and the system raise to a trouble, and to words for what happened this time.
+"""Translates the errors of bleak, D-Bus and the system: into a trouble, and into a line that says what happened.
 
-Contract: `FORESEEN` is all that a radio may raise. `diagnose` makes of each of them one trouble and one printable line
-without an address; what the error itself does not tell is decided by what was going on. What else is raised is a
-defect, and ends the process. Pure.
+Contract: `FORESEEN` lists all errors that the radio may raise. `diagnose` makes of each of them one trouble and one
+printable line without a Bluetooth address. If the error itself does not tell the trouble, it follows from what was
+going on (`Doing`). Every other error is a defect, and ends the process. Pure.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ FORESEEN: Final = (BleakError, OSError, EOFError, SensorLost, DecodeError)
 
 
 class Doing(NamedTuple):
-    """What was going on: what a deadline that passed means then, and what an error that tells nothing more."""
+    """What was going on: `late` is the trouble if a deadline passed, `otherwise` if the error does not tell it."""
 
     late: Trouble
     otherwise: Trouble

@@ -1,7 +1,7 @@
-"""The first of the gateway's two buffers: notifications between the radio's callback and the intake.
+"""The first of the gateway's two buffers: it holds notifications until the intake takes them. The second is the store.
 
-The callback stamps and appends, nothing else. The inbox is bounded: when the intake cannot keep up the oldest
-notification is dropped and counted, because the newest is what an alarm needs.
+The radio's callback only stamps a notification with its time and appends it. The inbox is bounded: if the intake cannot
+keep up, the oldest notification is dropped and counted, because an alert needs the newest.
 """
 
 from collections import Counter, deque
@@ -38,7 +38,7 @@ class Inbox:
         return len(self.queue)
 
     def open_link(self, sensor_id: str) -> int:
-        """Number a new link of a sensor; what is still here of the links before it is no longer read."""
+        """Number a new link of a sensor. Notifications of its earlier links that are still here will be dropped."""
         self._links += 1
         self.newest_link[sensor_id] = self._links
         return self._links

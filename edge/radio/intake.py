@@ -1,7 +1,7 @@
-"""From the inbox to the sensors, one notification at a time, everything in between an ordinary call.
+"""Takes notifications from the inbox, one at a time, and hands each to its sensor by an ordinary function call.
 
-Bytes that make no sense are counted and dropped; the link they came over stays. What is left over from a link that was
-replaced is counted and dropped too: its times and answers mean nothing on the new one.
+A packet that cannot be decoded is dropped and counted; its link stays. A packet left over from an earlier link is
+dropped and counted, too: its times and answers mean nothing on the new link.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from protocols.errors import DecodeError
 
 log = logging.getLogger(__name__)
 
-# A full inbox must not hold up alerts and links: after so long the rest of the loop has its turn.
+# A full inbox must not delay alerts and links: after this time the other tasks of the event loop get their turn.
 TURN_NS = 10_000_000
 
 
@@ -26,7 +26,7 @@ class Intake:
     def __init__(
         self, inbox: Inbox, take: Mapping[str, Callable[[Notification], None]], clock: Clock
     ) -> None:
-        """`take`: what takes a sensor's notifications, by the sensor's id; DecodeError for what makes no sense."""
+        """`take`: by a sensor's id, the function that takes its notifications; it raises DecodeError if it cannot."""
         self._inbox = inbox
         self._take = take
         self._clock = clock
@@ -34,10 +34,10 @@ class Intake:
         self.leftovers: Counter[str] = Counter()
 
     async def run(self) -> None:
-        """Until cancelled; raises what a sensor's `take` raised that is no DecodeError."""
+        """Run until cancelled. If a sensor's `take` raises anything but a DecodeError, this raises it, too."""
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[None] = loop.create_future()
-        # A callback, and no task that waits: packets come by the second for years, and to wake a task costs more.
+        # A callback costs less than waking a task, and packets come every second for years.
         self._inbox.on_filled = partial(loop.call_soon, self._drain, ended)
         self._drain(ended)
         try:
@@ -46,7 +46,7 @@ class Intake:
             self._inbox.on_filled = lambda: None
 
     def _drain(self, ended: "asyncio.Future[None]") -> None:
-        """Process what has come, for one turn; what is left is for the next."""
+        """Process notifications for `TURN_NS`; the rest is left for the next turn."""
         queue = self._inbox.queue
         until_ns = self._clock.boot_ns() + TURN_NS if len(queue) > 1 else 0
         try:
@@ -69,8 +69,8 @@ class Intake:
         except DecodeError as error:
             self.undecodable[sensor_id] += 1
             count = self.undecodable[sensor_id]
-            # A sensor may send rubbish for days: the 1st, 10th, 100th is worth a line. The bytes are health
-            # data and stay out of the log.
+            # A sensor may send rubbish for days: log the 1st, 10th, 100th. The bytes are health data and stay out
+            # of the log.
             if count == 10 ** (len(str(count)) - 1):
                 what = f"{error.characteristic}: {error.reason}"
                 log.warning("%s: packet dropped, %d so far: %s", sensor_id, count, what)

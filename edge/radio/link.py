@@ -1,9 +1,10 @@
-"""One live connection to one sensor: reads and writes with a deadline, subscriptions that end in the inbox.
+"""One connection to one sensor: reads and writes with a deadline, and subscriptions that fill the inbox.
 
-Contract: a link has a number of its own, and closed it is closed for good: whatever becomes of its client afterwards,
-nothing of it reaches the inbox any more. Closing ends within the deadline, even if hanging up does not.
+Contract: each link has its own number. A closed link stays closed: whatever its client does afterwards, the inbox gets
+no more notifications of it. `close` returns within the deadline and `CLEANUP_S`, even if the connection does not end.
 
-Not here: how a connection is made (adapter), what is said over it (sensors), when it counts as lost (session).
+How a connection is made is decided in `adapter`, what is said over it in `edge.sensors`, and when it counts as lost in
+`session`.
 """
 
 import asyncio
@@ -14,15 +15,15 @@ from bleak import BleakClient
 from bleak.exc import BleakError
 
 from edge.clock import Clock
+from edge.radio.deadline import within
 from edge.radio.diagnosis import FORESEEN
 from edge.radio.inbox import Inbox, Notification
-from edge.radio.patience import within
 from protocols import battery, uuids
 from protocols.errors import DecodeError
 
 
 class Link:
-    """A connection from the moment it stands until it is closed."""
+    """A connection, from the moment it was made until it is closed."""
 
     def __init__(
         self,
@@ -54,34 +55,34 @@ class Link:
             await self._client.write_gatt_char(characteristic, payload, response=True)
 
     async def subscribe(self, characteristic: str) -> None:
+        sensor_id, number, put, now_ns = self._sensor_id, self.number, self._inbox.put, self._clock.boot_ns
+
         def enqueue(_: object, payload: bytearray) -> None:
             if self._is_closed:
                 return
-            self.heard_boot_ns = boot_ns = self._clock.boot_ns()
+            self.heard_boot_ns = boot_ns = now_ns()
             if not self.has_spoken:
                 self.has_spoken = True
                 self._on_first()
-            self._inbox.put(
-                Notification(self._sensor_id, self.number, characteristic, boot_ns, bytes(payload))
-            )
+            put(Notification(sensor_id, number, characteristic, boot_ns, bytes(payload)))
 
         async with asyncio.timeout(self._timeout_s):
             await self._client.start_notify(characteristic, enqueue)
 
     async def battery_pct(self) -> int | None:
-        """Charge of the sensor's battery; None if it does not tell or tells nonsense: that is worth no link."""
+        """Charge of the sensor's battery; None if the sensor does not tell it. Such a failure does not end the link."""
         with suppress(BleakError, TimeoutError, DecodeError):
             return battery.decode_level(await self.read(uuids.BATTERY_LEVEL))
         return None
 
     async def close(self) -> bool:
-        """Hang up; whether that ended in time. From now on nothing of this link is heard."""
+        """Disconnect; returns whether that ended in time. From now on notifications of this link are ignored."""
         self._is_closed = True
         return await hang_up(self._client, self._timeout_s)
 
 
 async def hang_up(client: BleakClient, timeout_s: float) -> bool:
-    """End a connection that was made; whether that ended in time. If not, it is left to itself."""
+    """End a connection; returns whether that ended in time. If not, nobody waits for it any longer."""
     try:
         await within(timeout_s, client.disconnect())
     except TimeoutError:

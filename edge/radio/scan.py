@@ -1,13 +1,13 @@
-"""The one scan of this gateway: on while it is wanted, off else, whoever gives up waiting for that.
+"""The one scan of this gateway: it runs while it is wanted.
 
-Contract: one task at a time switches, and only it: it is never cancelled by somebody's deadline, so a scan whose start
-has begun is known when it has started, and is stopped if nobody wants it any more. A start that never ends is cancelled
-after `START_S_MAX`, and stopped all the same.
+Contract: only one task at a time starts and stops the scan. No caller's deadline cancels that task. So a start that
+succeeds after its caller has given up is known here, and that scan is stopped if nobody wants it any more. A start
+that does not end is cancelled after `START_S_MAX`, and the scan is told to stop all the same.
 
     wanted   on      ->
     yes      no      start
     no       yes     stop
-    yes      yes     stop and start again, if it has been on for `SCAN_S`: it may have died without a word
+    yes      yes     stop and start again, if it has been on for `SCAN_S`: it may have died without an error
 """
 
 import asyncio
@@ -20,11 +20,11 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 
 from edge.errors import SensorLost
+from edge.radio.deadline import leave, within
 from edge.radio.diagnosis import FORESEEN
-from edge.radio.patience import leave, within
 from edge.radio.trouble import Trouble
 
-# A scan may die without a word when the adapter or its service is restarted: it begins anew this often.
+# How often a scan is restarted: it may die without an error when the adapter or BlueZ is restarted.
 SCAN_S: Final = 60.0
 SWITCH_S_MAX: Final = 10.0
 START_S_MAX: Final = 60.0
@@ -46,10 +46,10 @@ class Scan:
         self._switching: asyncio.Task[None] | None = None
 
     async def match(self) -> None:
-        """Have it as it is wanted.
+        """Start or stop the scan, as `wanted` says.
 
         Raises:
-            FORESEEN: the adapter will not, or does not answer in time; it is tried on all the same.
+            FORESEEN: the adapter refuses, or does not answer in time; in that case the attempt goes on.
         """
         if self._switching is None:
             if not self._is_due():
@@ -77,7 +77,7 @@ class Scan:
                     await self._start()
                 else:
                     scanner, self._scanner = self._scanner, None
-                    # Of one that has died the stop fails: nothing is left to be stopped.
+                    # If the scan has died, stopping it fails: nothing is left to be stopped.
                     with suppress(*FORESEEN):
                         await within(START_S_MAX, scanner.stop())
         finally:

@@ -1,13 +1,13 @@
-"""Keeps one sensor connected: find, connect, converse, notice silence, pause, again, for years.
+"""Keeps one sensor connected for years: searches, connects, converses, notices silence, pauses, and begins again.
 
-Contract: what is said to a sensor is its kind's business; bytes that arrive go to the inbox untouched. Whatever goes
-wrong has a `Trouble` in the state, a search without success after `SEARCH_S_MAX`, too, which goes on all the same. A
-link that claims to be connected while nothing flows is treated as lost. Cancelled, the session ends with nothing of it
-connected or searching.
+Contract: what is said to a sensor is decided by the code for its kind (`edge.sensors`); the bytes that arrive go to the
+inbox unchanged. Every failure is shown as a `Trouble` in the state. So is a search without success after
+`SEARCH_S_MAX`, but that search goes on. A link over which nothing came for `stale_s` is treated as lost. A session that
+is cancelled leaves no connection and no search behind.
 
     phase        event    then
     waiting      rested   searching
-    searching    found    connecting   it was heard, or the system holds it already
+    searching    found    connecting   it was heard, or the system is connected to it already
     searching    ended    waiting      the system does not let us search
     connecting   linked   settling     connected, and paired where its kind demands it
     connecting   ended    waiting
@@ -16,8 +16,9 @@ connected or searching.
     streaming    ended    closing
     closing      closed   waiting
 
-The pause before the next attempt is by the trouble: a steady one, or one that grows. A link that brought a packet, or
-held for `HELD_S`, earns the shortest again, and so does an adapter or a service that came back.
+The pause before the next attempt (the back-off) depends on the trouble. It is steady, or it doubles each time, from
+`backoff_s_min` to `backoff_s_max`; chance shortens each pause by up to half. A growing pause starts again from the
+shortest after a link that brought a packet or held for `HELD_S`, and after a trouble with a steady pause.
 """
 
 import asyncio
@@ -32,10 +33,10 @@ from edge.config import Limits
 from edge.errors import SensorLost
 from edge.radio import diagnosis
 from edge.radio.adapter import Found, Radio, Search
+from edge.radio.deadline import leave
 from edge.radio.diagnosis import FORESEEN, Doing, diagnose
 from edge.radio.inbox import Inbox
 from edge.radio.link import Link
-from edge.radio.patience import leave
 from edge.radio.trouble import Pause, Trouble
 from edge.sensors.sensor import Sensor
 
@@ -43,9 +44,9 @@ log = logging.getLogger(__name__)
 
 SEARCH_S_MAX: Final = 120.0
 HELD_S: Final = 30.0
-# What may end at any moment is tried this often.
+# The steady pause, for a trouble that may end at any moment.
 STEADY_S: Final = 5.0
-# A trouble that did not come for so long is news again.
+# A trouble that did not come for this long is logged as if it were new.
 NEWS_S: Final = 3600.0
 
 _BROKEN_OFF: Final = SensorLost("the conversation was broken off")
@@ -90,8 +91,8 @@ NEXT: Final = {
 class SessionState:
     """What the status page shows of a session.
 
-    `trouble` is the newest one, `detail` what happened then, `trouble_boot_ns` when; while `phase` is streaming it is
-    over.
+    `trouble` is the newest one, `detail` what happened then, `trouble_boot_ns` when. While `phase` is streaming, the
+    trouble is over. `adopted` counts connections that the system had already.
     """
 
     phase: Phase = Phase.WAITING
@@ -124,19 +125,19 @@ class Session:
     _pause_s: float = field(default=0.0, init=False)
     _takes_no_connection: bool = field(default=False, init=False)
     _distrusts_held: bool = field(default=False, init=False)
-    # Whether that it is connected is worth a line.
+    # Whether the next connection is logged.
     _is_news: bool = field(default=True, init=False)
     _told: dict[Trouble, _Told] = field(default_factory=dict, init=False)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         self._pause_s = self.limits.backoff_s_min
         while True:
             self._on(Event.RESTED)
             trouble = await self._live_once()
             task = asyncio.current_task()
             if task is not None and task.cancelling():
-                # An error may be what a lost link made of being cancelled.
+                # Being cancelled may have come out of the lost link as another error.
                 raise asyncio.CancelledError
             await asyncio.sleep(self.rng.uniform(0.5, 1.0) * self._next_pause_s(trouble))
 
@@ -144,7 +145,7 @@ class Session:
         self.state.phase = NEXT[self.state.phase, event]
 
     async def _live_once(self) -> Trouble:
-        """From the search to the end of the link; what ended it."""
+        """One round, from the search to the end of the link; returns what ended it."""
         doing = diagnosis.SEARCHING
         try:
             found = await self._search()
@@ -217,10 +218,10 @@ class Session:
     # Connected
 
     async def _hold(self, link: Link, ending: "_Ending") -> Exception:
-        """Converse until the link ends; what ended it."""
+        """Converse until the link ends; returns what ended it."""
         opened_s = asyncio.get_running_loop().time()
         ending.watch(link, self.clock, self.sensor.stale_s)
-        # No task group: before Python 3.13 one that fails while it is cancelled forgets that it was.
+        # No task group: before Python 3.13, one that fails while it is being cancelled forgets the cancellation.
         conversing = asyncio.ensure_future(self.sensor.converse(link))
         leave(conversing)
         try:
@@ -238,7 +239,7 @@ class Session:
         failure = _failure(conversing)
         if failure is not None and not isinstance(failure, FORESEEN):
             raise failure
-        # What the conversation makes of a lost link tells less than the loss.
+        # If the link was lost, the error of the conversation says less than the loss itself.
         return ending.cause.result() if ending.cause.done() else failure or _BROKEN_OFF
 
     # After a failure
@@ -279,7 +280,7 @@ class _Ending:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
-        # A result and no exception: nobody may be left to look at it.
+        # The cause is set as a result, not as an exception: asyncio complains about an exception that nobody reads.
         self.cause: asyncio.Future[SensorLost] = self._loop.create_future()
 
     def on_dropped(self) -> None:
@@ -290,7 +291,7 @@ class _Ending:
             self.cause.set_result(cause)
 
     def watch(self, link: Link, clock: Clock, stale_s: float) -> None:
-        """End it when it has been silent for so long; packets cost nothing, the timer looks for the newest."""
+        """End the link after `stale_s` of silence. A timer looks when the newest packet came; packets cost nothing."""
 
         def look() -> None:
             silent_s = (clock.boot_ns() - link.heard_boot_ns) / NS_PER_S

@@ -1,7 +1,8 @@
-"""What can be wrong with a sensor's link: each trouble with its cause, its remedy and how long to pause for it.
+"""What can be wrong with a sensor's link: each trouble with its cause, its remedy and the pause before another attempt.
 
-Data only. Cause and remedy are for people: what is the matter, and what they can do. What exactly happened this time is
-said beside it, by who noticed (`diagnosis`). Rows stand in the order of a connection's life.
+This module holds data only. Cause and remedy are for people: what is the matter, and what they can do. What exactly
+happened this time is added by the code that noticed it (see `diagnosis`). The rows are in the order in which a
+connection can meet them.
 """
 
 from enum import Enum
@@ -48,7 +49,7 @@ class Trouble(Enum):
         "if that goes on, switch it off and on with `bluetoothctl power off` and `bluetoothctl power on`",
         Pause.STEADY,
     )
-    # Searching; it goes on meanwhile
+    # Searching; the search goes on
     NOTHING_HEARD = (
         "no Bluetooth device at all is heard",
         "put the sensor on and bring it nearer; if there are others nearby, the adapter is deaf: unplug it, or switch"

@@ -1,20 +1,21 @@
-"""A CGM's side of the gateway: Continuous Glucose Monitoring Service 181F. Wiring only: link, store, facts and time.
+"""A CGM's side of the gateway (Continuous Glucose Monitoring Service, 181F): connects link, store, facts and time.
 
-Contract: the sensor keeps its records, so none may be lost, however it and its link behave. What is asked of it is
-decided in `cgm_fetch`, in which session it is in `cgm_identity`, what of it is new in `cgm_live`, what counts in
-`validity`; here their decisions are carried out. A live value is known before it is stored, and while the store cannot
-be written. What the store could not take is missing again, and fetched. Nothing here ever sends Start Session or
-Delete: they erase the sensor's history. Its clock is set only by a trusted one.
+Contract: the sensor keeps its records, so none may be lost, however the sensor and its link behave. Other modules
+decide: `cgm_fetch` what the sensor is asked for, `cgm_identity` which session it is in, `cgm_live` which records are
+new, `validity` which count. This module carries that out. A live value is known before it is stored, and while the
+store cannot be written. Records that the store could not take are missing again, and are fetched. Nothing here ever
+sends Start Session or Delete: they erase the sensor's history. The sensor's clock is set only by a trusted clock.
 
-    phase     | what happens                        | next
-    ----------|-------------------------------------|-----------------------------------------------------
-    none      | a link                              | SETTLING
-    SETTLING  | the session is known                | FETCHING, STREAMING
-    FETCHING  | nothing is due                      | STREAMING
-    STREAMING | something is due to be asked for    | FETCHING
-    STREAMING | a record that does not fit; an hour | SETTLING
-    any       | the link is lost, or does not       | none
-              | answer a report in time             |
+    phase     | what happens                                      | next
+    ----------|---------------------------------------------------|--------------------
+    none      | a link begins                                     | SETTLING
+    SETTLING  | the session is known                              | FETCHING, STREAMING
+    FETCHING  | nothing is due                                    | STREAMING
+    STREAMING | something is due to be asked for                  | FETCHING
+    STREAMING | a record does not fit, or `racp_reconcile_s` have | SETTLING
+              | passed since the sensor was last looked at        |
+    any       | the link is lost, or the sensor does not report   | none
+              | in time                                           |
 """
 
 import asyncio
@@ -51,9 +52,9 @@ from protocols.cgm_profile import CgmProfile
 from protocols.racp import Code
 from protocols.racp_procedure import Outcome
 
-# Whether there is a trusted clock now costs the sensor nothing to ask.
+# How often to look whether a clock is trusted by now: that costs the sensor nothing.
 TRUST_LOOK_S: Final = 60.0
-# Between two requests of a comparison that was refused.
+# The pause after a comparison's request was refused.
 REFUSED_PAUSE_S: Final = 2.0
 
 
@@ -73,7 +74,7 @@ class CgmSensor:
         limits: Limits,
         names: SessionNames,
     ) -> None:
-        """What the store knows of the sensor is read here, before the store runs; `names` are for its sessions."""
+        """Read what the store knows of the sensor; call this before the store's `run`. `names` names its sessions."""
         self.config = config
         self.kind = KINDS[config.kind]
         self.stale_s = config.stale_s or self.kind.stale_s
@@ -116,7 +117,7 @@ class CgmSensor:
         return self._clock.boot_ns() / NS_PER_S
 
     def flush(self) -> None:
-        """Records are handed to the store one by one; nothing is ever open."""
+        """Nothing to do: records are handed to the store as they come."""
 
     # The course of a link
 
@@ -137,7 +138,7 @@ class CgmSensor:
             self._forget_link()
 
     def _learn(self, profile: CgmProfile) -> None:
-        """In which order it sends its octets takes some records to tell; the rest it says itself on each link."""
+        """Store the order of octets, which takes some records to find out. All else the sensor tells on each link."""
         if profile.octet_order is not self._profile.octet_order:
             self._profile = replace(self._profile, octet_order=profile.octet_order)
             self._means.store.submit(
@@ -171,7 +172,7 @@ class CgmSensor:
         return wearing
 
     def _seen(self, read: ClockRead, told: SessionStartTime | None) -> Seen:
-        """What tells the session, as of the moment at which the clock was read."""
+        """What identifies the session, as of the moment at which the sensor's clock was read."""
         trusted_ns = self._timekeeper.trusted_utc_ns()
         self._was_trusted = trusted_ns is not None
         since_ns = self._clock.boot_ns() - read.boot_ns
@@ -188,7 +189,7 @@ class CgmSensor:
     async def _set_time(
         self, talk: Conversation, read: ClockRead, told: SessionStartTime | None
     ) -> SessionStartTime | None:
-        """The start that the sensor tells once a trusted clock has set its clock, if it needs that."""
+        """Set the sensor's clock by a trusted clock, if it needs that; returns the start that it tells then."""
         trusted_ns = self._timekeeper.trusted_utc_ns()
         if trusted_ns is None:
             return told
@@ -198,7 +199,7 @@ class CgmSensor:
     def _on_clock(self, read: ClockRead, look_again_s: float) -> None:
         is_set = self._receiver.on_clock(read.status.time_offset_min, read.boot_ns, look_again_s)
         if is_set and self._wearing is not None:
-            # What did not fit is explained, and may be missing.
+            # That explains the records that did not fit. They may be missing now.
             self._wearing.fetch.look_at_end()
 
     async def _compare(self, talk: Conversation, comparison: Comparison) -> Verdict:
@@ -231,7 +232,7 @@ class CgmSensor:
         return wearing
 
     def _go_on(self, wearing: Wearing, seen: Seen) -> None:
-        """It is the known session: what is known better of it, and what time does it say it is?"""
+        """The session is the known one: use the time that it tells, and note what is known better of it."""
         time = cgm_identity.time_told(wearing.beginning, seen)
         if time is not None:
             utc_s, error_ms = time
@@ -259,7 +260,7 @@ class CgmSensor:
                 if given_up:
                     wearing.give_up(given_up)
             if end.outcome is Outcome.TIMED_OUT:
-                # What hangs in the sensor may be gone with the link.
+                # A new link may end whatever keeps the sensor from answering.
                 raise SensorLost("the sensor did not report its records in time")
 
     async def _ask(self, talk: Conversation, ask: Ask) -> End:
@@ -277,7 +278,7 @@ class CgmSensor:
         return end
 
     async def _peek(self) -> None:
-        """Amid a request: if a record does not fit, the clock is read at once, so that a live one is known."""
+        """During a request: if a record does not fit, read the clock at once, so that a live value is recognised."""
         receiver, talk = self._receiver, self._talk
         if talk is not None and receiver.is_odd and self._now_s() >= receiver.look_due_s:
             self._on_clock(await talk.read_clock(), look_again_s=0.0)
@@ -334,7 +335,7 @@ class CgmSensor:
 
     @property
     def warm_up_left_s(self) -> float | None:
-        """For how long the session, which has just begun, may be without values; None if it has not, or has any."""
+        """How long the session may still be without values; None if it did not just begin, or has values."""
         wearing, start_boot_ns = self._wearing, self._receiver.live.start_boot_ns
         if wearing is None or wearing.first_value_min is not None:
             return None

@@ -1,7 +1,8 @@
-"""How a CGM sensor is asked for its records: in which words, and when it is left alone.
+"""How a CGM sensor is asked for its records: with which operator, and when it is left alone.
 
-Contract: pure. A request that was refused is widened until it is not; what comes of it may then be more than was
-wanted, never less. Each reason for leaving the sensor alone has a pause of its own, four times as long each time.
+Contract: pure. If a request is refused, the next one asks for more: first a range, then everything from an offset on,
+then everything. The answer may then hold more than was wanted, never less. Each reason for leaving the sensor alone
+(`Hindrance`) has a pause of its own, four times as long each time.
 """
 
 from enum import Enum, auto
@@ -25,7 +26,7 @@ class Hindrance(Enum):
 
 
 class Pause:
-    """Something that is not done again for a while after it was in vain, each time four times as long."""
+    """A pause after something was in vain, each time four times as long."""
 
     def __init__(self, first_s: float, longest_s: float) -> None:
         self.until_s = 0.0
@@ -34,7 +35,7 @@ class Pause:
         self._failures = 0
 
     def fail(self, now_s: float) -> None:
-        """It was in vain; twice within a pause is once."""
+        """It was in vain. A second failure within the pause changes nothing."""
         if now_s >= self.until_s:
             self.until_s = now_s + min(self._longest_s, self._first_s * PAUSE_FACTOR**self._failures)
             self._failures += 1
@@ -93,7 +94,7 @@ class Ask(NamedTuple):
 
 
 class End(NamedTuple):
-    """How a request ended; outcome None: with the link. `counted` answers a count."""
+    """How a request ended; `outcome` is None if the link ended first. `counted` is the answer to a count."""
 
     outcome: Outcome | None
     code: int | None = None
@@ -114,7 +115,7 @@ class Refusals:
         return ask
 
     def note(self, ask: Ask) -> bool:
-        """This was refused; whether there is a wider request to try. Reports are always asked for again later."""
+        """Note a refusal; returns whether a wider request can be tried. Refused reports are tried again later."""
         self._refused.add((ask.kind, ask.operator))
         if ask.operator is not Operator.ALL:
             return True

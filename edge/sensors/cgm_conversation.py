@@ -1,10 +1,10 @@
-"""What is said to a CGM over one link, and how what it says is read.
+"""What is said to a CGM over one link, and how its answers are read.
 
-Contract: one conversation for each link; what was learned of a sensor's manners holds for it alone, except in which
-order it sends its octets. What a sensor may lack is None. An error that is an answer of the sensor is taken for one;
-every other is the link's, and goes through.
+Contract: there is one conversation for each link. What it learns of the sensor, such as what the sensor refuses, holds
+for this link only; the order of octets is kept beyond it. A value that a sensor may lack is None. An error with which
+the sensor answers is treated as its answer; every other error is the link's, and is passed on.
 
-Nothing here decides what to say, or knows what it means.
+What to say, and what an answer means, is not decided here.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ from protocols.racp_procedure import CountRecords, Outcome, Procedure
 
 log = logging.getLogger(__name__)
 
-# These are the link's trouble.
+# These errors concern the link, not the request.
 _SECURITY: Final = frozenset({AttCode.INSUFFICIENT_AUTHENTICATION, AttCode.INSUFFICIENT_ENCRYPTION})
 # Where the offset of a record stands: it is mostly right when the checksum or the end of the record is wrong.
 _OFFSET_OCTETS: Final = slice(4, 6)
 
 
 class ClockRead(NamedTuple):
-    """The sensor's state and clock, and the latest moment that they are surely not older than."""
+    """The sensor's state and clock, which it read at `boot_ns` or a little later."""
 
     status: CgmStatus
     boot_ns: int
@@ -76,7 +76,8 @@ class Conversation:
     # Values
 
     async def read_clock(self) -> ClockRead:
-        # It is said between the question and the answer. A record must not seem to come before it was taken.
+        # The sensor reads its clock between request and answer. The moment of the request is used: with it no record
+        # seems to have come before it was taken.
         boot_ns = self._clock.boot_ns()
         payload = await self._link.read(uuids.CGM_STATUS)
         return ClockRead(cgm.decode_status(payload, crc=self.profile.crc), boot_ns)
@@ -105,7 +106,7 @@ class Conversation:
     async def set_time(
         self, told: SessionStartTime | None, status: SensorStatus, clock_min: int, utc_s: int
     ) -> SessionStartTime | None:
-        """Tell the sensor the time if it needs that, once a link; the start of its session that it tells then."""
+        """Tell the sensor the time if it needs that, once on each link; returns the session start it tells then."""
         now = cgm_profile.start_time_to_write(
             told,
             offset_min=clock_min,

@@ -1,17 +1,19 @@
-"""What a CGM sensor is asked for, when, and what is given up: one pass after the other until nothing is missing.
+"""What a CGM sensor is asked for, when, and what is given up: one pass after another until nothing is missing.
 
-Contract: pure; times are seconds of a clock that does not jump. The caller writes what `next` says and tells how it
-ended. A pass is a report of what is missing and a count of the same range; or, where nothing seems to be missing, now
-and then a count, and a report if that has more. Records are noted as they come, so a pass that was cut goes on where it
-stopped, in whatever order they are reported.
+Contract: pure; times are seconds of a clock that does not jump. The caller makes the request that `next` returns, and
+tells `on_end` how it ended. A gap is what is missing between two records; the end is everything after the last one that
+is here or given up. A pass is a report of a gap or the end, and a count of the same range. While no gap is open there
+is a check now and then: a count, and a report if the sensor counts more. Records are noted as they come, so a pass that
+was interrupted goes on where it stopped, in whatever order they are reported. A request ended unsure if its answer
+named another request.
 
     phase     | what happens                                 | next      | and
     ----------|----------------------------------------------|-----------|------------------------------------
-    IDLE      | records are missing, their pause is over     | REPORTING | the first such gap, or the end
-    IDLE      | between records none is missing, and a check | COUNTING  | all of it
-              | of what came since the last one is due       |           |
-    REPORTING | complete, or unsure                          | COUNTING  | the same range; IDLE and judged, if
-              |                                              |           | the sensor does not count
+    IDLE      | records are missing, their pause is over     | REPORTING | of the first such gap, or the end
+    IDLE      | no gap is open, and a check is due of what   | COUNTING  | of what has come since then
+              | has come since the last check                |           |
+    REPORTING | complete, or unsure                          | COUNTING  | of the same range; IDLE and judged,
+              |                                              |           | if the sensor does not count
     REPORTING | refused and nothing came                     | REPORTING | with the next wider operator
     REPORTING | refused with the widest, or busy             | IDLE      | pause REFUSED, BUSY
     REPORTING | silent, or the link is lost; nothing came    | IDLE      | pause SILENT, CUT
@@ -27,7 +29,7 @@ stopped, in whatever order they are reported.
     otherwise                                                | NO_RECORDS, the gap as a whole
 
 Before a gap is asked for again there is a pause, longer each time. The end is never given up: the next record may come
-at any moment. What was given up is taken all the same if it comes.
+at any moment. A record that was given up is kept all the same if it comes.
 """
 
 from collections import Counter
@@ -39,7 +41,7 @@ from edge.sensors.cgm_ledger import FOLLOWS, OFFSET_MAX, Ledger, Loss, Range
 from protocols.racp import Code
 from protocols.racp_procedure import Outcome
 
-# A gap is given up after so many reports that ended well, or twice as many that ended in doubt.
+# A gap is given up after this many complete reports, or twice as many unsure ones.
 TRIES: Final = 3
 # The first pause and the longest, in seconds. At the end there may simply be no new record yet.
 GAP_PAUSES_S: Final = 5.0, 3600.0
@@ -69,7 +71,7 @@ class _Tries:
 
     @property
     def are_enough(self) -> bool:
-        """An answer that may have been to something else says half as much."""
+        """An unsure answer may have been to another request, so it counts half."""
         return 2 * self.sure + self.unsure >= 2 * TRIES
 
     def fail(self, now_s: float, report: Outcome | None, pauses_s: tuple[float, float]) -> None:
@@ -84,7 +86,7 @@ _NOT_TRIED: Final = _Tries()
 
 @dataclass
 class _Pass:
-    """One range, until it has been judged."""
+    """One range that is asked for, until the result has been judged."""
 
     wanted: Range
     clock_min: int
@@ -107,7 +109,7 @@ class Fetch:
     """
 
     def __init__(self, ledger: Ledger, patience: Patience, check_s: float) -> None:
-        """`check_s`: so often what has come is compared with what the sensor has."""
+        """`check_s`: how often the records that are here are compared with the sensor's count."""
         self._ledger = ledger
         self._patience = patience
         self._check_s = check_s
@@ -123,19 +125,19 @@ class Fetch:
         self.miscounts = 0
 
     def on_link(self, refusals: Refusals) -> None:
-        """A new link, and nobody knows what happened while there was none."""
+        """A new link has begun: records may have been taken while there was none."""
         self._refusals = refusals
         self.look_at_end()
 
     def look_at_end(self) -> None:
-        """There may be records that have not come by themselves."""
+        """Ask for the end: there may be records that did not come live."""
         self._has_looked = False
         self._end_tries[1].due_s = 0.0
 
     # What is missing
 
     def missing(self, clock_s: float) -> list[Range]:
-        """What may be asked for, whether or not its time has come."""
+        """What is missing, whether or not it is time to ask for it."""
         gaps = self._ledger.gaps()
         gaps += [Range(offset, offset) for offset in self._seen_between(gaps)]
         end_min = self._ledger.end_min
@@ -144,7 +146,7 @@ class Fetch:
         return gaps
 
     def _seen_between(self, gaps: list[Range]) -> list[int]:
-        """Records that could not be read where nothing seems to be missing."""
+        """Records that came, could not be read, and lie in no gap."""
         end_min = self._ledger.end_min
         return [
             offset
@@ -153,13 +155,13 @@ class Fetch:
         ]
 
     def _end_due_min(self) -> float:
-        """By when a record should have come; after a time without a link, when there can be one."""
+        """When the next record should have come; after a time without a link, when there can be one at all."""
         ledger = self._ledger
         if ledger.end_min < 0 and not self._has_looked:
             return 0.0
         if not self._has_looked:
             return ledger.end_min + 1.0
-        # Its minute is rounded down, and has begun before it comes.
+        # The offset is rounded down: the record may come up to a minute later.
         return ledger.end_min + FOLLOWS * ledger.usual_min + 1.0
 
     def missing_count(self, clock_s: float) -> int:
@@ -227,7 +229,7 @@ class Fetch:
     def on_record(self, offset_min: int) -> None:
         """A record that was not here has come."""
         self._unread.pop(offset_min, None)
-        # What was taken after it was asked for comes by itself.
+        # A record that was taken after the request comes by itself, so it is no gain of the report.
         if self._pass is not None and self._pass.wanted.covers(offset_min):
             self._pass.gained += offset_min <= self._pass.clock_min
 
@@ -242,7 +244,7 @@ class Fetch:
         return offset_min not in self._ledger and not self._ledger.is_given_up(offset_min)
 
     def on_end(self, end: End, now_s: float) -> list[GiveUp]:
-        """The request has ended; what is to be given up now."""
+        """The request has ended; returns what is to be given up now."""
         current = self._pass
         if current is None or current.asked is None:
             return []
@@ -321,7 +323,7 @@ class Fetch:
         return [GiveUp(offset, offset, Loss.UNDECODABLE, self._unread.pop(offset)) for offset in enough]
 
     def _judge_seen(self, current: _Pass, now_s: float) -> None:
-        """Records between others are asked for again only because they were seen; if they are not, they are none."""
+        """Where no gap is, a record is asked for only because it was seen. If it is not seen again, there is none."""
         for offset in self._seen_between(self._ledger.gaps()):
             if current.wanted.covers(offset):
                 tries = self._gap_tries.setdefault(offset, _Tries())
@@ -344,7 +346,7 @@ class Fetch:
     def _judge_end(self, current: _Pass, surplus: int | None, now_s: float) -> None:
         end_min = self._ledger.end_min
         if current.clock_min >= end_min + self._ledger.usual_min:
-            # It should have had one.
+            # By its clock it should have had a record.
             first, tries = self._end_tries
             tries = tries if first == end_min + 1 else _Tries()
             tries.fail(now_s, current.report, END_PAUSES_S)
@@ -359,7 +361,7 @@ class Fetch:
         if not tries.are_enough or current.wanted != gap:
             return None
         if any(offset is not None and gap.covers(offset) for offset in current.unread):
-            return None  # it is named, and its own tries are counted
+            return None  # its offset is known, and its own tries are counted
         first_of = self._ledger.first_of(gap)
         if None in current.unread and current.reported_range == gap:
             reason, part = Loss.UNDECODABLE, first_of
@@ -369,7 +371,7 @@ class Fetch:
             reason, part = Loss.NO_RECORDS, gap
         assert part.last is not None
         if part != gap:
-            # The rest of it was asked for as often.
+            # The rest of the gap was asked for just as often.
             rest = _Tries(sure=TRIES - 1, due_s=now_s + GAP_PAUSES_S[0] * PAUSE_FACTOR)
             self._gap_tries[part.last + 1] = rest
         return GiveUp(part.first, part.last, reason, tries.number)

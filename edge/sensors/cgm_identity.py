@@ -1,8 +1,8 @@
 """Is a CGM sensor still in the session that is known? And when did its session begin?
 
-Contract: pure; everything it goes by is an argument. A session is the same or another one; which one is told by what
-the sensor says of its beginning, by what the gateway reckons of it, and, where both leave a doubt, by records of the
-known session, which are asked for again and compared.
+Contract: pure; the verdict depends on the arguments only. The sensor is in the known session or in another one. That
+follows from the start that the sensor tells, and from the start that the gateway reckons from the sensor's clock. If
+both leave a doubt, records of the known session are asked for again and compared.
 
     known session | its clock is before    | told start | reckoned start    | verdict
                   | its newest record      |            |                   |
@@ -16,13 +16,14 @@ known session, which are asked for again and compared.
     --------------------------------------------------|----------------------------------------------------
     more come back equal than different, two at least | SAME: its clock was set
     others, some of them different                    | NEW
-    too few, `ASKS` times over                        | NEW
+    too few, after `ASKS` answers                     | NEW
     no answer, twice as often; or none can be asked   | SAME if the reckoned start is 10 min off at most,
-    for                                               | else NEW: rather a session twice than two in one
+    for                                               | else NEW: better one session stored as two than two
+                                                      | stored as one
 
-A told start is evidence only if it can be one: devices that know no time begin in 1970, 2000 or the year of their
-making. The reckoned start is known by the time since boot, in the boot in which it was seen last, or by a trusted wall
-clock. A wall clock that nobody vouches for is no evidence of anything.
+A told start is believed only if it is plausible: devices that do not know the time begin in 1970, in 2000, or in the
+year they were made. The reckoned start is compared by the time since boot, if it was last seen in this boot, or else by
+a trusted wall clock. A wall clock that nobody vouches for is no evidence of anything.
 """
 
 import random
@@ -35,15 +36,15 @@ from edge.anchors import SURE_ERROR_MS
 from protocols.cgm import SessionStartTime
 
 NS_PER_S = 1_000_000_000
-# A sensor's clock may be set by so much, and it is still the likelier thing.
+# If the starts differ by no more than this, a clock that was set is likelier than a new session.
 NEAR_START_S: Final = 600
 # A record's minute may be rounded up while the clock's is rounded down.
 MINUTE_SLACK: Final = 1
 # The start is reckoned from whole minutes, and two clocks drift apart. What differs by more is not the same start.
 START_ERROR_S_MAX: Final = 180
-# What whole minutes leave open.
+# The error of a start that is reckoned from whole minutes.
 RECKONED_ERROR_MS: Final = 60_000
-# 2015-01-01: before, nobody wore such a sensor; a clock that says so was never set.
+# 2015-01-01. Nobody wore such a sensor before, so an earlier clock was never set.
 CREDIBLE_FROM_UTC_S: Final = 1_420_070_400
 CREDIBLE_UNTIL_UTC_S: Final = 1 << 32
 COMPARED_RECORDS: Final = 6
@@ -51,7 +52,7 @@ ASKS: Final = 3
 
 
 class Beginning(NamedTuple):
-    """How a session began, as far as is known: what the store has of it, by the store's names.
+    """How a session began, as far as is known; the fields have the names that they have in the store.
 
     `start_error_ms` is None while nothing vouches for `start_utc_s`.
     """
@@ -109,7 +110,7 @@ def judge(known: Beginning | None, newest_min: int | None, seen: Seen) -> Verdic
 
 
 def judge_alone(known: Beginning, seen: Seen) -> Verdict:
-    """What to do in doubt when no record of the known session can be compared."""
+    """The verdict in doubt, if no record of the known session can be compared."""
     off_s = _off_s(known, seen)
     return Verdict.SAME if off_s is not None and off_s <= NEAR_START_S else Verdict.NEW
 
@@ -131,8 +132,9 @@ def _off_s(known: Beginning, seen: Seen) -> float | None:
 class SessionNames:
     """The names of a sensor's sessions, no two the same.
 
-    A session is named by its start, as the sensor keeps it, if a trusted clock bears it out: so one that is met again
-    after the store was lost has the name it had, and nothing of it goes up as something else. Else a name is drawn.
+    A session is named by the start that the sensor tells, if a trusted clock confirms it. So if the store is lost and
+    the session is met again, it has its former name, and its data go up under their former ids. Otherwise the name is
+    random.
     """
 
     def __init__(self, by_start: Callable[[int], UUID], taken: Iterable[UUID], rng: random.Random) -> None:
@@ -182,8 +184,8 @@ def _start(seen: Seen) -> tuple[int, int] | None:
 def changes(known: Beginning, seen: Seen) -> dict[str, int | None]:
     """What is known better of the session now that it has been seen again.
 
-    A start that is vouched for stays as it is, for readings have been placed by it. If the sensor's clock was set
-    since, what comes now is off by as much.
+    A trusted start stays as it is, because readings have been placed by it. If the sensor's clock was set since, what
+    comes now may be placed wrongly by as much.
     """
     better: dict[str, int | None] = {"told_start_utc_s": seen.told_start_utc_s}
     off_s = _off_s(known, seen)
@@ -217,11 +219,11 @@ class Comparison:
     Attributes:
         first_min, last_min: ask for the records from here to here.
         verdict: DOUBT until it is known.
-        unanswered: how often it was asked for nothing; a request that was not answered says half as much.
+        unanswered: how many requests were not answered; such a request counts half.
     """
 
     def __init__(self, values: Mapping[int, float], alone: Verdict, unanswered: int = 0) -> None:
-        """`values`: of the newest known records that have one, by offset; `alone`: the verdict without any."""
+        """`values`: of the newest known records that have one, by offset; `alone`: the verdict without them."""
         values = {offset: values[offset] for offset in sorted(values)[-COMPARED_RECORDS:]}
         self._values = values
         self._alone = alone
@@ -239,7 +241,7 @@ class Comparison:
             (self._equal if is_equal else self._different).add(offset_min)
 
     def on_end(self, *, is_answered: bool) -> None:
-        """It has been asked, and says that this is all; or it does not answer."""
+        """A request has ended: the sensor answered it, or did not."""
         self._answered += is_answered
         self.unanswered += not is_answered
         if len(self._equal) > len(self._different) and len(self._equal) >= min(2, len(self._values)):

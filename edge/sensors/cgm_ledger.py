@@ -1,11 +1,12 @@
 """Which records of a session are here, which were given up, and which are missing.
 
-Contract: pure. Records are known by their time offset in minutes, and nobody says which offsets there should be: two
-that lie at most one and a half usual intervals apart follow each other, and what lies between two that do not is a gap.
-The watermark is the offset up to which the store has everything, or has it noted as given up; it moves over records
-that follow each other only. What has been handed to the store counts as here, until the store says that it could not.
+Contract: pure. A record is known by its offset: the minutes since the session began. No sensor says which offsets there
+should be. So two records that lie at most one and a half usual intervals apart follow each other, and between two that
+lie farther apart there is a gap. The watermark is the offset up to which the store has every record, or has noted that
+it was given up. It moves only over records that follow each other. What was handed to the store counts as here, until
+the store says that it could not write it.
 
-What is asked for, and when, is not decided here (`cgm_fetch`).
+What is asked for, and when, is decided in `cgm_fetch`.
 """
 
 from bisect import bisect_left, bisect_right, insort
@@ -18,14 +19,15 @@ from typing import Final, NamedTuple
 from edge.store.sessions import GivenUp
 
 OFFSET_MAX: Final = 0xFFFF
-# An interval is not believed to be longer before the sensor has said of so many gaps between two records that it has
-# nothing there: one that leaves out every second record looks like one that measures half as often.
+# A longer interval is believed only after the sensor has said of so many gaps that it has no records there: a sensor
+# that leaves out every second record looks like one that measures half as often.
 INTERVAL_MIN: Final = 5
 CONFIRMED_BY_GAPS: Final = 3
-# The usual step is a short one among so many of the newest: not the shortest, which may be something out of turn.
+# The usual interval is a short one of so many newest steps from record to record: not the shortest, which may be an
+# exception.
 STEPS_LOOKED_AT: Final = 24
-SHORT_STEPS: Final = 4  # one in so many is shorter
-# With fewer it is the longest, and the watermark stands.
+SHORT_STEPS: Final = 4  # one step in so many is shorter
+# With fewer steps the shortest is taken, and the watermark does not move.
 STEPS_TO_TELL: Final = 4
 FOLLOWS: Final = 1.5
 
@@ -49,10 +51,11 @@ class Range(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """Something that is settled: a record, one that was given up, or a gap that was.
+    """Something that is settled: a record, a record that was given up, or a gap that was given up.
 
-    What was given up was asked for between two records: if one of them is gone, something is missing beside it. So a
-    gap begins where the part before it ends (`is_joined`), and where nothing is, the next begins where it ends.
+    A gap was given up between two records. If the store could not keep one of them, something is missing beside the
+    gap. So a gap has to begin right where the part before it ends (`is_joined`), and the next part right where a gap
+    without records ends (`is_closed`).
     """
 
     first: int
@@ -62,7 +65,7 @@ class _Part(NamedTuple):
 
 
 def advance(watermark_min: int, held: Sequence[int], given_up: Sequence[GivenUp], usual_min: float) -> int:
-    """Where the watermark may stand: from where it is over everything that follows. `held` is ascending."""
+    """How far the watermark may move: over all parts that follow each other. `held` is ascending."""
     for _, part, follows in _walk(watermark_min, held, given_up, usual_min):
         if not follows:
             break
@@ -73,7 +76,7 @@ def advance(watermark_min: int, held: Sequence[int], given_up: Sequence[GivenUp]
 def _walk(
     watermark_min: int, held: Sequence[int], given_up: Sequence[GivenUp], usual_min: float
 ) -> Iterator[tuple[int, _Part, bool]]:
-    """What is settled above the watermark: where what was before it ended, it, and whether it follows that."""
+    """For each settled part above the watermark: where the part before ended, the part, whether it follows that."""
     end_min = watermark_min
     is_closed = any(note.last == end_min and note.reason == Loss.NO_RECORDS for note in given_up)
     for part in _settled(watermark_min, held, given_up):
@@ -139,7 +142,7 @@ class Ledger:
         return max(self.watermark_min, given_up, self._held[-1] if self._held else -1)
 
     def hold(self, offset_min: int) -> bool:
-        """This record is on its way into the store; whether it is new."""
+        """This record is on its way into the store; returns whether it is new."""
         if offset_min in self:
             return False
         insort(self._held, offset_min)
@@ -154,7 +157,7 @@ class Ledger:
         self._usual_min = None
 
     def refuse(self, offset_min: int) -> bool:
-        """The sensor has a record of the future, and counts it; whether that is new."""
+        """Note a record of the future: the sensor counts it, too. Returns whether it is new."""
         is_new = offset_min not in self._ahead
         self._ahead.add(offset_min)
         return is_new
@@ -179,7 +182,7 @@ class Ledger:
         return self._usual_min
 
     def _gaps_within(self, step_min: int) -> int:
-        """How many gaps, no longer than such a step, the sensor has nothing in."""
+        """In how many gaps, no longer than such a step, the sensor has no records."""
         return sum(
             note.reason == Loss.NO_RECORDS and note.last - note.first + 1 < step_min for note in self.given_up
         )

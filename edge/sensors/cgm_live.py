@@ -1,18 +1,19 @@
-"""What is new of what a CGM sensor sends: told by the age of a record, never by what else is going on.
+"""Which records of a CGM sensor are live: that follows from their age, never from what else is going on.
 
-Contract: pure; times are nanoseconds since boot. A record was taken as many minutes after the session's start as its
-offset says, and the start is reckoned from the sensor's clock each time that is read. Reports of stored records and
-readings as they are taken come over the same characteristic, and nothing in them says which is which.
+Contract: pure; times are nanoseconds since boot. The offset of a record says how many minutes after the start of the
+session it was taken. The start is reckoned from the sensor's clock, each time that is read. Reports of stored records
+and new readings come over the same characteristic, and nothing in them says which is which.
 
-    age of a record  | while a report of such is expected | else
-    -----------------|------------------------------------|--------
+    age of a record  | while a report with it is expected | otherwise
+    -----------------|------------------------------------|----------
     below -2 min     | AHEAD                              | AHEAD
     up to 10 min     | LIVE                               | LIVE
     more             | STORED                             | STRAY
 
-LIVE is known at once, before it is stored. AHEAD is nonsense, or the sensor's clock was set; STRAY is of another
-session, or came too late: neither is kept before the sensor has been looked at again. A report is expected from its
-request to its answer, and some seconds longer if it was broken off; what came then is STORED whenever it is judged.
+A LIVE value is known at once, before it is stored. An AHEAD record makes no sense, or the sensor's clock was set. A
+STRAY one is of another session, or came too late. Neither is kept before the sensor has been looked at again. A report
+is expected from its request to its answer, and for `TAIL_NS` longer if it was broken off; an old record that came in
+that time is STORED, even if it is judged later.
 """
 
 import math
@@ -54,7 +55,7 @@ class Live:
         self._expected_until_boot_ns = 0.0
 
     def on_clock(self, offset_min: int, boot_ns: int) -> int:
-        """The sensor's clock was read; by how much it was set since the last time, as far as whole minutes tell."""
+        """The sensor's clock was read; returns by how much it was set since the last time, to whole minutes."""
         start_boot_ns = boot_ns - offset_min * NS_PER_MIN
         before_ns, self.start_boot_ns, self.is_fresh = self.start_boot_ns, start_boot_ns, True
         return 0 if before_ns is None else abs(start_boot_ns - before_ns)
@@ -102,6 +103,6 @@ class Live:
 
 
 def warm_up_left_s(age_ns: int) -> float | None:
-    """For how long a session of this age that has no values yet may go without; None once it should have some."""
+    """How long a session of this age may still be without values; None once it should have some."""
     left_s = 60.0 * WARM_UP_MIN_MAX - age_ns / NS_PER_S
     return left_s if left_s > 0.0 else None

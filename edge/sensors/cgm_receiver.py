@@ -1,21 +1,21 @@
-"""What becomes of the records a CGM sends: told at once if they are live, kept if they are of its session and new.
+"""What becomes of the records that a CGM sends: live values are known at once; new records of its session are kept.
 
-Contract: nothing here waits. A record that does not fit is not kept and not lost: it waits until the sensor has been
-looked at, which is asked for by `look_due_s`, and is judged once more. Which session it is, and whether that is known,
-is said from outside.
+Contract: nothing here waits. A record that does not fit is neither kept nor lost: it is set aside until the sensor has
+been looked at (its clock and its session), and is then judged once more. `look_due_s` says when to look. Which session
+the sensor is in, and whether that is known, is told from outside.
 
     the session   | a record                                          | is
     --------------|---------------------------------------------------|----------------------------------
     not known yet | any                                               | set aside
-    known         | STRAY; AHEAD for the first time; another value    | set aside, and the sensor is to be
-                  | than it had; back in time, and no report runs;    | looked at
-                  | where all was settled, in a report amid which the |
-                  | clock was not read yet                            |
+    known         | STRAY; AHEAD for the first time; here with        | set aside, and the sensor is to be
+                  | another value; older than the newest, while no    | looked at
+                  | report is expected; settled already, in a report  |
+                  | during which the clock has not been read yet      |
     known         | LIVE or STORED, and not here yet                  | kept
     known         | the rest                                          | dropped; AHEAD is counted
 
-Whatever the session, a LIVE value is a fact as soon as the sensor's clock is known, and a record that is compared is
-handed to the comparison.
+Whatever the session: a LIVE value is a fact as soon as the sensor's clock is known. While records are compared
+(`cgm_identity.Comparison`), each record is handed to the comparison, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ from edge.sensors.cgm_wearing import Wearing
 from edge.sensors.validity import NotCounted
 from edge.store.readings import Reading
 
-# Between two looks at a sensor whose records do not fit what was seen at the first.
+# The first and the longest pause between two looks at a sensor whose records still do not fit.
 LOOK_PAUSES_S: Final = 60.0, 300.0
 ASIDE_MAX: Final = 64
 
@@ -41,9 +41,9 @@ class Receiver:
 
     Attributes:
         live: the sensor's clock.
-        comparison: what asks for known records just now.
+        comparison: the one that is under way, if any.
         look_due_s: when the sensor is to be looked at again.
-        is_odd: whether that is because something does not fit.
+        is_odd: whether it is to be looked at because a record does not fit.
         records, unread, ahead: how many were kept, could not be read, and were of the future.
     """
 
@@ -61,7 +61,7 @@ class Receiver:
         self._wearing: Wearing | None = None
         self._session_boot_ns = 0  # when it began, by the clock as it was when the session was known
         self._aside: list[Reading] = []
-        # For each sort of records, amid a report and else.
+        # One for each sort of record, during a report and otherwise.
         self._pauses = {(sort, amid): Pause(*LOOK_PAUSES_S) for sort in Sort for amid in (False, True)}
 
     def on_link(self) -> None:
@@ -74,7 +74,7 @@ class Receiver:
         self._aside = []
 
     def on_clock(self, clock_min: int, boot_ns: int, look_again_s: float) -> bool:
-        """The sensor has been looked at, and need not be for so long; whether its clock was set since the last time."""
+        """The sensor was looked at; look again after `look_again_s`. Returns whether its clock was set since."""
         is_set = self.live.on_clock(clock_min, boot_ns) > NS_PER_MIN
         if is_set:
             self._clear_pauses()
@@ -90,7 +90,7 @@ class Receiver:
         self._wearing = None
 
     def on_session(self, wearing: Wearing, *, is_new: bool) -> None:
-        """It is this one; what waited for that is judged again."""
+        """The sensor is in this session; the records that were set aside are judged again."""
         assert self.live.start_boot_ns is not None
         self._wearing, self._session_boot_ns = wearing, self.live.start_boot_ns
         if is_new:
@@ -163,7 +163,7 @@ class Receiver:
         return wearing.ledger.is_settled(reading.sequence) and not self._is_clock_the_same()
 
     def _is_clock_the_same(self) -> bool:
-        """Whether the clock was read amid this report, and no other session can have begun."""
+        """Whether the clock was read during this report, and shows that no other session has begun."""
         start_boot_ns = self.live.start_boot_ns
         assert start_boot_ns is not None
         return self.live.is_fresh and abs(start_boot_ns - self._session_boot_ns) <= NS_PER_MIN
@@ -181,7 +181,7 @@ class Receiver:
     # What does not fit
 
     def _look_again(self, sort: Sort) -> None:
-        """Have the sensor looked at, but only after a while if that has just been done."""
+        """Ask for a look at the sensor; if there has just been one, the next comes after a pause."""
         boot_ns = self._clock.boot_ns()
         now_s, pause = boot_ns / NS_PER_S, self._pauses[sort, self.live.is_expecting(boot_ns)]
         self.look_due_s = min(self.look_due_s, max(now_s, pause.until_s))

@@ -1,4 +1,4 @@
-"""What there is to show of a CGM: typed values, no words for people but the phases."""
+"""What can be shown of a CGM, as typed values. Only the phases hold words for people."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -21,12 +21,12 @@ class CgmState:
 
     Attributes:
         phase: None while it is not connected.
-        warm_up_left_s: its session has just begun, and may be without values for so long; None if it has not.
+        warm_up_left_s: how long its session may still be without values; None if it did not just begin.
         session_number, watermark_min, missing, given_up: of its session; `missing` is an estimate.
         records, unread, ahead: how many were kept, could not be read, and were of the future.
         asks: how often it was asked for stored records or their number.
         miscounts: how often it insisted on having more records than it reports.
-        hindrance, hindrance_code: why it was left alone last, and the response code if it had refused.
+        hindrance, hindrance_code: why it was last left alone, and the response code if it had refused.
     """
 
     phase: Phase | None

@@ -1,8 +1,8 @@
-"""What of a CGM's session is written, and what of it is known when the gateway starts: store jobs, no loop.
+"""The store jobs of a CGM: writing a session, and reading at the start of the gateway what is known of it.
 
-Contract: one `Entry` is written whole or not at all. It names its session and brings what it takes to begin it, so
-that no entry waits for another, and none is lost with one that could not be written. The watermark is computed from
-what the store has, in the transaction of the records that it moves over.
+Contract: an `Entry` is written as a whole or not at all. It names its session and holds all that is needed to begin
+that session. So no entry depends on another one, and none is lost because another could not be written. The watermark
+is computed from what the store has, in the transaction that stores the records that it moves over.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from protocols.cgm_profile import CgmProfile
 GLUCOSE: Final = "glucose"
 _OCTET_ORDER: Final = "octet_order"
 _END_S: Final = 60 * (OFFSET_MAX + 1)
-# A sensor that fails sends records without values for a long time.
+# How many of the newest records are searched for values: a sensor that fails sends records without values for long.
 _LOOKED_THROUGH: Final = 300
 
 
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
     """What is written at once.
 
     Attributes:
-        beginning: of the session, which begins with this entry if it has not begun yet.
+        beginning: that of the session. If the store does not have the session yet, it begins with this entry.
         readings: new ones.
         given_up: what will not be asked for again.
         came_after_all: offsets of readings that had been given up.
@@ -89,7 +89,7 @@ def _begun(tables: Tables, entry: Entry, periods: Periods) -> Session:
 
 def _change(tables: Tables, session: Session, changes: dict[str, int | None]) -> None:
     if session.start_error_ms is not None:
-        # It was vouched for in the meantime, and readings are placed by it.
+        # Its start has become trusted meanwhile, and readings are placed by it.
         changes.pop("start_utc_s", None)
     if changes:
         tables.sessions.update(session.no, **changes)

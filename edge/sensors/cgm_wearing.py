@@ -1,8 +1,8 @@
-"""One session of a CGM while the gateway runs: what is known of it, and what of it is on its way into the store.
+"""One session of a CGM while the gateway runs: what is known of it, and what is on its way into the store.
 
-Contract: nothing here waits. What is handed to the store counts as here at once; what the store could not take is
-missing again, and the sensor is left alone for a while. Entries are written in the order they were made, each whole or
-not at all.
+Contract: nothing here waits. A record that is handed to the store counts as here at once. If the store could not take
+it, it is missing again, and the sensor is left alone for a while. Entries are written in the order in which they were
+made, each as a whole or not at all.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from edge.store.readings import Reading
 from edge.store.sessions import GivenUp
 from edge.timekeeper import Timekeeper
 
-# As many as may still seem live, with one a minute, and more than are compared.
+# Enough for all values that may still be live, at one a minute, and more than are compared.
 VALUES_MAX: Final = 16
 
 
 class Means(NamedTuple):
-    """What the sessions of a sensor are kept with."""
+    """The parts of the gateway that a session needs."""
 
     store: Store
     periods: Periods
@@ -75,7 +75,7 @@ class Wearing:
         self._means = means
         self._patience = patience
         self._on_written = on_written
-        # Not written yet: they are part of every entry until one of them is.
+        # What is not written yet is part of every entry, until one of them has been written.
         self._giving_up: list[GivenUp] = []
         self._changes: dict[str, int | None] = {}
 
@@ -123,7 +123,7 @@ class Wearing:
         self._submit(self._entry())
 
     def change(self, **fields: int | None) -> None:
-        """Note what is known better now of its beginning; what is as it was is left alone."""
+        """Note what is known better now of its beginning. Fields that did not change are not written."""
         changes = {name: value for name, value in fields.items() if getattr(self.beginning, name) != value}
         if changes:
             self.beginning = Beginning(**{**self.beginning._asdict(), **changes})
@@ -166,7 +166,7 @@ class Wearing:
         session = written.session
         self.number = session.number
         if session.start_error_ms is not None:
-            # The timekeeper may have vouched for it first.
+            # The start may have become trusted in the store first, by the timekeeper's doing.
             self.beginning = self.beginning._replace(
                 start_utc_s=session.start_utc_s, start_error_ms=session.start_error_ms
             )

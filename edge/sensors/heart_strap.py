@@ -1,9 +1,10 @@
-"""A heart-rate strap's side of the gateway: Heart Rate Service 180D.
+"""A heart-rate strap's side of the gateway (Heart Rate Service, 180D).
 
-A strap stores nothing, so every packet counts: packets are kept whole, with their arrival and the time of their last
-beat, and handed to the store in chunks. A power cut costs at most the open chunk. What an alert needs is taken from
-each packet as it comes; its beats are followed when the chunk is handed over, which costs half as much. While the store
-cannot be written the packets wait here, so many of them, and then the oldest are dropped and counted.
+A strap stores nothing, so every packet counts. Packets are kept whole, with their arrival and the time of their last
+beat, and are handed to the store in chunks. A power cut costs at most the open chunk. What an alert needs is taken from
+each packet as it comes. The times of its beats are found only when the chunk is handed over, which costs half as much.
+While the store cannot be written, up to `PACKETS_WAITING_MAX` packets wait here; then the oldest are dropped and
+counted.
 """
 
 import logging
@@ -69,8 +70,9 @@ class HeartStrap:
         self._beats = BeatTimeline()
         self._rr_unit = rr_unit(store.tables, row.no)
         self._rr_units = RrUnitDetector()
+        self._is_worn: bool | None = None
         self._open: list[tuple[Notification, HeartRateMeasurement]] = []
-        self._waiting: list[Packet] = []  # their beats are followed; the store has not got them yet
+        self._waiting: list[Packet] = []  # with the times of their beats; not in the store yet
 
     async def converse(self, link: Link) -> None:
         # Nothing says how much time went by between two connections: the chain of beats starts anew.
@@ -80,17 +82,19 @@ class HeartStrap:
         self.battery_pct = await link.battery_pct()
 
     def take(self, notification: Notification) -> None:
-        # This runs for each packet of a lifetime: no call that can be spared.
+        # This runs for every packet, so it makes no call that can be avoided.
         payload, boot_ns = notification.payload, notification.boot_ns
         sensor_id, facts = self.config.id, self._facts
         try:
             reading = heart_rate.decode(payload)
         except DecodeError:
-            # What is odd behind the rate costs neither the rate nor the link.
+            # An error in the fields after the rate costs neither the rate nor the link.
             reading, _ = heart_rate.decode_lenient(payload)
             self.oddities += 1
         self.packets += 1
-        facts.note_worn(sensor_id, reading.contact)
+        if reading.contact is not self._is_worn:
+            self._is_worn = reading.contact
+            facts.note_worn(sensor_id, reading.contact)
         facts.note_heard(sensor_id, boot_ns)
         facts.note(sensor_id, "heart_rate", float(reading.heart_rate_bpm), boot_ns, why_not_counted(reading))
         if not self._open:
@@ -98,19 +102,20 @@ class HeartStrap:
         self._open.append((notification, reading))
 
     def _follow(self) -> None:
-        """Find when the last beat of each open packet was; it waits for the store then."""
+        """Find when the last beat of each open packet was; from then on the packets wait for the store."""
         self._learn_rr_unit()
-        rr_ms = [heart_rate.intervals_ms(reading, self._rr_unit) for _, reading in self._open]
-        arrivals_ns = [notification.boot_ns for notification, _ in self._open]
-        self._beats, placed = follow(self._beats, [ns / NS_PER_S for ns in arrivals_ns], rr_ms)
-        for (notification, _), beat in zip(self._open, placed, strict=True):
-            beat_ns = NO_BEAT if beat is None else round(beat.last_s * NS_PER_S)
+        ms_per_count = heart_rate.MS_PER_COUNT[self._rr_unit]
+        arrivals_s = [notification.boot_ns / NS_PER_S for notification, _ in self._open]
+        spans_ms = [_span_ms(reading.rr_ticks, ms_per_count) for _, reading in self._open]
+        self._beats, beats_s, _ = follow(self._beats, arrivals_s, spans_ms)
+        for (notification, _), beat_s in zip(self._open, beats_s, strict=True):
+            beat_ns = NO_BEAT if beat_s is None else round(beat_s * NS_PER_S)
             self._waiting.append(Packet(notification.payload, notification.boot_ns, beat_ns))
         self._open.clear()
 
     def _learn_rr_unit(self) -> None:
-        """There are straps that send milliseconds; it takes minutes to tell, so it is kept."""
-        # A mistake would still be noticed by one packet in ten.
+        """Find out whether the strap sends milliseconds, as some do. That takes minutes, so it is stored."""
+        # Once the unit is known, one packet in ten is enough to notice a mistake.
         for _, reading in self._open if self._rr_units.unit is None else self._open[::10]:
             self._rr_units.add(reading)
         unit = self._rr_units.unit
@@ -145,6 +150,13 @@ class HeartStrap:
         self._agenda.set_earlier(
             f"flush {self.config.id}", self._clock.boot_ns() + self._chunk_ns, self.flush
         )
+
+
+def _span_ms(counts: tuple[int, ...] | None, ms_per_count: float) -> tuple[float, float] | None:
+    """The first interval of a packet and the sum of all; None where it tells of no beat."""
+    # Some time must pass between two beats, so an interval of zero is no interval.
+    first = next((count for count in counts or () if count), None)
+    return None if counts is None or first is None else (first * ms_per_count, sum(counts) * ms_per_count)
 
 
 def why_not_counted(reading: HeartRateMeasurement) -> str | None:

@@ -1,9 +1,9 @@
 """The writer: store jobs are committed in groups, off the event loop.
 
-Contract: a job is a function of `Tables`. Jobs are done in the order they were submitted, each inside a savepoint of
-its own, all that wait together in one transaction; the future of a job is set once that transaction is committed. A
-job that raises is undone alone, and only who submitted it hears of it. A group that cannot be committed is undone
-whole. A caller that goes away changes nothing: its job is done all the same.
+Contract: a job is a function of `Tables`. Jobs are done in the order in which they were submitted, each inside a
+savepoint of its own. The jobs that wait at the same time are a group, and are done in one transaction. The future of a
+job is set once that transaction is committed. If a job raises, only its own changes are undone, and only its caller is
+told. If a group cannot be committed, all its changes are undone. A job is done even if its caller no longer waits.
 
 | what becomes of a group | its futures | the writer |
 |---|---|---|
@@ -30,9 +30,9 @@ from edge.workers import Worker
 T = TypeVar("T")
 Work = Callable[[Tables], T]
 
-# So that a commit stays short; the rest waits for the next.
+# The most jobs in a group, so that a commit stays short; the rest waits for the next group.
 GROUP_JOBS_MAX = 256
-# How often the file is looked after while nothing is written.
+# How often to check that the file is still there, while nothing is written.
 LOOK_S = 300.0
 
 
@@ -114,7 +114,7 @@ class Writer:
             await self._filled()
             if self.stopped or self._defect:
                 raise self.stopped or self._defect  # type: ignore[misc]
-            # Who cancels this must not leave a group without an answer.
+            # If this is cancelled, the group still ends, and its futures are set.
             await asyncio.shield(self._next_group())
 
     async def drain(self) -> None:
@@ -208,7 +208,7 @@ class _Trial(AbstractContextManager["_Trial"]):
         if future.done():
             return  # its caller went away
         if isinstance(self.failure, StopIteration):
-            # A future does not take it.
+            # A future does not accept this exception.
             future.set_exception(RuntimeError("a store job raised StopIteration"))
         elif self.failure:
             future.set_exception(self.failure)

@@ -1,7 +1,8 @@
-"""Waiting for the operating system's Bluetooth, which may never answer and may not let itself be interrupted.
+"""Deadlines for calls into the system's Bluetooth, which may never answer and may ignore that they are cancelled.
 
-Contract: whoever waits gets on at its deadline, whatever becomes of the work. What is left behind is held on to until
-it ends, and its outcome is looked at, so that nobody else complains of it.
+Contract: the caller goes on at its deadline, at most `CLEANUP_S` later, whether or not the call has ended. A call that
+is left behind is referenced until it ends, and its error is read, so that asyncio does not complain about it. The pause
+between two attempts to connect is not decided here, but in `session`.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from edge.errors import SensorLost
 
 T = TypeVar("T")
 
-# What is cancelled may still have to hang up before it ends.
+# A cancelled call may still have to disconnect before it ends.
 CLEANUP_S: Final = 5.0
 
 _left_behind: set[asyncio.Task[Any]] = set()
@@ -40,7 +41,7 @@ async def within(timeout_s: float, work: Coroutine[Any, Any, T]) -> T:
 
 
 def leave(task: asyncio.Task[Any]) -> None:
-    """Let a task go its way; its failure is somebody else's, or nobody's."""
+    """Let a task end by itself. Its error is read, so that asyncio does not complain if nobody else reads it."""
     _left_behind.add(task)
     task.add_done_callback(_on_ended)
 

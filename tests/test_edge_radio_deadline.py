@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from edge.errors import SensorLost
-from edge.radio import patience
-from edge.radio.patience import CLEANUP_S, within
+from edge.radio import deadline
+from edge.radio.deadline import CLEANUP_S, within
 from hw_sim.clock import run
 
 
@@ -56,7 +56,7 @@ def test_nobody_waits_longer_than_the_deadline_and_a_little(
     run(main())
     gc.collect()
     assert complaints == []
-    assert not patience._left_behind
+    assert not deadline._left_behind
 
 
 @pytest.mark.parametrize("stubborn_s", [0.0, 1000.0])
@@ -69,6 +69,6 @@ def test_who_is_cancelled_cancels_the_work_and_does_not_wait_for_ever(stubborn_s
         assert waiting.cancelled()
         assert now_s() <= 10 + CLEANUP_S
         await asyncio.sleep(2000)
-        assert not patience._left_behind
+        assert not deadline._left_behind
 
     run(main())
