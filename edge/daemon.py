@@ -92,9 +92,12 @@ async def _live(checked: config.Config, open_radio: OpenRadio, *, simulated: boo
                 known = await _run(build, checked, radio, known, simulated=simulated)
 
 
-async def _warm(kernels: Path) -> None:
-    await kernel_cache.warm(kernels)
-    # The compiler stays loaded. Without this, each garbage collection would search all its objects and delay the loop.
+async def _warm(kernels: Path | None) -> None:
+    """`kernels` is where compiled ones are kept, None where nothing is compiled."""
+    if kernels is not None:
+        await kernel_cache.warm(kernels)
+    # What is loaded, the compiler above all, stays. Without this, each garbage collection would search it all and delay
+    # the loop.
     gc.freeze()
 
 

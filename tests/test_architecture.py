@@ -63,6 +63,7 @@ PACKAGES = {*LAYERS, "tools"}  # tools may import anything, and nothing imports 
 
 STDLIB_NAMES = sys.stdlib_module_names | {"test"}
 CLOCK_MODULE = "edge/clock.py"
+COMPILER_MODULE = "dsp/compiled.py"
 CATCH_ALL_MODULE = "edge/app.py"
 SQL_PACKAGE = "edge/store/"
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|PRAGMA|WITH)\b")
@@ -92,6 +93,16 @@ def layering(source: str, path: str) -> list[str]:
     allowed = {package} | layer.third_party | layer.packages | (sys.stdlib_module_names - layer.banned)
     tops = {name.split(".")[0] for name in imported(ast.parse(source))}
     return [f"{path}: {package} must not import {top}" for top in sorted(tops - allowed)]
+
+
+def compilers(source: str, path: str) -> list[str]:
+    """Kernels of dsp that numba compiles past the one door: a library would lack them."""
+    if not path.startswith("dsp/") or path == COMPILER_MODULE:
+        return []
+    names = sorted(
+        {name for name in imported(ast.parse(source)) if name.split(".")[0] in ("numba", "llvmlite")}
+    )
+    return [f"{path}: {name} outside {COMPILER_MODULE}" for name in names]
 
 
 def undeclared(source: str, path: str, declared: frozenset[str]) -> list[str]:
@@ -259,6 +270,8 @@ VIOLATIONS: list[tuple[Rule, str, str]] = [
     (layering, "edge/x.py", "import hw_sim.radio as radio"),
     (layering, "edge/x.py", "from tools import cli"),
     (layering, "edge/x.py", "import numba"),
+    (compilers, "dsp/glucose/x.py", "from numba import njit"),
+    (compilers, "dsp/x.py", "def f():\n    import numba.core"),
     (layering, "edge/x.py", "import importlib\nimportlib.import_module('hw_sim.clock')"),
     (long_functions, "edge/x.py", TOO_LONG_FUNCTION),
     (long_functions, "edge/x.py", f"class A:\n    async {TOO_LONG_FUNCTION.replace('    ', '        ')}"),
@@ -328,6 +341,7 @@ def test_innocent_source_passes() -> None:
 
 def test_exempt_modules_are_exempt() -> None:
     assert clock_readings("import time\ntime.time()", CLOCK_MODULE) == []
+    assert compilers("import numba", COMPILER_MODULE) == []
     assert catch_alls("try: f()\nexcept Exception: raise", CATCH_ALL_MODULE) == []
     assert foreign_sql("sql = 'SELECT 1'", f"{SQL_PACKAGE}x.py") == []
 
@@ -364,7 +378,7 @@ def test_every_package_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [layering, long_module, clock_readings, catch_alls, foreign_sql, missing_docstring]
+    "rule", [layering, compilers, long_module, clock_readings, catch_alls, foreign_sql, missing_docstring]
 )
 def test_packages_obey(rule: Rule) -> None:
     assert breaches(rule, PACKAGE_MODULES) == []
@@ -391,7 +405,8 @@ def test_no_other_distribution_claims_our_names() -> None:
 
 
 def test_what_a_gateway_imports_is_declared() -> None:
-    dependencies = PYPROJECT["project"]["dependencies"]
+    project = PYPROJECT["project"]
+    dependencies = project["dependencies"] + project["optional-dependencies"]["jit"]
     declared = frozenset(re.split(r"[^\w-]", d)[0].replace("-", "_") for d in dependencies)
     gateway = [path for path in PACKAGE_MODULES if path.split("/")[0] in ("protocols", "dsp", "edge")]
     assert breaches(lambda source, path: undeclared(source, path, declared), gateway) == []
