@@ -1,8 +1,8 @@
 """A CGM's side of the gateway (Continuous Glucose Monitoring Service, 181F): connects link, store, facts and time.
 
 Contract: the sensor keeps its records, so none may be lost, however the sensor and its link behave. Other modules
-decide: `cgm_fetch` what the sensor is asked for, `cgm_identity` which session it is in, `cgm_live` which records are
-new, `validity` which count. This module carries that out. A live value is known before it is stored, and while the
+decide: `cgm_fetch` what the sensor is asked for, `cgm_recognition` which session it is in, `cgm_live` which records
+are new, `validity` which count. This module carries that out. A live value is known before it is stored, and while the
 store cannot be written. Records that the store could not take are missing again, and are fetched. Nothing here ever
 sends Start Session or Delete: they erase the sensor's history. The sensor's clock is set only by a trusted clock.
 
@@ -35,10 +35,10 @@ from edge.radio.link import Link
 from edge.sensors import cgm_identity, cgm_store
 from edge.sensors.cgm_asking import Ask, End, Kind, Patience
 from edge.sensors.cgm_conversation import ClockRead, Conversation, offset_min_of
-from edge.sensors.cgm_identity import Beginning, Comparison, Seen, SessionNames, Verdict
-from edge.sensors.cgm_ledger import Range
-from edge.sensors.cgm_live import NS_PER_MIN, warm_up_left_s
+from edge.sensors.cgm_identity import Beginning, Seen, SessionNames, Verdict
+from edge.sensors.cgm_live import warm_up_left_s
 from edge.sensors.cgm_receiver import Receiver
+from edge.sensors.cgm_recognition import Known, Look, Recognition
 from edge.sensors.cgm_state import CgmState, Phase
 from edge.sensors.cgm_store import Stored
 from edge.sensors.cgm_wearing import Means, Wearing
@@ -49,13 +49,10 @@ from edge.timekeeper import Timekeeper
 from protocols import uuids
 from protocols.cgm import SessionStartTime
 from protocols.cgm_profile import CgmProfile
-from protocols.racp import Code
 from protocols.racp_procedure import Outcome
 
 # How often to look whether a clock is trusted by now: that costs the sensor nothing.
 TRUST_LOOK_S: Final = 60.0
-# The pause after a comparison's request was refused.
-REFUSED_PAUSE_S: Final = 2.0
 
 
 class CgmSensor:
@@ -92,7 +89,9 @@ class CgmSensor:
         self._profile = cgm_store.load_profile(store.tables, row.no)
         stored = cgm_store.load(store.tables, row.no)
         self._wearing = self._wear(stored.beginning, stored) if stored else None
-        self._unanswered = 0  # requests of comparisons
+        self._recognition = Recognition(
+            self._receiver, clock=clock, timekeeper=timekeeper, on_clock=self._on_look, ask=self._ask
+        )
         self._talk: Conversation | None = None
         self._forget_link()
 
@@ -150,19 +149,11 @@ class CgmSensor:
     async def _settle(self, talk: Conversation) -> Wearing:
         """Find out which session the sensor is in, and set its clock if need be."""
         self._phase = Phase.SETTLING
-        read = await talk.read_clock()
-        self._on_clock(read, self._check_s)
-        told = await talk.read_start()
-        seen = self._seen(read, told)
         wearing = self._wearing
-        newest_min = wearing.newest_min if wearing else None
-        verdict = cgm_identity.judge(wearing.beginning if wearing else None, newest_min, seen)
-        if wearing is not None and verdict is Verdict.DOUBT:
-            self._receiver.on_doubt()
-            alone = cgm_identity.judge_alone(wearing.beginning, seen)
-            verdict = await self._compare(talk, Comparison(wearing.values, alone, self._unanswered))
-        told = await self._set_time(talk, read, told)
-        seen = seen._replace(told_start_utc_s=cgm_identity.told_utc_s(told))
+        look, verdict = await self._recognition.recognise(talk, _known(wearing))
+        self._was_trusted = look.seen.trusted_utc_s is not None
+        told = await self._set_time(talk, look)
+        seen = look.seen._replace(told_start_utc_s=cgm_identity.told_utc_s(told))
         is_new = wearing is None or verdict is Verdict.NEW
         if wearing is None or verdict is Verdict.NEW:
             wearing = self._begin(talk, seen, await talk.read_run_time_h())
@@ -171,58 +162,22 @@ class CgmSensor:
         self._receiver.on_session(wearing, is_new=is_new)
         return wearing
 
-    def _seen(self, read: ClockRead, told: SessionStartTime | None) -> Seen:
-        """What identifies the session, as of the moment at which the sensor's clock was read."""
-        trusted_ns = self._timekeeper.trusted_utc_ns()
-        self._was_trusted = trusted_ns is not None
-        since_ns = self._clock.boot_ns() - read.boot_ns
-        clock_min = read.status.time_offset_min
-        return Seen(
-            clock_min=clock_min,
-            told_start_utc_s=cgm_identity.told_utc_s(told),
-            boot_no=self._timekeeper.boot_no,
-            start_boot_ns=read.boot_ns - clock_min * NS_PER_MIN,
-            trusted_utc_s=None if trusted_ns is None else (trusted_ns - since_ns) // NS_PER_S,
-            trusted_error_ms=self._timekeeper.trusted_error_ms(),
-        )
-
-    async def _set_time(
-        self, talk: Conversation, read: ClockRead, told: SessionStartTime | None
-    ) -> SessionStartTime | None:
+    async def _set_time(self, talk: Conversation, look: Look) -> SessionStartTime | None:
         """Set the sensor's clock by a trusted clock, if it needs that; returns the start that it tells then."""
         trusted_ns = self._timekeeper.trusted_utc_ns()
         if trusted_ns is None:
-            return told
+            return look.told
         clock_min = int(self._receiver.live.clock_s(self._clock.boot_ns()) // 60)
-        return await talk.set_time(told, read.status.status, clock_min, trusted_ns // NS_PER_S)
+        return await talk.set_time(look.told, look.read.status.status, clock_min, trusted_ns // NS_PER_S)
+
+    def _on_look(self, read: ClockRead) -> None:
+        self._on_clock(read, self._check_s)
 
     def _on_clock(self, read: ClockRead, look_again_s: float) -> None:
         is_set = self._receiver.on_clock(read.status.time_offset_min, read.boot_ns, look_again_s)
         if is_set and self._wearing is not None:
             # That explains the records that did not fit. They may be missing now.
             self._wearing.fetch.look_at_end()
-
-    async def _compare(self, talk: Conversation, comparison: Comparison) -> Verdict:
-        """Ask for records of the known session, and compare them."""
-        self._receiver.comparison = comparison
-        wanted = Ask(Kind.REPORT, Range(comparison.first_min, comparison.last_min))
-        try:
-            while comparison.verdict is Verdict.DOUBT:
-                ask = talk.refusals.widened(wanted)
-                end = await self._ask(talk, ask)
-                is_refused = end.outcome is Outcome.REFUSED
-                if is_refused and end.code != Code.SERVER_BUSY and talk.refusals.note(ask):
-                    continue
-                comparison.on_end(is_answered=end.outcome is Outcome.COMPLETE)
-                self._unanswered = comparison.unanswered
-                if comparison.verdict is Verdict.DOUBT and end.outcome is Outcome.TIMED_OUT:
-                    raise SensorLost("the sensor did not report its records in time")
-                if is_refused:
-                    await asyncio.sleep(REFUSED_PAUSE_S)
-        finally:
-            self._receiver.comparison = None
-        self._unanswered = 0
-        return comparison.verdict
 
     def _begin(self, talk: Conversation, seen: Seen, run_time_h: int | None) -> Wearing:
         utc_s = self._timekeeper.utc_ns() // NS_PER_S
@@ -373,3 +328,7 @@ class CgmSensor:
             hindrance=self._patience.newest,
             hindrance_code=self._patience.newest_code,
         )
+
+
+def _known(wearing: Wearing | None) -> Known | None:
+    return None if wearing is None else Known(wearing.beginning, wearing.newest_min, wearing.values)
