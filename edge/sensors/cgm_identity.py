@@ -68,6 +68,14 @@ class Beginning(NamedTuple):
     run_time_h: int | None
 
 
+class Known(NamedTuple):
+    """A session that the sensor may be in: how it began, and the newest of its records."""
+
+    beginning: Beginning
+    newest_min: int | None
+    values: Mapping[int, float]
+
+
 class Seen(NamedTuple):
     """The session that the sensor is in: its clock, the start it tells, and what the gateway's clocks say now."""
 
@@ -241,6 +249,11 @@ class Comparison:
         self.unanswered = unanswered
         self.first_min, self.last_min = min(values, default=0), max(values, default=0)
         self.verdict = Verdict.DOUBT if values else alone
+
+    @property
+    def is_proved(self) -> bool:
+        """Whether the sensor has said something of its records."""
+        return bool(self._answered or self._equal or self._different)
 
     def on_record(self, offset_min: int, value: float | None) -> None:
         """The sensor has reported this."""

@@ -3,22 +3,22 @@
 Contract: what a look shows and what a comparison means is decided in `cgm_identity`; this module looks and asks.
 Without a checksum a wrong answer may look like a right one. If it were believed, all that the sensor has would be
 stored once more, as another session's. So another session than the known one is believed only if two looks in a row
-show the same.
+show the same. Nor is anything else believed before, if it is to be decided which records are somebody else's.
 
     a look                                  | its verdict | next
     ----------------------------------------|-------------|--------------------------------------------------
-    no session is known                     | NEW         | done
-    any other                               | SAME        | done
+    no session is known                     | NEW         | done, if one look is enough
+    any other                               | SAME        | done, if one look is enough
     any other                               | DOUBT       | compare records, which says SAME or NEW
-    the first, or other than the one before | NEW         | another look, at once
-    as the one before                       | -           | done: NEW
+    the first, or other than the one before | otherwise   | another look, at once
+    as the one before                       | -           | done: as the one before
     the last of `LOOKS_MAX` looks           | -           | the link is given up
 
 Nothing waits for this but what is kept: live values are known as soon as the sensor's clock has been read.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from edge.clock import NS_PER_S, Clock
@@ -27,7 +27,7 @@ from edge.radio.trouble import Trouble
 from edge.sensors import cgm_identity
 from edge.sensors.cgm_asking import Ask, End, Kind
 from edge.sensors.cgm_conversation import ClockRead, Conversation
-from edge.sensors.cgm_identity import Beginning, Comparison, Seen, Verdict
+from edge.sensors.cgm_identity import Comparison, Known, Seen, Verdict
 from edge.sensors.cgm_ledger import Range
 from edge.sensors.cgm_live import NS_PER_MIN
 from edge.sensors.cgm_receiver import Receiver
@@ -41,20 +41,23 @@ LOOKS_MAX: Final = 5
 REFUSED_PAUSE_S: Final = 2.0
 
 
-class Known(NamedTuple):
-    """A session that the sensor may be in: how it began, and the newest of its records."""
-
-    beginning: Beginning
-    newest_min: int | None
-    values: Mapping[int, float]
-
-
 class Look(NamedTuple):
     """The sensor's clock, the start that it tells, and what identifies its session, at one moment."""
 
     read: ClockRead
     told: SessionStartTime | None
     seen: Seen
+
+
+class Recognised(NamedTuple):
+    """Whether the sensor is in the known session (SAME or NEW), and the look at it that says so.
+
+    `is_proved`: whether the sensor has shown that, or nothing says otherwise; else it is what is likelier.
+    """
+
+    look: Look
+    verdict: Verdict
+    is_proved: bool
 
 
 class Recognition:
@@ -77,22 +80,20 @@ class Recognition:
         self._ask = ask
         self._unanswered = 0  # requests of comparisons
 
-    async def recognise(self, talk: Conversation, known: Known | None) -> tuple[Look, Verdict]:
-        """Whether the sensor is in the known session; and the look at it that says so.
+    async def recognise(self, talk: Conversation, known: Known | None, *, takes_two: bool) -> Recognised:
+        """Find out whether the sensor is in the known session; `takes_two`: one look is not enough for anything.
 
         Raises:
             SensorLost: if it does not report its records in time, or shows something else each time.
         """
         look = await self._look(talk)
-        if known is None:
-            return look, Verdict.NEW
         for _ in range(LOOKS_MAX - 1):
-            verdict = await self._judge(talk, known, look.seen)
-            if verdict is Verdict.SAME:
-                return look, verdict
+            verdict, is_proved = await self._judge(talk, known, look.seen)
+            if not takes_two and (verdict is Verdict.SAME or known is None):
+                return Recognised(look, verdict, is_proved)
             before, look = look, await self._look(talk)
             if cgm_identity.is_alike(before.seen, look.seen):
-                return look, verdict
+                return Recognised(look, verdict, is_proved)
         raise SensorLost("its clock or its start is another one each time", Trouble.NONSENSE)
 
     async def _look(self, talk: Conversation) -> Look:
@@ -115,16 +116,20 @@ class Recognition:
             trusted_error_ms=self._timekeeper.trusted_error_ms(),
         )
 
-    async def _judge(self, talk: Conversation, known: Known, seen: Seen) -> Verdict:
-        """What a look says; in doubt, what a comparison says."""
+    async def _judge(self, talk: Conversation, known: Known | None, seen: Seen) -> tuple[Verdict, bool]:
+        """What a look says; in doubt, what a comparison says; and whether that is proved."""
+        if known is None:
+            return Verdict.NEW, True
         verdict = cgm_identity.judge(known.beginning, known.newest_min, seen)
         if verdict is not Verdict.DOUBT:
-            return verdict
+            return verdict, True
         self._receiver.on_doubt()
         alone = cgm_identity.judge_alone(known.beginning, seen)
-        return await self._compare(talk, Comparison(known.values, alone, self._unanswered))
+        comparison = Comparison(known.values, alone, self._unanswered)
+        await self._compare(talk, comparison)
+        return comparison.verdict, comparison.is_proved
 
-    async def _compare(self, talk: Conversation, comparison: Comparison) -> Verdict:
+    async def _compare(self, talk: Conversation, comparison: Comparison) -> None:
         """Ask for records of the known session, and compare them."""
         self._receiver.comparison = comparison
         wanted = Ask(Kind.REPORT, Range(comparison.first_min, comparison.last_min))
@@ -144,4 +149,3 @@ class Recognition:
         finally:
             self._receiver.comparison = None
         self._unanswered = 0
-        return comparison.verdict
