@@ -92,7 +92,9 @@ class Gateway:
         tables = self.store.tables
         with tables.database.transaction():
             self.boot_no = tables.boots.note(clock.boot_id)
-            self.rows = tables.sensors.register(config.sensors, config.people)
+            self.rows = tables.sensors.register(
+                config.sensors, config.people, boot_no=self.boot_no, boot_ns=clock.boot_ns()
+            )
         self.inbox = Inbox(config.limits.queue_notifications_max)
         self.facts = Facts()
         self.agenda = Agenda(clock)

@@ -199,7 +199,9 @@ def test_the_configuration_says_whose_items_they_are(tmp_path: Path, store: Stor
     kinds = ("cgm_reading", "glucose_day", "heart_5min")
     allowed = {("p-7f3a", kind) for kind in kinds}
     assert deliveries.waiting("files", 500, allowed) == []
-    found = in_transaction(store, lambda tables: tables.sensors.register(config.sensors, config.people))
+    found = in_transaction(
+        store, lambda tables: tables.sensors.register(config.sensors, config.people, boot_no=1, boot_ns=0)
+    )
     assert [(row.no, row.person, row.retired) for row in found] == [
         (1, "p-7f3a", False),
         (2, "p-7f3a", False),
@@ -215,7 +217,9 @@ def test_whose_items_they_are_is_known_of_a_sensor_that_is_not_configured_any_mo
     alone = Config(
         **{name: getattr(config, name) for name in config.__struct_fields__} | {"sensors": config.sensors[:1]}
     )
-    in_transaction(store, lambda tables: tables.sensors.register(alone.sensors, alone.people))
+    in_transaction(
+        store, lambda tables: tables.sensors.register(alone.sensors, alone.people, boot_no=1, boot_ns=0)
+    )
     assert [(row.person, row.retired) for row in store.tables.sensors.all()] == [
         ("p-7f3a", False),
         ("p-7f3a", True),
