@@ -33,7 +33,7 @@ Work = Callable[[Tables], T]
 # The most jobs in a group, so that a commit stays short; the rest waits for the next group.
 GROUP_JOBS_MAX = 256
 # How often to check that the file is still there, while nothing is written.
-LOOK_S = 300.0
+LOOK_S = 60.0
 
 
 class _Job(NamedTuple):
@@ -61,6 +61,7 @@ class Writer:
         self._submitted = 0
         self._tried = 0
         self._wake: asyncio.Future[None] | None = None
+        self._looking: asyncio.TimerHandle
         self._group: asyncio.Task[None] | None = None
 
     def submit(self, work: Work[T]) -> "asyncio.Future[T]":
@@ -124,17 +125,28 @@ class Writer:
             await asyncio.shield(self._next_group())
 
     async def _filled(self) -> None:
-        """Wait until there is a job, or it is time to look after the file."""
+        """Wait until there is a job, and look after the file meanwhile."""
         if self._waiting or self.stopped or self._defect:
             return
         loop = asyncio.get_running_loop()
         self._wake = loop.create_future()
-        timer = loop.call_later(LOOK_S, self._rouse)
+        self._looking = loop.call_later(LOOK_S, self._look)
         try:
             await self._wake
         finally:
-            timer.cancel()
+            self._looking.cancel()
             self._wake = None
+
+    def _look(self) -> None:
+        """Look after the file. That asks for an inode in use, which is in memory: the loop waits for no disk."""
+        try:
+            self._file.look()
+        except StoreGone as gone:
+            self.stop(gone)
+            return
+        except OSError:
+            pass  # the next commit says what the matter is
+        self._looking = asyncio.get_running_loop().call_later(LOOK_S, self._look)
 
     def _rouse(self) -> None:
         if self._wake is not None and not self._wake.done():
