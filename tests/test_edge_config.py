@@ -306,10 +306,10 @@ def test_a_network_address_is_not_taken_for_a_directory(address: str) -> None:
 
 
 def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/anna")
+    monkeypatch.setenv("HOME", "/srv/anna")
     text = MINIMAL.replace('"state"', '"~/vg"').replace('"upstream"', '"a~b/~"')
     config = parse(text.encode(), FILE)
-    assert config.gateway.state_dir == Path("/home/anna/vg")
+    assert config.gateway.state_dir == Path("/srv/anna/vg")
     assert config.upstream.directory == FILE.parent / "a~b/~"
     said = fault_of(MINIMAL.replace('"state"', '"~nobody-of-that-name/vg"'))
     assert said.endswith(

@@ -110,6 +110,11 @@ def one_line_errors() -> Iterator[None]:
             if not isinstance(error.__cause__, KeyboardInterrupt):
                 raise
             raise error.__cause__ from None
+        except OSError as error:
+            if error.filename is None:  # what cannot be written to stdout is told by `main`
+                raise
+            what = error.strerror or str(error)
+            raise ConfigError(str(error.filename), what, "name another file or directory") from error
     except* (ConfigError, StoreCorrupt, StoreUnavailable, KeyboardInterrupt) as group:
         groups.append(group)
     if groups:
