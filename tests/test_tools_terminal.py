@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -115,12 +116,13 @@ def test_a_file_whose_second_line_has_no_end_is_one_line(tmp_path: Path) -> None
     assert line.startswith("vitalgate: FILE: cannot read")
 
 
-def interrupted(monkeypatch: pytest.MonkeyPatch, raised: BaseException) -> Any:
+def interrupted(monkeypatch: pytest.MonkeyPatch, raised: BaseException, *, told: bool) -> Any:
     commands = typer.Typer(pretty_exceptions_enable=False)
 
     @commands.command()
     def work() -> None:
-        raise raised
+        with terminal.one_line_errors() if told else nullcontext():
+            raise raised
 
     monkeypatch.setattr(sys, "argv", ["vitalgate"])
     with pytest.raises(SystemExit) as end:
@@ -128,10 +130,11 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, raised: BaseException) -> Any:
     return end.value.code
 
 
-def test_an_interrupt_anywhere_is_told(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("told", [False, True])
+def test_an_interrupt_anywhere_is_told_once(
+    told: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert interrupted(monkeypatch, KeyboardInterrupt()) == 130
+    assert interrupted(monkeypatch, KeyboardInterrupt(), told=told) == 130
     assert capsys.readouterr().err == "vitalgate: interrupted\n"
 
 

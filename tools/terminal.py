@@ -31,6 +31,10 @@ def _without_types_of_flags(params: list[Any]) -> list[Any]:
     return params
 
 
+class _Failed(typer.Exit):
+    """The end of a command that has said why."""
+
+
 class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         return _without_types_of_flags(super().get_params(ctx))
@@ -72,7 +76,8 @@ def main(app: typer.Typer, name: str) -> NoReturn:
         if any(isinstance(error, BrokenPipeError) for error in behind):
             _stop_writing()
             sys.exit(0)
-        if any(isinstance(error, KeyboardInterrupt) for error in behind):
+        is_told = any(isinstance(error, _Failed) for error in behind)
+        if not is_told and any(isinstance(error, KeyboardInterrupt) for error in behind):
             print("vitalgate: interrupted", file=sys.stderr)
         raise
     except OSError as error:
@@ -128,7 +133,7 @@ def one_line_errors() -> Iterator[None]:
 
 def fail(line: str, code: int) -> NoReturn:
     print(f"vitalgate: {line}", file=sys.stderr)
-    raise typer.Exit(code)
+    raise _Failed(code)
 
 
 def print_json(document: Any) -> None:
