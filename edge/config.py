@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
@@ -18,18 +19,37 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta, Struct
 
+from edge import config_faults
 from edge.errors import ConfigError
 from edge.kinds import KINDS
 
 FILE_BYTES_MAX = 1 << 20
 
-FhirId = Annotated[str, Meta(pattern=r"\A[A-Za-z0-9.\-]{1,64}\Z")]
-Slug = Annotated[str, Meta(pattern=r"\A[a-z0-9][a-z0-9_\-]{0,31}\Z")]
-Address = Annotated[str, Meta(pattern=r"\A[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z")]
+FhirId = Annotated[
+    str,
+    Meta(pattern=r"\A[A-Za-z0-9.\-]{1,64}\Z", description="1 to 64 letters, digits, '-' and '.' in quotes"),
+]
+Slug = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[a-z0-9][a-z0-9_\-]{0,31}\Z",
+        description="1 to 32 small letters, digits, '-' and '_' in quotes",
+    ),
+]
+Address = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z", description='an address like "A4:C1:38:00:00:01"'
+    ),
+]
 Seconds = Annotated[float, Meta(ge=0.1, le=86400.0)]
 Bpm = Annotated[int, Meta(ge=20, le=250)]
 MgDl = Annotated[int, Meta(ge=20, le=600)]
 Days = Annotated[int, Meta(ge=1, le=4000)]
+
+
+class Passkey(int):
+    """The six digits on a sensor. Those that begin with 0 can only be written in quotes."""
 
 
 def _ordered(section: Struct, *keys: str) -> None:
@@ -96,7 +116,7 @@ class SensorConfig(Struct, frozen=True, forbid_unknown_fields=True):
     kind: str
     address: Address
     person: str
-    passkey: Annotated[int, Meta(ge=0, le=999_999)] | None = None
+    passkey: Annotated[Passkey, Meta(description='the six digits on the sensor, like "012345"')] | None = None
     stale_s: Seconds | None = None
 
     def __post_init__(self) -> None:
@@ -236,46 +256,36 @@ def parse(content: bytes, path: Path) -> Config:
     if len(content) > FILE_BYTES_MAX:
         raise ConfigError(str(path), f"longer than {FILE_BYTES_MAX} bytes", "give a configuration file")
     try:
-        document = tomllib.loads(content.decode())
-    except (ValueError, RecursionError) as fault:
-        reason = f"not valid TOML: {fault}"
-        raise ConfigError(str(path), reason, "correct the line; example.toml shows the form") from fault
-    base = path.parent.absolute()
+        text = content.decode("utf-8-sig")  # Windows puts a byte order mark before it
+    except UnicodeDecodeError as fault:
+        raise config_faults.undecodable(path, content, fault) from fault
     try:
-        return msgspec.convert(document, Config, dec_hook=lambda _, value: _path(base, value))
+        document = tomllib.loads(text)
+    except (ValueError, RecursionError) as fault:
+        raise config_faults.not_toml(path, text, fault) from fault
+    try:
+        return msgspec.convert(document, Config, dec_hook=partial(_special, path.parent.absolute()))
     except msgspec.ValidationError as fault:
-        raise _config_error(path, str(fault)) from fault
+        raise config_faults.not_valid(path, document, Config, fault) from fault
+
+
+def _special(base: Path, kind: type, value: Any) -> Path | Passkey:
+    return _passkey(value) if kind is Passkey else _path(base, value)
+
+
+def _passkey(value: Any) -> Passkey:
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 999_999
+    if not is_number and not (isinstance(value, str) and re.fullmatch("[0-9]{6}", value)):
+        raise ValueError('not a passkey; give the six digits on the sensor, like "012345"')
+    return Passkey(value)
 
 
 def _path(base: Path, value: Any) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("not a path; give a file or directory name in quotes")
-    return base / value
-
-
-_REMEDIES = (
-    ("unknown field", "remove it or correct its spelling"),
-    ("missing required field", "add it"),
-    ("]{1,64}", "use 1 to 64 letters, digits, '-' and '.'"),
-    ("]{0,31}", "use 1 to 32 small letters, digits, '-' and '_'"),
-    ("){5}", "write it like A4:C1:38:00:00:01"),
-)
-
-
-def _config_error(path: Path, message: str) -> ConfigError:
-    """Turn msgspec's "Expected `int` <= 250 - at `$.alerts.x`" into file, key, reason and remedy."""
-    reason, _, place = message.rpartition(" - at `$")
-    if not reason:
-        reason, place = message, ""
-    key = place.removesuffix("`").lstrip(".")
-    named = re.search(r"field `(.*)`", reason, re.DOTALL)
-    if named:
-        key = f"{key}.{named[1]}".lstrip(".")
-    reason, _, remedy = reason.partition("; ")
-    for mark, hint in _REMEDIES:
-        if not remedy and mark in reason:
-            remedy = hint
-    if "matching regex" in reason:
-        reason = "not in the right form"
-    where = f"{path}: {key}" if key else str(path)
-    return ConfigError(where, reason, remedy or "correct it; example.toml shows every key with its default")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.\-]*://", value):
+        raise ValueError("a network address is not a path; name a directory of this machine")
+    try:
+        return base / Path(value).expanduser()
+    except RuntimeError as fault:
+        raise ValueError("nobody knows the home directory that ~ stands for; write the whole path") from fault

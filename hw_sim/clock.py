@@ -19,6 +19,8 @@ import heapq
 import itertools
 import math
 import selectors
+import signal
+import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context
@@ -156,8 +158,27 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 def run(main: Coroutine[Any, Any, _T], *, speed: float = 0.0) -> _T:
     """`asyncio.run` in virtual time."""
-    with asyncio.Runner(loop_factory=lambda: VirtualTimeLoop(speed=speed)) as runner:
+    with asyncio.Runner(loop_factory=lambda: _loop(speed)) as runner:
         return runner.run(main)
+
+
+def _loop(speed: float) -> VirtualTimeLoop:
+    """A whole loop: an interrupt waits until it is, because half of one cannot be closed."""
+    if threading.current_thread() is not threading.main_thread():
+        return VirtualTimeLoop(speed=speed)
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    try:
+        loop = VirtualTimeLoop(speed=speed)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        if interrupts:
+            signal.raise_signal(signal.SIGINT)
+    except BaseException:
+        loop.close()
+        raise
+    return loop
 
 
 @dataclass

@@ -28,7 +28,7 @@ from hw_sim.sensors.heart_rate_strap import HeartRateStrap
 
 @dataclass(frozen=True, slots=True)
 class SensorSpec:
-    """One sensor of a home; the address is a static random one, like "F0:00:00:00:00:01".
+    """One sensor of a home, under any address, like "F0:00:00:00:00:01".
 
     With a passkey printed on it, a glucose sensor pairs by that; without, by Just Works.
     """

@@ -356,14 +356,27 @@ def test_packaging_and_name_violations_are_caught() -> None:
     assert machine_paths("https://example.org/home/x/ /var/lib/vitalgate", "README.md", Path("/a/b")) == []
 
 
-def repository_files() -> list[str]:
-    """Files that git tracks or would track, relative to the root."""
-    command = ["git", "-c", "safe.directory=*", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
-    return sorted(path for path in set(listed) if (ROOT / path).is_file())
+def files_under(root: Path) -> list[str]:
+    """Files that belong to the repository, relative to its root: those that .gitignore does not name. Needs no git."""
+    ignored = [".git", *(line.strip("/") for line in (root / ".gitignore").read_text().split())]
+
+    def look(directory: Path) -> Iterator[str]:
+        for path in directory.iterdir():
+            if not any(fnmatch.fnmatch(path.name, pattern) for pattern in ignored):
+                yield from look(path) if path.is_dir() else [path.relative_to(root).as_posix()]
+
+    return sorted(look(root))
 
 
-FILES = repository_files()
+def test_what_git_ignores_is_no_file_of_the_repository(tmp_path: Path) -> None:
+    (tmp_path / ".gitignore").write_text("build/\n*.egg-info/\n")
+    for name in ("a/b/c.py", "a/build/d.py", "x.egg-info/e.py", ".git/f.py", ".ci/run"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert files_under(tmp_path) == [".ci/run", ".gitignore", "a/b/c.py"]
+
+
+FILES = files_under(ROOT)
 MODULES = [path for path in FILES if path.endswith(".py")]
 PACKAGE_MODULES = [path for path in MODULES if path.split("/")[0] in PACKAGES]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -451,3 +464,36 @@ def test_import_stays_light(code: str) -> None:
 
 def test_heavy_import_is_noticed() -> None:
     assert loaded_after("import numba") == ["numba"]
+
+
+# Not on every machine that has Python; strace is needed by a soak test, which says so.
+MAY_BE_MISSING = {
+    "git",
+    "strings",
+    "nm",
+    "objdump",
+    "readelf",
+    "cc",
+    "gcc",
+    "make",
+    "curl",
+    "wget",
+    "jq",
+    "openssl",
+}
+
+
+def foreign_programs(source: str, path: str) -> list[str]:
+    """Command lines that begin with a program that may be missing."""
+    displays = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.List | ast.Tuple))
+    first = (node.elts[0] for node in displays if len(node.elts) > 1)
+    names = (node.value for node in first if isinstance(node, ast.Constant))
+    return [f"{path}: {name} may be missing" for name in names if name in MAY_BE_MISSING]
+
+
+def test_tests_start_no_program_that_may_be_missing() -> None:
+    assert (
+        len(foreign_programs("command = ['git', 'ls-files']\nrun(('strings', path), 'git')", "tests/x.py"))
+        == 2
+    )
+    assert breaches(foreign_programs, [path for path in MODULES if path.startswith("tests/")]) == []

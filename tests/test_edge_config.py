@@ -85,8 +85,8 @@ def test_addresses_are_compared_in_one_case(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ('id = "gw-1"', 'id = "Mrs Jones"', "gateway.id: not in the right form; use 1 to 64"),
-        ('id = "gw-1"\n', "", "gateway.id: Object missing required field"),
+        ('id = "gw-1"', 'id = "Mrs Jones"', "gateway.id: it is not in the right form; give 1 to 64 letters"),
+        ('id = "gw-1"\n', "", "gateway.id: it is missing; add it: 1 to 64 letters"),
         ('id = "gw-1"', 'id = "gw-1"\ntimezone = "Mars/Base"', "gateway: timezone is not an IANA name"),
         ('id = "gw-1"', 'id = "gw-1"\ntimezone = "../../etc/passwd"', "gateway: timezone"),
         ('id = "gw-1"', 'id = "gw-1"\ntimezone = "America"', "gateway: timezone"),
@@ -99,9 +99,9 @@ def test_addresses_are_compared_in_one_case(tmp_path: Path) -> None:
         (
             "heart_summaries = true",
             "heart_sumaries = true",
-            "people[0].consent.heart_sumaries: Object contains unknown",
+            "people[0].consent.heart_sumaries: there is no such key; use heart_summaries (true or false)",
         ),
-        ('person = "anna"\n', "", "sensors[0].person: Object missing required field"),
+        ('person = "anna"\n', "", "sensors[0].person: it is missing; add it"),
         (
             'person = "anna"',
             'person = "bert"',
@@ -117,14 +117,14 @@ def test_addresses_are_compared_in_one_case(tmp_path: Path) -> None:
             '[[people]]\nid = "bert"\npseudonym = "p-7f3a"\n[[sensors]]',
             "people: anna and bert have the same pseudonym",
         ),
-        ('id = "strap"', 'id = "Strap 1"', "sensors[0].id: not in the right form; use 1 to 32"),
+        ('id = "strap"', 'id = "Strap 1"', "sensors[0].id: it is not in the right form; give 1 to 32 small"),
         ('id = "cgm"', 'id = "strap"', "sensors: strap and strap have the same id"),
         ("00:00:02", "00:00:01", "sensors: strap and cgm have the same address"),
         ("A4:C1:38:00:00:02", "a4:c1:38:00:00:01", "sensors: strap and cgm have the same address"),
         (
             "A4:C1:38:00:00:02",
             "A4-C1-38-00-00-02",
-            "sensors[1].address: not in the right form; write it like",
+            "sensors[1].address: it is not in the right form; give an address like",
         ),
         ("A4:C1:38:00:00:02", "A4:C1:38:00:00:0", "sensors[1].address"),
         ('A4:C1:38:00:00:02"', 'A4:C1:38:00:00:02\\n"', "sensors[1].address"),
@@ -151,7 +151,7 @@ def test_addresses_are_compared_in_one_case(tmp_path: Path) -> None:
         ("[upstream]", "[limits]\nchunk_s = -1\n[upstream]", "limits.chunk_s"),
         ("[upstream]", "[limits]\nraw_retention_days = 0\n[upstream]", "limits.raw_retention_days"),
         ("[upstream]", "[limits]\nchunk_s = true\n[upstream]", "limits.chunk_s"),
-        ("[upstream]", '["x\\nINJECTED"]\n[upstream]', "unknown field"),
+        ("[upstream]", '["x\\nINJECTED"]\n[upstream]', "there is no such key"),
         ("[upstream]", "[upstream", "not valid TOML"),
         ("[upstream]", "a = [" + "[" * 5000 + "\n[upstream]", "not valid TOML"),
         ("[upstream]", f"a = {'9' * 5000}\n[upstream]", "not valid TOML"),
@@ -205,6 +205,163 @@ def test_any_other_file_may_hold_the_key(tmp_path: Path, name: str) -> None:
     assert config.key_file == tmp_path / name
 
 
+UNSUITABLE = [  # what stands under [alerts], [limits] or in a sensor, and all that is said of it
+    (
+        "alerts",
+        "glucose_low = 3.9",
+        "alerts.glucose_low: there is no such key; use glucose_low_mg_dl (a whole number from 20 to 600 mg/dL)",
+    ),
+    (
+        "alerts",
+        "glucose_low_mg_dl = 3.9",
+        "alerts.glucose_low_mg_dl: 3.9 is not allowed; give a whole number from 20 to 600 mg/dL;"
+        " 3.9 mmol/L are 70 mg/dL",
+    ),
+    (
+        "alerts",
+        "heart_rate_low_bpm = 400",
+        "alerts.heart_rate_low_bpm: 400 is not allowed; give a whole number from 20 to 250 beats per minute",
+    ),
+    ("alerts", "state_dir = '/'", "alerts.state_dir: there is no such key here; put it under [gateway]"),
+    (
+        "limits",
+        'chunk_s = "1 min"',
+        'limits.chunk_s: "1 min" is not allowed; give a number from 0.1 to 60 seconds',
+    ),
+    (
+        "limits",
+        "retention_days = 99999999999999999999",
+        "limits.retention_days: such a large number is not allowed; give a whole number from 1 to 4000 days",
+    ),
+    ("limits", "chunk_s = []", "limits.chunk_s: a list is not allowed; give a number from 0.1 to 60 seconds"),
+    (
+        "store",
+        "colour = 1",
+        "store.colour: there is no such key; remove it, or use one of: key_file",
+    ),
+]
+
+
+@pytest.mark.parametrize(("section", "line", "said"), UNSUITABLE)
+def test_a_value_that_does_not_suit_is_told_with_what_would(section: str, line: str, said: str) -> None:
+    assert fault_of(f"{MINIMAL}\n[{section}]\n{line}\n") == f"{FILE}: {said}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "[[people]]",
+            "[people]",
+            "people: it is not in the right form; give a list of sections [[people]], 1 to 16",
+        ),
+        ("[gateway]", "[[gateway]]", "gateway: it is not in the right form; give a section [gateway]"),
+        (
+            MINIMAL[MINIMAL.index("[upstream]") : MINIMAL.index("[[sensors]]")],
+            "",
+            "upstream: it is missing; add it: a section [upstream]",
+        ),
+        ("heart_summaries = true", "valid_until = 30.6", "30.6 is not allowed; give a date like 2030-12-31"),
+        ("heart_summaries = true", "heart_summaries = 1", "1 is not allowed; give true or false"),
+    ],
+)
+def test_a_section_that_does_not_suit_is_told_with_what_would(old: str, new: str, said: str) -> None:
+    assert said in fault_of(MINIMAL.replace(old, new, 1))
+
+
+PARSERS = (
+    "Expected",
+    "Object",
+    "regex",
+    "`int`",
+    "`float`",
+    "`str`",
+    "(at line",
+    "codec",
+    "Invalid",
+    "Unescaped",
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        ("passkey = 012345", 'a number must not begin with 0; put it in quotes: "012345"'),
+        ("id = gw-1", "the value makes no sense; put text in quotes"),
+        ("id", "no `=` follows the key; write key = value"),
+        ("= 5", "no line begins like that; write key = value"),
+        ("id = 'a' b = 'c'", "something follows where the line should end"),
+        ("id = 'a", "a text is not closed"),
+        ('id = "C:\\Users"', "`\\` is not allowed alone in double quotes"),
+        ("id = 'a'\nid = 'b'", "a key is given twice"),
+        ("[gateway", "a [section] is not closed"),
+        ("a = [1, 2", "a list is not closed"),
+        ("a = 2030-13-01", ""),
+        ("a = {b = 1", ""),
+        ("\0", ""),
+    ],
+)
+def test_what_is_not_toml_is_told_by_its_line_in_plain_words(line: str, cause: str) -> None:
+    said = fault_of(f"# first\n{line}\n")
+    assert said.startswith(f"{FILE}: line ")
+    assert f": not valid TOML: {cause}" in said
+    assert not any(word in said for word in PARSERS)
+
+
+def test_no_parsers_words_are_left_in_any_fault() -> None:
+    for old, new in [
+        ("true", "1"),
+        ('"gw-1"', "5"),
+        ('"cgm"', "[]"),
+        ("[[sensors]]", "[sensors]"),
+        ('"anna"', "{}"),
+    ]:
+        said = fault_of(MINIMAL.replace(old, new, 1))
+        assert not any(word in said for word in PARSERS), said
+
+
+def test_a_byte_order_mark_is_not_seen() -> None:
+    assert parse(b"\xef\xbb\xbf" + MINIMAL.encode(), FILE) == parse(MINIMAL.encode(), FILE)
+    assert fault_of(b"\xef\xbb\xbf\n\xff").startswith(f"{FILE}: line 2: this is not UTF-8")
+    assert "line 1: this is not UTF-8" in fault_of(MINIMAL.encode("utf-16"))
+
+
+@pytest.mark.parametrize(("written", "read"), [('"012345"', 12345), ("123456", 123456), ("0", 0)])
+def test_a_passkey_may_be_in_quotes(written: str, read: int) -> None:
+    text = MINIMAL.replace('kind = "cgm"', f'kind = "cgm"\npasskey = {written}')
+    assert [sensor.passkey for sensor in parse(text.encode(), FILE).sensors] == [None, read]
+
+
+@pytest.mark.parametrize(
+    "written", ['"12345"', '"1234567"', '"12 456"', '"١٢٣٤٥٦"', "-1", "1000000", "true", "1.0"]
+)
+def test_what_is_no_passkey_is_told_without_repeating_it(written: str) -> None:
+    said = fault_of(MINIMAL.replace('kind = "cgm"', f'kind = "cgm"\npasskey = {written}'))
+    assert said == (
+        f'{FILE}: sensors[1].passkey: not a passkey; give the six digits on the sensor, like "012345"'
+    )
+
+
+@pytest.mark.parametrize("address", ["https://example.org/fhir", "file:///srv/x", "mqtt+tls://host"])
+def test_a_network_address_is_not_taken_for_a_directory(address: str) -> None:
+    said = fault_of(MINIMAL.replace('"upstream"', f'"{address}"'))
+    assert said.endswith(
+        "upstream.directory: a network address is not a path; name a directory of this machine"
+    )
+
+
+def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/srv/anna")
+    text = MINIMAL.replace('"state"', '"~/vg"').replace('"upstream"', '"a~b/~"')
+    config = parse(text.encode(), FILE)
+    assert config.gateway.state_dir == Path("/srv/anna/vg")
+    assert config.upstream.directory == FILE.parent / "a~b/~"
+    said = fault_of(MINIMAL.replace('"state"', '"~nobody-of-that-name/vg"'))
+    assert said.endswith(
+        "gateway.state_dir: nobody knows the home directory that ~ stands for; write the whole path"
+    )
+
+
 def test_no_sensor_is_a_fault() -> None:
     assert "sensors" in fault_of(MINIMAL.split("[[sensors]]")[0])
     assert "sensors" in fault_of(
@@ -221,8 +378,8 @@ def test_file_that_cannot_be_read_is_a_fault(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="longer than"):
         load(huge)
     latin = tmp_path / "latin.toml"
-    latin.write_bytes("# Größe\n".encode("latin-1"))
-    with pytest.raises(ConfigError, match="not valid TOML"):
+    latin.write_bytes("\n\n# Größe\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match="line 3: this is not UTF-8; save"):
         load(latin)
 
 

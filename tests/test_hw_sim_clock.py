@@ -265,3 +265,21 @@ def _closed_loop() -> clock.VirtualTimeLoop:
     loop = clock.VirtualTimeLoop()
     loop.close()
     return loop
+
+
+def test_an_interrupt_while_the_loop_is_made_does_not_leave_half_of_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = asyncio.SelectorEventLoop._make_self_pipe  # type: ignore[attr-defined]
+
+    def make_self_pipe(loop: asyncio.SelectorEventLoop) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        made(loop)
+
+    async def nothing() -> None: ...
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "_make_self_pipe", make_self_pipe)
+    coroutine = nothing()
+    with pytest.raises(KeyboardInterrupt):
+        clock.run(coroutine)
+    coroutine.close()

@@ -3,12 +3,14 @@ import random
 from pathlib import Path
 
 import pytest
-from bleak import BleakClient
+from bleak import BleakAdapter, BleakClient, BleakScanner
+from bleak.exc import BleakBluetoothNotAvailableError, BleakError
 from bumble import hci
 from bumble_peripheral import NOTIFIED, SECRET, VALUE, Peripheral, in_virtual_time
 
+from hw_sim.radio import central as central_module
 from hw_sim.radio.air import Air
-from hw_sim.radio.central import Central, open_remote_central
+from hw_sim.radio.central import Central, RemoteCentral, open_remote_central
 from hw_sim.radio.hci_server import serve
 
 SENSOR, OTHER = "F0:00:00:00:00:01", "F0:00:00:00:00:02"
@@ -150,3 +152,140 @@ async def test_two_clients_are_two_centrals() -> None:
         for central in centrals:
             await central.close()
     assert sensors[0].connections[0].peer_address != sensors[1].connections[0].peer_address
+
+
+@in_virtual_time
+async def test_a_refused_second_client_does_not_leave_the_sensors_of_the_first_held_for_ever() -> None:
+    server, port, sensor = await room()
+    async with server:
+        first = await open_remote_central(HOST, port, bonds=None)
+        await BleakClient(SENSOR, backend=first.client_backend).connect()
+        second = await open_remote_central(HOST, port, bonds=None)
+        await power_cut(second)
+        await power_cut(first)
+        successor = await open_remote_central(HOST, port, bonds=None)
+        async with BleakClient(SENSOR, backend=successor.client_backend) as client:
+            assert await client.read_gatt_char(VALUE) == b"value"
+        await successor.close()
+    assert sensor.connections[0].peer_address == sensor.connections[1].peer_address
+
+
+class World:
+    """Another process with a sensor, which may be killed and started again on its port."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.sensor: Peripheral
+        self._server: asyncio.Server
+        self._count = 0
+
+    async def start(self) -> None:
+        self._count += 1
+        air = Air(self._count)
+        self.sensor = await Peripheral(air, SENSOR).start()
+        self._server = await serve(air, HOST, self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def kill(self, central: Central) -> None:
+        self.close()
+        await power_cut(central)
+
+    def close(self) -> None:
+        self._server.close()
+
+
+async def expect_no_bluetooth(central: Central) -> None:
+    with pytest.raises(BleakBluetoothNotAvailableError):
+        await BleakAdapter.get(backend=central.adapter_backend)
+    with pytest.raises(BleakBluetoothNotAvailableError):
+        await BleakScanner(backend=central.scanner_backend).start()
+    with pytest.raises(BleakError):
+        await BleakClient(SENSOR, backend=central.client_backend).connect()
+
+
+@in_virtual_time
+async def test_while_the_other_process_is_gone_there_is_no_bluetooth_and_then_there_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "hw_sim")
+    world = World()
+    await world.start()
+    central = await open_remote_central(HOST, world.port, bonds=tmp_path / "bonds.json")
+    staying = asyncio.ensure_future(central.stay_reachable())
+    heard: list[str] = []
+    scanner = BleakScanner(lambda device, _: heard.append(device.address), backend=central.scanner_backend)
+    await scanner.start()
+    losses: list[BleakClient] = []
+    for _ in range(2):
+        async with BleakClient(SENSOR, losses.append, pair=True, backend=central.client_backend) as client:
+            assert await client.read_gatt_char(SECRET) == b"secret"
+            count = len(losses)
+            await world.kill(central)
+            assert len(losses) == count + 1
+            await expect_no_bluetooth(central)
+            with pytest.raises(BleakError):
+                await client.read_gatt_char(SECRET)
+        await asyncio.sleep(60)
+        await world.start()
+        heard.clear()
+        await asyncio.sleep(10)
+        assert heard, "who listened before it was gone, listens again"
+    await scanner.stop()
+    staying.cancel()
+    await central.close()
+    world.close()
+    await asyncio.sleep(1)
+    where = f"{HOST}:{world.port}"
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("hw_sim")] == [
+        f"the simulated home at {where} is gone; it is tried every 2 s",
+        f"the simulated home at {where} is back",
+    ] * 2
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+@in_virtual_time
+async def test_a_client_is_closed_while_the_other_process_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    await world.start()
+    central: RemoteCentral = await open_remote_central(HOST, world.port, bonds=None)
+    scanner = BleakScanner(backend=central.scanner_backend)
+    await scanner.start()
+    await world.kill(central)
+    async with asyncio.timeout(1.0):
+        await central.close()
+
+
+@in_virtual_time
+async def test_a_controller_that_stops_answering_is_an_error_of_bleak() -> None:
+    server, port, _ = await room()
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=None)
+        sink = central.device.host.hci_sink
+        assert sink is not None
+        sink.on_packet = lambda _: None  # type: ignore[method-assign]
+        with pytest.raises(BleakError, match="the controller does not search"):
+            await BleakScanner(backend=central.scanner_backend).start()
+        await power_cut(central)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"HTTP/1.1 400 no\r\n", b"\4\x0e\4\1\3\x0c\0" * 3, b"\4\x0e\1\0", b"\2\1"]
+)
+@pytest.mark.parametrize("hangs_up", [False, True])
+@in_virtual_time
+async def test_who_does_not_answer_like_a_controller_is_an_os_error_in_time(
+    said: bytes, hangs_up: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Other(asyncio.Protocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport)
+            transport.write(said)
+            if hangs_up:
+                asyncio.get_running_loop().call_later(0.1, transport.close)
+
+    async with await asyncio.get_running_loop().create_server(Other, HOST, 0) as server:
+        with pytest.raises(OSError, match=r"no answer in 10 s|no Bluetooth controller"):
+            await open_remote_central(HOST, server.sockets[0].getsockname()[1], bonds=None)
+        assert asyncio.get_running_loop().time() <= central_module.ANSWER_S_MAX + 1
+        await asyncio.sleep(0.1)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []

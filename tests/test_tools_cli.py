@@ -7,7 +7,11 @@ import pwd
 import resource
 import subprocess
 import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +24,7 @@ from simulated_gateway import configured
 from edge.lock import lock
 from hw_sim.radio.air import Air
 from hw_sim.radio.hci_server import serve
+from tools import cli
 from tools.cli import app, one_line_errors
 
 
@@ -269,3 +274,33 @@ def test_an_interrupt_that_a_compiled_kernel_wrapped_is_an_interrupt(
     assert capsys.readouterr().err == "vitalgate: interrupted\n"
     with pytest.raises(SystemError), one_line_errors():
         raise SystemError("of another cause")
+
+
+@pytest.mark.parametrize("world", [None, ("127.0.0.1", 1)])
+def test_the_simulation_is_not_imported_by_the_thread_of_the_loop(
+    world: tuple[str, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[threading.Thread] = []
+
+    @asynccontextmanager
+    async def home(*_: object) -> AsyncIterator[str]:
+        yield "radio"
+
+    def remembered(what: object) -> Callable[[], object]:
+        def work() -> object:
+            threads.append(threading.current_thread())
+            return what
+
+        return work
+
+    simulation = SimpleNamespace(own_radio=home, world_radio=home)
+    monkeypatch.setattr(cli, "simulation_extra", remembered(simulation))
+    monkeypatch.setattr(cli, "own_recordings", remembered(None))
+
+    async def open_it() -> None:
+        async with cli.simulated_radio(world, 0)(None) as radio:
+            assert radio == "radio"
+
+    asyncio.run(open_it())
+    assert threads
+    assert threading.main_thread() not in threads

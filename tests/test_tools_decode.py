@@ -248,7 +248,7 @@ def test_a_checksum_demanded_of_all_lines_may_be_another_for_one():
     status = '"characteristic": "2AA9", "hex": "6702080a4027e1"'
     lines = f'{{{status}}}\n{{{status}, "args": {{"crc": true}}}}\n'
     code, output = cli("--jsonl", "--crc", "ccitt-false", stdin=lines)
-    assert code == 0
+    assert code == 1
     assert ["error" in json.loads(line) for line in output.splitlines()] == [True, False]
     assert cli("--jsonl", "--crc", "fletcher", stdin=lines)[0] == 2
     assert cli("2A19", "64", "--crc", "fletcher")[0] == 2
@@ -262,7 +262,8 @@ def test_a_stream_may_begin_with_a_byte_order_mark_and_hold_anything():
         b'{"characteristic": "2A29", "hex": "c3a9"}',
     ]
     code, output = cli("--jsonl", stdin=b"\n".join(lines))
-    assert code == 0
+    assert code == 1
+    assert cli("--jsonl", stdin=b"\n".join([lines[0], lines[3]]))[0] == 0
     answers = [json.loads(line) for line in output.splitlines()]
     assert output.isascii()
     assert answers[0] == {"characteristic": "2A19", "battery_level_pct": 100}
@@ -279,10 +280,14 @@ def test_a_terminal_without_the_characters_is_told_too(options, said):
 
 
 @pytest.mark.parametrize("args", [("2B99", "00"), ("2A37", "xyz"), ("2A37", "00"), ("PMD-DELTA", "00")])
-def test_what_cannot_be_decoded_says_why(args):
-    code, output = cli(*args)
-    assert code == 1
-    assert "error: " in output
+def test_what_cannot_be_decoded_says_why_on_stderr(args):
+    result = CliRunner().invoke(app, ["decode", *args])
+    assert (result.exit_code, result.stdout) == (1, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"vitalgate: {args[0]}: ")
+    as_json = CliRunner().invoke(app, ["decode", "--json", *args])
+    assert (as_json.exit_code, as_json.stderr) == (1, "")
+    assert line.endswith(json.loads(as_json.stdout)["error"])
 
 
 def test_a_call_without_a_packet_is_mended_by_the_caller():
@@ -303,7 +308,7 @@ def test_lines_are_answered_in_order_whatever_they_hold():
     ]
     code, output = cli("--jsonl", stdin="\n".join(lines))
     answers = [json.loads(line) for line in output.splitlines()]
-    assert code == 0
+    assert code == 1
     assert len(answers) == 8
     assert answers[0] == {"characteristic": "2A19", "battery_level_pct": 100}
     assert ["error" in answer for answer in answers] == [False, True, True, True, False, True, False, True]

@@ -10,6 +10,8 @@ from bleak.exc import BleakError
 from bumble import hci
 from simulated_gateway import CGM, configured
 
+from edge import config as config_module
+from edge.config import load
 from hw_sim.clock import run
 from hw_sim.radio.air import Air
 from hw_sim.radio.central import Central, PasskeyProvider, open_central
@@ -73,3 +75,22 @@ def test_a_home_in_the_process_is_closed_while_its_loop_still_runs(
 
     asyncio.run(end_with_a_command_under_way())
     assert problems == []
+
+
+def test_a_simulated_sensor_may_have_any_address() -> None:
+    config = load(Path(config_module.__file__).with_name("example.toml"))
+
+    async def connect_all() -> None:
+        air = Air()
+        home = build_home(
+            air, config, DemoRecordings(None, None, None, None), begin_s=0.0, duration_s=60.0, seed=0
+        )
+        await home.start()
+        central = await open_central(air, bonds=None)
+        for sensor in config.sensors:
+            async with BleakClient(sensor.address, backend=central.client_backend) as client:
+                assert client.is_connected
+        await home.stop()
+
+    assert {sensor.address[:2] for sensor in config.sensors} == {"A4"}
+    run(connect_all())

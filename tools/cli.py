@@ -1,31 +1,46 @@
 """The `vitalgate` command: what people type. Everything heavy is imported only by the command that needs it."""
 
 import asyncio
-import os
-import re
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from io import TextIOWrapper
-from json import dumps
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
 from edge.errors import ConfigError, one_line
+from tools import terminal
 from tools.analyse import command as analyse
+from tools.terminal import fail, one_line_errors, print_json
 
-app = typer.Typer(
+app = terminal.Commands(
     name="vitalgate",
-    no_args_is_help=True,
     rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
     help="Home gateway for Bluetooth LE heart-rate straps and continuous glucose monitors.",
     epilog="Exit codes: 0 done, 1 failed, 2 something to mend in the call or the configuration.",
 )
 
 app.add_typer(analyse.app, name="analyse")
+
+
+def _tell_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        print(f"vitalgate {version('vitalgate')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _all_commands(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
 
 ConfigFile = Annotated[
     Path,
@@ -89,7 +104,8 @@ def simulate(
     config: ConfigFile,
     listen: Listen = "127.0.0.1:6402",
     history_hours: Annotated[
-        float, typer.Option(min=0.0, help="How long the CGM has been worn, and storing, already.")
+        float,
+        typer.Option(min=0.0, max=1000.0, help="How long the CGM has been worn, and storing, already."),
     ] = 0.0,
     glucose_pace: Annotated[
         float, typer.Option(min=0.1, max=60.0, help="Play glucose this many times as fast; 5 = each minute.")
@@ -101,7 +117,7 @@ def simulate(
 ) -> None:
     """Run the sensors that a configuration names, simulated, as a process of their own.
 
-    A gateway reaches them with `vitalgate run --simulate --world HOST:PORT`. They outlive it.
+    A gateway reaches them with `vitalgate run --world HOST:PORT`. They outlive it.
     """
     with one_line_errors():
         simulation = simulation_extra()
@@ -127,13 +143,15 @@ def demo(
     hours: Annotated[
         float, typer.Option(min=0.1, max=24 * 60, help="Simulated hours, from midnight.")
     ] = 24.0,
-    speed: Annotated[float, typer.Option(min=0.0, help="Times real time; 0 = as fast as it goes.")] = 0.0,
+    speed: Annotated[
+        float, typer.Option(min=0.0, max=1e6, help="Times real time; 0 = as fast as it goes.")
+    ] = 0.0,
     seed: Seed = 1,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where everything goes; a new directory if left out.")
     ] = None,
     drops_per_hour: Annotated[
-        float, typer.Option(min=0.0, help="How often a sensor goes out of reach.")
+        float, typer.Option(min=0.0, max=3600.0, help="How often a sensor goes out of reach.")
     ] = 0.0,
     heart: Heart = None,
     glucose: Glucose = None,
@@ -196,14 +214,18 @@ def decode(
     if not decoding.is_checksum(crc):
         fail(f"--crc {crc}: is none of auto, none, mcrf4xx, ccitt-false", 2)
     if jsonl:
-        for line in decoding.answers(sys.stdin.buffer, crc):
-            print(line, flush=True)
-        return
+        wrong = False
+        for answer in decoding.answers(sys.stdin.buffer, crc):
+            print(decoding.in_json(answer), flush=True)
+            wrong = wrong or "error" in answer
+        raise typer.Exit(1 if wrong else 0)
     if characteristic is None or not hexadecimal:
         fail("decode needs a UUID and a packet in hexadecimal, or --jsonl", 2)
     document = decoding.answer(characteristic, " ".join(hexadecimal), {"crc": crc})
     if json:
         print(decoding.in_json(document, indent=1))
+    elif "error" in document:
+        fail(one_line(f"{document['characteristic']}: {document['error']}"), 1)
     else:
         decoding.show(document)
     if "error" in document:
@@ -218,17 +240,24 @@ def simulated_radio(world: tuple[str, int] | None, seed: int) -> Any:
 
     @asynccontextmanager
     async def open_radio(config: Any) -> AsyncIterator[Any]:
-        simulation = simulation_extra()
-        from tools.rig.demo_recordings import DemoRecordings
+        from edge.workers import in_thread
 
+        # Signals are acted on meanwhile.
+        simulation = await in_thread(simulation_extra)
         if world is None:
-            home = simulation.own_radio(config, DemoRecordings.chosen(None, None), seed)
+            home = simulation.own_radio(config, await in_thread(own_recordings), seed)
         else:
             home = simulation.world_radio(config, *world)
         async with home as radio:
             yield radio
 
     return open_radio
+
+
+def own_recordings() -> Any:
+    from tools.rig.demo_recordings import DemoRecordings
+
+    return DemoRecordings.chosen(None, None)
 
 
 def simulation_extra() -> Any:
@@ -250,55 +279,6 @@ def endpoint(option: str, text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-@contextmanager
-def one_line_errors() -> Iterator[None]:
-    """What the user has to mend is one line on stderr, never a traceback."""
-    from edge.errors import StoreCorrupt, StoreUnavailable
-
-    groups: list[BaseException] = []
-    try:
-        try:
-            yield
-        except SystemError as error:  # what a compiled kernel makes of an interrupt
-            if not isinstance(error.__cause__, KeyboardInterrupt):
-                raise
-            raise error.__cause__ from None
-    except* (ConfigError, StoreCorrupt, StoreUnavailable, KeyboardInterrupt) as group:
-        groups.append(group)
-    if groups:
-        from edge.daemon import leaves
-
-        problem = next(leaves(groups[0]))
-        if isinstance(problem, KeyboardInterrupt):
-            fail("interrupted", 130)
-        fail(str(problem), 2 if isinstance(problem, ConfigError) else 1)
-
-
-def fail(line: str, code: int) -> NoReturn:
-    print(f"vitalgate: {line}", file=sys.stderr)
-    raise typer.Exit(code)
-
-
-def print_json(document: Any) -> None:
-    """In ASCII, which every terminal and every pipe takes."""
-    import msgspec
-
-    text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
-    print(re.sub(r"[^\x00-\x7f]+", lambda words: dumps(words[0])[1:-1], text))
-
-
 def main() -> None:
-    """Whatever the output cannot show is escaped; where it cannot be written, that is one line."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        try:
-            app()
-        finally:
-            print(end="", flush=True)
-    except OSError as error:
-        if sys.stdout is not None:  # what is still buffered would fail once more when the interpreter ends
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):  # whoever read it has seen enough
-            print(f"vitalgate: {one_line(str(error))}", file=sys.stderr)
-        sys.exit(1)
+    """The command `vitalgate`."""
+    terminal.main(app, "vitalgate")

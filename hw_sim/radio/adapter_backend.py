@@ -22,6 +22,7 @@ class AdapterBackend(BaseBleakAdapter):
     @classmethod
     async def get(cls, **_: Any) -> "AdapterBackend":
         cls.process.require_alive()
+        cls.stack.require_controller()
         return cls()
 
     async def get_connected_devices(self, service_uuids: frozenset[str]) -> list[BLEDevice]:

@@ -17,14 +17,16 @@ from bumble.core import PhysicalTransport
 from hw_sim.radio.controller import Link, Medium, SimController
 
 _SUPERVISION_UNIT_S = 0.01
-_ADAPTERS = "00:1B:DC:F2:44"
+_ADAPTERS = "00:1B:DC:F2"
 
 
 class Air(Medium):
     """The medium. Bumble's own looks controllers up by address for each packet, in a set's random order."""
 
-    def __init__(self) -> None:
+    def __init__(self, number: int = 0x44) -> None:
+        """`number` tells airs apart, by the addresses of their adapters: bonds made on one are of no use on another."""
         super().__init__()  # type: ignore[no-untyped-call]
+        self._number = number
         self._stations: list[SimController] = []
         self._links: list[Link] = []
         self._unreachable: set[bytes] = set()
@@ -40,7 +42,7 @@ class Air(Medium):
         the lowest that is free, so an adapter that comes back has the one it had.
         """
         taken = {bytes(station.public_address) for station in self._stations}
-        addresses = (f"{_ADAPTERS}:{n:02X}" for n in itertools.count(1))
+        addresses = (f"{_ADAPTERS}:{self._number:02X}:{n:02X}" for n in itertools.count(1))
         free = next(address for address in addresses if bytes(hci.Address(address)) not in taken)
         return SimController(name, self, free)
 

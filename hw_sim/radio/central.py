@@ -3,24 +3,26 @@
 Contract: `scanner_backend`, `client_backend` and `adapter_backend` are classes for bleak's `backend=` arguments; behind
 them sits one Bumble device on an `Air`, or over HCI on TCP. As bluetoothd does, it outlives its clients: after
 `abandon_clients()` everything that was made of the backends so far belongs to a process that was killed, its links
-are still held, and the backends are new ones. Bonds live in memory, or in a file that survives the process and that
+are still held, and the backends are new ones. Over TCP the other process may go and come back, as a controller that is
+unplugged does. Bonds live in memory, or in a file that survives the process and that
 nobody else can read.
 
 Not here: links, scanning and bonds themselves (stack), GATT (client_backend), advertisements (scanner_backend), how
 links fail (air, faults).
 """
 
+import asyncio
 import contextlib
 import json
 import logging
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from bumble import hci
-from bumble.device import Connection, Device, DeviceConfiguration
-from bumble.keys import JsonKeyStore, KeyStore, MemoryKeyStore, PairingKeys
+from bumble import core, hci
+from bumble.device import Connection, DeviceConfiguration
+from bumble.keys import JsonKeyStore, MemoryKeyStore, PairingKeys
 from bumble.pairing import PairingConfig, PairingDelegate
 from bumble.transport.tcp_client import open_tcp_client_transport
 
@@ -29,10 +31,14 @@ from hw_sim.radio.air import Air
 from hw_sim.radio.client_backend import ClientBackend
 from hw_sim.radio.host import device_on
 from hw_sim.radio.scanner_backend import ScannerBackend
-from hw_sim.radio.stack import Stack
+from hw_sim.radio.stack import Controller, Stack
 
 # Bumble wants a random address, too; nothing goes on the air under it.
 _UNUSED_ADDRESS = "C6:1A:70:00:00:01"
+
+ANSWER_S_MAX: Final = 10.0
+"""How long whoever listens at an address may take to answer as a controller does."""
+RETRY_S: Final = 2.0
 
 PasskeyProvider = Callable[[str], int | None]
 """The passkey the user reads off the sensor with this address, or None to pair by Just Works."""
@@ -47,17 +53,14 @@ class Central(Stack):
     client_backend: type[ClientBackend]
     adapter_backend: type[AdapterBackend]
 
-    def __init__(
-        self,
-        device: Device,
-        bonds: KeyStore,
-        passkey: PasskeyProvider | None,
-        power_off: Callable[[], Awaitable[None]],
-    ) -> None:
-        super().__init__(device, bonds, power_off)
+    def __init__(self, controller: Controller, passkey: PasskeyProvider | None) -> None:
         self._passkey = passkey
-        device.pairing_config_factory = self._pairing_config
+        super().__init__(controller)
         self._bind()
+
+    def _use(self, controller: Controller) -> None:
+        super()._use(controller)
+        self.device.pairing_config_factory = self._pairing_config
 
     def abandon_clients(self) -> None:
         """What `kill -9` does to the gateway's process; what takes its place must be given the new backends."""
@@ -75,6 +78,28 @@ class Central(Stack):
     def _pairing_config(self, connection: Connection) -> PairingConfig:
         passkey = self._passkey(connection.peer_address.to_string(False)) if self._passkey else None
         return PairingConfig(mitm=passkey is not None, delegate=_Typist(passkey))
+
+
+class RemoteCentral(Central):
+    """A central whose controller is in another process. Made by `open_remote_central`."""
+
+    def __init__(self, where: "_Where", controller: Controller, passkey: PasskeyProvider | None) -> None:
+        super().__init__(controller, passkey)
+        self._where = where
+
+    async def stay_reachable(self) -> None:
+        """Whenever the other process is gone, wait until it, or what follows it, answers; until cancelled."""
+        while True:
+            await asyncio.wait({self._lost})
+            log.warning("the simulated home at %s is gone; it is tried every %.0f s", self._where, RETRY_S)
+            await self._power_off()
+            controller = None
+            while controller is None:
+                await asyncio.sleep(RETRY_S)
+                with contextlib.suppress(OSError):
+                    controller = await _reached(self._where)
+            self.replace_controller(controller)
+            log.info("the simulated home at %s is back", self._where)
 
 
 class _Typist(PairingDelegate):
@@ -119,6 +144,17 @@ class _BondFile(JsonKeyStore):
         draft.replace(self.filename)
 
 
+class _Where(NamedTuple):
+    """An address of TCP, and the file with the bonds."""
+
+    host: str
+    port: int
+    bonds: Path | None
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
 async def open_central(air: Air, *, bonds: Path | None, passkey: PasskeyProvider | None = None) -> Central:
     """A central on an air in this process."""
     controller = air.adapter("central")
@@ -126,24 +162,39 @@ async def open_central(air: Air, *, bonds: Path | None, passkey: PasskeyProvider
     async def power_off() -> None:
         air.remove_controller(controller)
 
-    return await _open(controller, controller, bonds, passkey, power_off)
+    return Central(await _powered(controller, controller, bonds, power_off), passkey)
 
 
 async def open_remote_central(
     host: str, port: int, *, bonds: Path | None, passkey: PasskeyProvider | None = None
-) -> Central:
-    """A central on the air of another process, over HCI H4 on TCP. Raises OSError if nobody listens."""
-    transport = await open_tcp_client_transport(f"{host}:{port}")
-    return await _open(transport.source, transport.sink, bonds, passkey, transport.close)
+) -> RemoteCentral:
+    """A central on the air of another process, over HCI H4 on TCP.
+
+    Raises:
+        OSError: nobody listens, nothing is answered in time, or what is answered is not HCI.
+    """
+    where = _Where(host, port, bonds)
+    return RemoteCentral(where, await _reached(where), passkey)
 
 
-async def _open(
-    source: Any,
-    sink: Any,
-    bonds: Path | None,
-    passkey: PasskeyProvider | None,
-    power_off: Callable[[], Awaitable[None]],
-) -> Central:
+async def _reached(where: _Where) -> Controller:
+    try:
+        async with asyncio.timeout(ANSWER_S_MAX):
+            transport = await open_tcp_client_transport(f"{where.host}:{where.port}")
+            try:
+                return await _powered(transport.source, transport.sink, where.bonds, transport.close)
+            except BaseException:
+                await transport.close()
+                raise
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer in {ANSWER_S_MAX:.0f} s") from error
+    except (core.BaseBumbleError, ValueError) as error:
+        raise ConnectionError(f"what answers there is no Bluetooth controller: {error}") from error
+
+
+async def _powered(
+    source: Any, sink: Any, bonds: Path | None, power_off: Callable[[], Awaitable[None]]
+) -> Controller:
     config = DeviceConfiguration(name="vitalgate", address=hci.Address(_UNUSED_ADDRESS))
     device = device_on(source, sink, config)
     await device.power_on()
@@ -151,4 +202,4 @@ async def _open(
     device.keystore = (
         MemoryKeyStore() if bonds is None else _BondFile(device.public_address.to_string(False), str(bonds))
     )
-    return Central(device, device.keystore, passkey, power_off)
+    return Controller(device, source.terminated, device.keystore, power_off)

@@ -2,7 +2,7 @@
 
 Contract: HCI H4 over TCP, a `SimController` for each client; several at a time are allowed, as several gateways in a
 room are. A client that vanishes leaves its controller with its links on the air, as a host that crashes does, and the
-next client is given that controller; its HCI Reset drops the links. With `power_loss` a client that vanishes is a
+next client is given such a controller; its HCI Reset drops the links. With `power_loss` a client that vanishes is a
 gateway without power: its controller is gone, its sensors see a supervision timeout. A client that stops reading, or
 sends what cannot be HCI, is made to vanish; nothing a client sends ends the process.
 
@@ -10,7 +10,6 @@ Not here: authentication. Listen on a loopback address.
 """
 
 import asyncio
-from collections import deque
 from typing import cast
 
 from bumble.core import InvalidPacketError
@@ -32,11 +31,19 @@ class _Adapters:
     def __init__(self, air: Air, *, power_loss: bool) -> None:
         self._air = air
         self._power_loss = power_loss
-        self._left_behind: deque[SimController] = deque()
+        self._left_behind: list[SimController] = []
 
     def take(self) -> SimController:
-        """One that was left behind, else a new one."""
-        return self._left_behind.popleft() if self._left_behind else self._air.adapter("hci client")
+        """Of those left behind the newest that holds links, else the newest; else a new one.
+
+        A gateway that is refused at its start, because another one runs, leaves one behind without links.
+        """
+        if not self._left_behind:
+            return self._air.adapter("hci client")
+        holding = [controller for controller in self._left_behind if controller.links]
+        taken = (holding or self._left_behind)[-1]
+        self._left_behind.remove(taken)
+        return taken
 
     def leave(self, controller: SimController) -> None:
         controller.host = None

@@ -1,7 +1,7 @@
 """Bumble's host, fit for simulation: quiet, and with commands that a cancelled caller cannot spoil.
 
 Contract: `device_on(controller)` is how sensors and centrals put a Bumble device behind a controller or any
-other HCI transport.
+other HCI transport. Once the transport is lost every command fails at once, with Bumble's TransportLostError.
 
 Not here: what the device is.
 """
@@ -12,14 +12,25 @@ from typing import Any
 from bumble import hci
 from bumble.device import Connection, Device, DeviceConfiguration
 from bumble.host import Host
-from bumble.transport.common import TransportSink, TransportSource
+from bumble.transport.common import TransportLostError, TransportSink, TransportSource
 
 
 class _SimHost(Host):
     # Bumble formats every packet for a debug log even when nobody reads it: much of what a packet costs.
 
+    is_lost = False
+
+    def on_transport_lost(self) -> None:
+        self.is_lost = True
+        if self.pending_response is not None and self.pending_response.done():
+            self.pending_response = None  # answered just before; Bumble would answer it once more
+        super().on_transport_lost()  # type: ignore[no-untyped-call]
+
     def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
-        if self.hci_sink is not None:
+        if self.is_lost:
+            if isinstance(packet, hci.HCI_Command):
+                raise TransportLostError("transport lost")
+        elif self.hci_sink is not None:
             self.hci_sink.on_packet(bytes(packet))
 
     def on_hci_packet(self, packet: hci.HCI_Packet) -> None:
@@ -30,7 +41,11 @@ class _SimHost(Host):
 
     async def _send_command(self, *args: Any) -> Any:
         # Cancelling a command does not recall it: its answer would be taken for that of the next command.
-        return await asyncio.shield(asyncio.ensure_future(super()._send_command(*args)))
+        sending = asyncio.ensure_future(super()._send_command(*args))
+        sending.add_done_callback(
+            lambda sent: sent.cancelled() or sent.exception()
+        )  # nobody may be left to look
+        return await asyncio.shield(sending)
 
 
 def device_on(source: TransportSource, sink: TransportSink, config: DeviceConfiguration) -> Device:

@@ -3,7 +3,8 @@
 Contract: it outlives the processes that use it. A process that is cut off takes its scans and its callbacks with it;
 its links stay, nobody is told of that, and an attempt to connect that was under way goes on for a while. Attempts are
 made one after the other; giving one up leaves the radio usable. A sensor that is held already is not connected again:
-whoever asks is given the link.
+whoever asks is given the link. While its controller is gone the machine has no Bluetooth, as bleak says it; what was
+listened for is listened for again when a controller is there.
 
 Not here: bleak's classes (client_backend, scanner_backend, adapter_backend), how it is opened (central), how links
 fail (air, faults).
@@ -12,9 +13,9 @@ fail (air, faults).
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from bleak.exc import BleakError
+from bleak.exc import BleakBluetoothNotAvailableError, BleakBluetoothNotAvailableReason, BleakError
 from bumble import core, hci
 from bumble.device import Advertisement, Connection, Device
 from bumble.keys import KeyStore
@@ -41,6 +42,15 @@ class Process:
             raise BleakError("this process was cut off")
 
 
+class Controller(NamedTuple):
+    """What a stack works with: a powered device, when it is lost, the bonds made with it, and how it is let go."""
+
+    device: Device
+    lost: "asyncio.Future[Any]"
+    bonds: KeyStore
+    power_off: Callable[[], Awaitable[None]]
+
+
 class _Attempt:
     """To connect: who asked, and how far it is."""
 
@@ -54,33 +64,52 @@ class _Attempt:
 class Stack:
     """One machine's Bluetooth on the air."""
 
-    def __init__(self, device: Device, bonds: KeyStore, power_off: Callable[[], Awaitable[None]]) -> None:
-        self.device = device
+    def __init__(self, controller: "Controller") -> None:
         self.links: dict[hci.Address, StackLink] = {}
         self.process = Process()
-        self._bonds = bonds
-        self._power_off = power_off
         self._attempts: dict[hci.Address, _Attempt] = {}
         self._connecting = asyncio.Lock()
         self._scan_change = asyncio.Lock()
         self._listeners: list[Callable[[Advertisement], None]] = []
         self._background: set[asyncio.Task[Any]] = set()
-        device.on(device.EVENT_ADVERTISEMENT, self._on_advertisement)
+        self._use(controller)
+
+    def _use(self, controller: "Controller") -> None:
+        self.device, self._lost, self._bonds, self._power_off = controller
+        self.device.on(self.device.EVENT_ADVERTISEMENT, self._on_advertisement)
 
     async def close(self) -> None:
         """Hang up every connection and leave the air."""
         self._listeners.clear()
-        await self._to_the_end(self._apply_scanning())
+        with contextlib.suppress(BleakError):  # the controller is gone, or goes in this moment
+            await self._to_the_end(self._apply_scanning())
         for connection in list(self.device.connections.values()):
             await self._hang_up(connection)
-        await self.device.power_off()
+        if self.has_controller:
+            await self.device.power_off()
         await self._power_off()
+
+    @property
+    def has_controller(self) -> bool:
+        return not self._lost.done()
+
+    def require_controller(self) -> None:
+        """Raises BleakBluetoothNotAvailableError, as where there is no adapter."""
+        if not self.has_controller:
+            raise BleakBluetoothNotAvailableError(
+                "the controller is gone", BleakBluetoothNotAvailableReason.NO_BLUETOOTH
+            )
+
+    def replace_controller(self, controller: "Controller") -> None:
+        """Use another one; the one before is gone, and its links ended with it."""
+        self._use(controller)
+        self._spawn(self._apply_scanning_or_leave_it())
 
     def cut_off(self) -> None:
         """The process that uses it is no more, as after `kill -9`; another begins."""
         self.process.is_alive = False
         self._listeners.clear()
-        self._spawn(self._apply_scanning())
+        self._spawn(self._apply_scanning_or_leave_it())
         for link in self.links.values():
             self._spawn(link.abandon())
         for attempt in self._attempts.values():
@@ -107,7 +136,7 @@ class Stack:
         except BaseException:
             if listener in self._listeners:
                 self._listeners.remove(listener)
-            self._spawn(self._apply_scanning())
+            self._spawn(self._apply_scanning_or_leave_it())
             raise
 
     async def stop_listening(self, listener: Callable[[Advertisement], None]) -> None:
@@ -117,10 +146,20 @@ class Stack:
 
     async def _apply_scanning(self) -> None:
         async with self._scan_change:
-            if self._listeners and not self.device.is_scanning:
-                await self.device.start_scanning(own_address_type=_PUBLIC)
-            elif not self._listeners and self.device.is_scanning:
-                await self.device.stop_scanning()
+            self.require_controller()
+            try:
+                if self._listeners and not self.device.is_scanning:
+                    await self.device.start_scanning(own_address_type=_PUBLIC)
+                elif not self._listeners and self.device.is_scanning:
+                    await self.device.stop_scanning()
+            except core.BaseBumbleError as error:
+                raise BleakError(
+                    f"the controller does not search: {error or type(error).__name__}"
+                ) from error
+
+    async def _apply_scanning_or_leave_it(self) -> None:
+        with contextlib.suppress(BleakError):
+            await self._apply_scanning()
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
         for listener in list(self._listeners):
@@ -133,6 +172,7 @@ class Stack:
 
         A link that is held is given as it is. Who gives up calls the attempt off; who is cut off does not.
         """
+        self.require_controller()
         attempt = self._attempts.get(peer)
         if attempt is None:
             if (held := self.links.get(peer)) is not None:

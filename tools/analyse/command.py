@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="The gateway's signal processing on a recording of yours.")
+from tools import terminal
+
+app = terminal.Commands(help="The gateway's signal processing on a recording of yours.")
 
 CsvFile = Annotated[
     Path, typer.Argument(metavar="FILE.csv", help="CSV with a header, plain or gzip-compressed.")
@@ -41,7 +43,7 @@ def glucose(
     Rows that cannot be used are left out and counted.
     """
     from tools.analyse import glucose as analyse_glucose
-    from tools.cli import one_line_errors
+    from tools.terminal import one_line_errors
 
     with one_line_errors():
         analyse_glucose.command(file, timezone, per_reading, plot, json=json)
@@ -64,7 +66,7 @@ def rr(
     rows moments at which nothing may have been sent.
     """
     from tools.analyse import rr as analyse_rr
-    from tools.cli import one_line_errors
+    from tools.terminal import one_line_errors
 
     with one_line_errors():
         analyse_rr.command(file, column, window, start, per_beat, plot, raw=raw, json=json)
@@ -87,7 +89,7 @@ def ecg(
 ) -> None:
     """An ECG: beats with sub-sample apex, signal quality, breathing, then all that `rr` does."""
     from tools.analyse import ecg as analyse_ecg
-    from tools.cli import one_line_errors
+    from tools.terminal import one_line_errors
 
     with one_line_errors():
         analyse_ecg.command(file, column, rate, window, start, per_beat, plot, json=json)

@@ -21,6 +21,7 @@ from dsp.glucose.grid import Grid, grid, step_min
 from edge.errors import one_line
 from tools.analyse import glucose_csv, glucose_plot, recording_files
 from tools.analyse.glucose_csv import LeftOut, Person, Recording, Row
+from tools.terminal import print_json
 
 FLAGS = ("low", "very_low", "high", "low_ahead", "high_ahead", "compression")
 NUMBERS = [name for name in realtime.Live._fields if name not in (*FLAGS, "grade", "trend_min")]
@@ -30,8 +31,6 @@ WORDS = {math.inf: "HI", -math.inf: "LO"}
 def command(
     file: Path, timezone: str | None, per_reading: Path | None, drawing: Path | None, *, json: bool
 ) -> None:
-    from tools import cli
-
     recording_files.check_outputs(file, {"--per-reading": per_reading, "--plot": drawing})
     recording = glucose_csv.read(file, timezone)
     people = recording.people()
@@ -42,7 +41,7 @@ def command(
         plot(people, drawing)
     if json:
         left_out = [group._asdict() for group in recording.left_out]
-        cli.print_json({"people": documents, "rows_left_out": left_out})
+        print_json({"people": documents, "rows_left_out": left_out})
     else:
         tell(recording.left_out)
         show(documents)

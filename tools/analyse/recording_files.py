@@ -10,6 +10,7 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from io import TextIOWrapper
 from itertools import chain
 from pathlib import Path
@@ -20,6 +21,7 @@ from edge.errors import ConfigError
 if TYPE_CHECKING:
     from _csv import Reader
 
+LINE_CHARS_MAX = 1 << 20
 DRAWINGS = (".png", ".svg")
 MISSING = frozenset(("", "-", "na", "n/a", "<na>", "nan", "nat", "null", "none"))
 IDS = ("id", "subject", "subject_id", "patient", "patient_id", "user_id", "participant_id")
@@ -92,14 +94,19 @@ def table(file: Path, bare: str = "") -> Iterator[Table]:
     """
     try:
         with _text_of(file) as text:
-            header = text.readline()
+            # A file without line ends, such as /dev/zero, is not read to its end, which may never come.
+            text_lines = iter(partial(text.readline, LINE_CHARS_MAX), "")
+            header = next(text_lines, "")
+            if len(header) == LINE_CHARS_MAX:
+                raise ConfigError("FILE", f"the first line of {file} does not end", "give a CSV file")
             separator = ";" if ";" in header else ","
             first, rows = (
-                csv.reader(lines, delimiter=separator, skipinitialspace=True) for lines in ([header], text)
+                csv.reader(lines, delimiter=separator, skipinitialspace=True)
+                for lines in ([header], text_lines)
             )
             columns = [name.strip().lower() for name in next(first, [])]
             if bare and len(columns) == 1 and _is_number(columns[0]):
-                yield Table(file.name, [bare.lower()], csv.reader(chain([header], text)), ".", 0)
+                yield Table(file.name, [bare.lower()], csv.reader(chain([header], text_lines)), ".", 0)
             else:
                 yield Table(file.name, columns, rows, "," if separator == ";" else ".", 1)
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:

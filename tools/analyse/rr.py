@@ -21,6 +21,7 @@ from dsp.cardiac import circadian, episodes, intervals, rhythm, rhythm_weights, 
 from dsp.cardiac.respiration import by_minutes
 from edge.errors import ConfigError, one_line
 from tools.analyse import recording_files, rr_csv
+from tools.terminal import print_json
 
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 WINDOW_S_MIN = 10.0
@@ -109,7 +110,6 @@ def report(
 
 
 def report_all(results: list[Result], per_beat: Path | None, plot: Path | None, *, json: bool) -> None:
-    from tools import cli
     from tools.analyse import view as analyse_view
 
     if per_beat:
@@ -120,9 +120,9 @@ def report_all(results: list[Result], per_beat: Path | None, plot: Path | None, 
             analyse_view.draw(result.analysis, plot.with_stem(plot.stem + name))
     is_single = results[0].id is None
     if json and is_single:
-        cli.print_json(results[0].document)
+        print_json(results[0].document)
     elif json:
-        cli.print_json({"records": [{"id": result.id, **result.document} for result in results]})
+        print_json({"records": [{"id": result.id, **result.document} for result in results]})
     else:
         for result in results:
             if not is_single:

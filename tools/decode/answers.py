@@ -67,11 +67,11 @@ def answer_line(line: bytes, crc: str = "auto") -> Document:
     return answer(characteristic, hexadecimal, {"crc": crc} | args)
 
 
-def answers(requests: Iterable[bytes], crc: str = "auto") -> Iterator[str]:
-    """A line of JSON for each line that is not empty."""
+def answers(requests: Iterable[bytes], crc: str = "auto") -> Iterator[Document]:
+    """A document for each line that is not empty."""
     for line in requests:
         if line.strip():
-            yield in_json(answer_line(line, crc))
+            yield answer_line(line, crc)
 
 
 def in_json(document: Document, indent: int | None = None) -> str:

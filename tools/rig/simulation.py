@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import secrets
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -73,16 +74,22 @@ async def own_radio(config: Config, worn: DemoRecordings, seed: int) -> AsyncIte
 
 @asynccontextmanager
 async def world_radio(config: Config, host: str, port: int) -> AsyncIterator[Radio]:
-    """A home that runs as a process of its own, reached by HCI over TCP; bonds are kept as an OS keeps them."""
+    """A home that runs as a process of its own, reached by HCI over TCP; bonds are kept as an OS keeps them.
+
+    When that process ends the sensors are out of reach; when another listens there, the gateway finds them again.
+    """
     bonds = config.gateway.state_dir / "simulated-bonds.json"
     try:
         central = await open_remote_central(host, port, bonds=bonds, passkey=passkeys(config))
     except OSError as error:
         what = f"no simulated home answers on {host}:{port} ({error})"
         raise ConfigError("--world", what, "start one with `vitalgate simulate`") from error
+    staying = asyncio.ensure_future(central.stay_reachable())
     try:
         yield radio(central)
     finally:
+        staying.cancel()
+        await asyncio.wait({staying})
         await central.close()
 
 
@@ -98,7 +105,8 @@ async def serve_world(
 ) -> None:
     """Serve a home by HCI over TCP until SIGINT or SIGTERM; one line on stdout says where."""
     config = load(config_file)
-    air = Air()
+    # Started again, its sensors have forgotten their bonds: a gateway must not find those that it made with them.
+    air = Air(secrets.randbelow(256))
     home = build_home(
         air,
         config,

@@ -1,0 +1,144 @@
+"""How every command behaves on a terminal and in a pipe, whatever it does.
+
+Contract: `-h` is `--help`; help names no type of an option that takes no value. What the user has to mend is one line
+on stderr, never a traceback: exit code 2 for the call or the configuration, 1 for what failed, 130 after an interrupt.
+A reader that has seen enough, such as `head`, is no failure.
+
+Not here: any command.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import TextIOWrapper
+from json import dumps
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from edge.errors import ConfigError, one_line
+
+INTERRUPTED = 130
+
+
+def _without_types_of_flags(params: list[Any]) -> list[Any]:
+    for param in params:
+        if getattr(param, "is_flag", False):
+            param.metavar = ""
+    return params
+
+
+class _Failed(typer.Exit):
+    """The end of a command that has said why."""
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types_of_flags(super().get_params(ctx))
+
+
+class _Group(TyperGroup):
+    def get_params(self, ctx: Any) -> list[Any]:
+        return _without_types_of_flags(super().get_params(ctx))
+
+
+class Commands(typer.Typer):
+    """A group of commands that all behave as said above."""
+
+    def __init__(self, **options: Any) -> None:
+        names = {"help_option_names": ["-h", "--help"]}
+        super().__init__(
+            cls=_Group,
+            no_args_is_help=True,
+            pretty_exceptions_enable=False,
+            context_settings=names,
+            **options,
+        )
+
+    def command(self, *names: Any, **options: Any) -> Callable[[Any], Any]:
+        return super().command(*names, cls=_Command, **options)
+
+
+def main(app: typer.Typer, name: str) -> NoReturn:
+    """Run the command that was typed, and exit."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            app(prog_name=name)
+        finally:
+            print(end="", flush=True)
+    except SystemExit as end:
+        behind = list(_contexts(end))
+        if any(isinstance(error, BrokenPipeError) for error in behind):
+            _stop_writing()
+            sys.exit(0)
+        is_told = any(isinstance(error, _Failed) for error in behind)
+        if not is_told and any(isinstance(error, KeyboardInterrupt) for error in behind):
+            print("vitalgate: interrupted", file=sys.stderr)
+        raise
+    except OSError as error:
+        _stop_writing()
+        if isinstance(error, BrokenPipeError):
+            sys.exit(0)
+        print(f"vitalgate: {one_line(str(error))}", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _contexts(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, and what was being handled when it was raised."""
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+def _stop_writing() -> None:
+    """What is still buffered would fail once more when the interpreter ends."""
+    if sys.__stdout__ is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What the user has to mend is one line on stderr, never a traceback."""
+    from edge.errors import StoreCorrupt, StoreUnavailable
+
+    groups: list[BaseException] = []
+    try:
+        try:
+            yield
+        except SystemError as error:  # what a compiled kernel makes of an interrupt
+            if not isinstance(error.__cause__, KeyboardInterrupt):
+                raise
+            raise error.__cause__ from None
+        except OSError as error:
+            if error.filename is None:  # what cannot be written to stdout is told by `main`
+                raise
+            what = error.strerror or str(error)
+            raise ConfigError(str(error.filename), what, "name another file or directory") from error
+    except* (ConfigError, StoreCorrupt, StoreUnavailable, KeyboardInterrupt) as group:
+        groups.append(group)
+    if groups:
+        from edge.daemon import leaves
+
+        problem = next(leaves(groups[0]))
+        if isinstance(problem, KeyboardInterrupt):
+            fail("interrupted", INTERRUPTED)
+        fail(str(problem), 2 if isinstance(problem, ConfigError) else 1)
+
+
+def fail(line: str, code: int) -> NoReturn:
+    print(f"vitalgate: {line}", file=sys.stderr)
+    raise _Failed(code)
+
+
+def print_json(document: Any) -> None:
+    """In ASCII, which every terminal and every pipe takes."""
+    import msgspec
+
+    text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
+    print(re.sub(r"[^\x00-\x7f]+", lambda words: dumps(words[0])[1:-1], text))
