@@ -1,12 +1,15 @@
 """What a CGM collector stands on, in memory and in virtual time: a store whose commits are late, fail or are cut, the
 clocks of a boot, a link that is cut at any packet, facts that are watched.
 
-The tables are the real ones, over a database in memory; the writer is not: it commits what waits after `delay_s`, or
-fails to, and what was not committed when the gateway is killed is lost.
+The tables are the real ones, over a database that waits for no disk. The writer is not: it commits what waits after
+`delay_s`, or fails to, and what was not committed when the gateway is killed is lost.
 """
 
 import asyncio
 import random
+import shutil
+import tempfile
+import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -43,7 +46,10 @@ class MemoryStore:
     """A store that commits after `delay_s`, or fails while `is_full`."""
 
     def __init__(self) -> None:
-        database = Database(Path(":memory:"), IDENTITY)
+        directory = tempfile.mkdtemp()
+        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        database = Database(Path(directory, "store.db"), IDENTITY)
+        database.set(["journal_mode = MEMORY", "synchronous = OFF"])
         for statement in statements(SCHEMA):
             database.execute(statement)
         self.tables = Tables(database)
