@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from edge.sensors.validity import QUALITY_PCT_LEAST, NotCounted, glucose_mg_dl, number, why_not_counted
+from edge.sensors.validity import NotCounted, glucose_mg_dl, number, why_not_counted
 from protocols.cgm import CgmMeasurement, SensorStatus
 from protocols.medfloat import MedFloat, Special
 
@@ -72,6 +72,8 @@ def test_every_bit_is_judged() -> None:
         (Special.NRES, S.ABOVE_MEASURABLE, math.inf, None),
         (900.0, S.ABOVE_MEASURABLE, math.inf, None),
         (40.0, S.BELOW_MEASURABLE, 40.0, None),
+        (20.0, S.BELOW_MEASURABLE, 20.0, None),
+        (600.0, S.ABOVE_MEASURABLE, 600.0, None),
         (0.0, S.BELOW_MEASURABLE | S.ABOVE_MEASURABLE, 0.0, NotCounted.OUT_OF_RANGE),
         (Special.NEGATIVE_INFINITY, S.SENSOR_MALFUNCTION, -math.inf, NotCounted.MALFUNCTION),
         (Special.NAN, NOTHING, None, NotCounted.NO_MEASUREMENT),
@@ -92,8 +94,8 @@ def test_values_and_what_stands_for_none(
     [
         (None, None),
         (0.0, NotCounted.LOW_QUALITY),
-        (QUALITY_PCT_LEAST - 0.1, NotCounted.LOW_QUALITY),
-        (QUALITY_PCT_LEAST, None),
+        (19.9, NotCounted.LOW_QUALITY),
+        (20.0, None),
         (100.0, None),
     ],
 )
@@ -109,6 +111,7 @@ def test_a_quality_of_nothing_is_no_measurement(quality_pct: float | None, reaso
         (119, None, NotCounted.WARMING_UP),
         (120, None, NotCounted.NO_MEASUREMENT),
         (55, 60, NotCounted.WARMING_UP),
+        (60, 60, NotCounted.NO_MEASUREMENT),
         (65, 60, NotCounted.NO_MEASUREMENT),
     ],
 )

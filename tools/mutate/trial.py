@@ -70,6 +70,7 @@ class _Tree:
     def __init__(self, root: Path, directory: Path) -> None:
         self._directory = directory
         self._tree = directory / "tree"
+        self._process: subprocess.Popen[bytes] | None = None
         shutil.copytree(root, self._tree, ignore=shutil.ignore_patterns(*LEFT_OUT))
         (directory / "tmp").mkdir()
         compileall = ["compileall", "-q", "--invalidation-mode", "checked-hash", "."]
@@ -107,8 +108,9 @@ class _Tree:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                start_new_session=True,
+                process_group=0,  # no session: a test that opens a terminal must not come to be controlled by it
             )
+            self._process = process
             with suppress(ProcessLookupError):
                 resource.prlimit(process.pid, resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
             try:
@@ -116,11 +118,17 @@ class _Tree:
             except subprocess.TimeoutExpired:
                 code = None
             finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                self.end()
                 process.wait()
+                self._process = None
             output.seek(0)
             return _Run(code, output.read(), default_timer() - began_s)
+
+    def end(self) -> None:
+        """Of what is running, and of what a test has left running."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
 
 class Trials:
@@ -135,8 +143,9 @@ class Trials:
         self._least_s = least_s
         self._jobs = jobs
         self._trees: SimpleQueue[_Tree] = SimpleQueue()
-        for n in range(jobs):
-            self._trees.put(_Tree(root, directory / str(n)))
+        self._all = [_Tree(root, directory / str(n)) for n in range(jobs)]
+        for tree in self._all:
+            self._trees.put(tree)
         self._limits_s: dict[tuple[str, ...], float | None] = {}
         self._measuring = Lock()
 
@@ -148,8 +157,9 @@ class Trials:
         """How long these tests may take; None if nothing of them is run by default."""
         with self._measuring:
             if tests not in self._limits_s:
-                tree.run(tests, BASELINE_S)  # compiles what is kept
                 done = tree.run(tests, BASELINE_S)
+                if PATIENCE * done.seconds > self._least_s:
+                    done = tree.run(tests, BASELINE_S)  # without what is compiled once
                 if done.code not in (0, NO_TESTS):
                     raise TestsFail(f"tests fail without a mutation\n{done.output[-2000:]}")
                 limit_s = max(self._least_s, PATIENCE * done.seconds)
@@ -190,6 +200,8 @@ class Trials:
                 for done in as_completed(waiting):
                     on_verdict(done.result())
             except BaseException:
-                pool.shutdown(cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
+                for tree in self._all:
+                    tree.end()
                 raise
         return [done.result() for done in waiting]
