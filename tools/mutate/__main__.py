@@ -150,6 +150,9 @@ def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT, least_s: 
     except (OSError, SyntaxError, ValueError, TestsFail) as fault:
         print(f"mutate: {fault}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("mutate: interrupted", file=sys.stderr)
+        return 130
     result = report(verdicts, judged)
     print(json.dumps(result) if options.json else "\n".join(lines_of(result)))
     return int(any(survivor["judgement"] is None for survivor in result["survivors"]))
