@@ -95,6 +95,10 @@ def test_what_nothing_vouches_for_is_an_estimate_by_who_set_the_clock_last() -> 
     assert not made.is_trusted(2)
 
 
+def test_a_span_of_nothing_has_no_wall_time() -> None:
+    assert timeline(anchor(100)).stretches(Span(1, 5 * S, 5 * S)) == []
+
+
 def test_untrusted_anchors_move_nothing_once_there_is_a_trusted_one() -> None:
     trusted = timeline(anchor(100))
     made = timeline(anchor(0, -1e8, None), anchor(100), anchor(200, 1e9, None), anchor(300, 77.0, None))
