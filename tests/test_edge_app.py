@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from history_parts import packet
 from store_parts import crashed, frame_at
 
 from edge.app import Gateway
+from edge.config import Config
 from edge.radio.adapter import Radio
 from edge.store.raw_chunks import HeartChunk
 from edge.workers import inline
@@ -48,6 +50,49 @@ def test_what_could_not_be_closed_is_closed_once_the_clock_is_sure(
         with suppress(asyncio.CancelledError):
             await running
         gateway.close()
+
+    run(scenario())
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncIterator[Gateway]:
+    """A gateway that hears nothing, on a clock that is right."""
+    config.upstream.directory.mkdir()
+    clock = VirtualClock(MIDNIGHT_UTC_S * 10**9, "boot-1", 500)
+    radio = Radio(DeafScanner)
+    gateway = Gateway(config, clock, radio, random.Random(1), simulated=True, workers=inline())
+    task = asyncio.ensure_future(gateway.run())
+    yield gateway
+    task.cancel()
+    await asyncio.wait({task})
+    gateway.close()
+
+
+def test_a_sensor_that_is_never_heard_raises_an_alert(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(minimal_config(tmp_path)) as gateway:
+            await asyncio.sleep(500)
+            assert gateway.store.tables.alerts.open() == []
+            await asyncio.sleep(800)
+            alerts = gateway.store.tables.alerts.open()
+            assert {alert.kind for alert in alerts} == {"heart_rate_silence", "cgm_silence"}
+
+    run(scenario())
+
+
+def test_what_is_older_than_it_is_kept_is_deleted(tmp_path: Path) -> None:
+    text = {"[[people]]": "[limits]\nraw_retention_days = 1\n[[people]]"}
+
+    async def scenario() -> None:
+        async with running(minimal_config(tmp_path, **text)) as gateway:
+            strap = next(row.no for row in gateway.rows if row.id == "strap")
+            beat = packet(-23 * 3600.0, HeartRateMeasurement(60, rr_ticks=(1024,)))
+            chunk = HeartChunk(strap, gateway.boot_no, (beat,))
+            await gateway.store.write(lambda tables: gateway.periods.keep_chunks(tables, [chunk]))
+            await asyncio.sleep(3590)
+            assert gateway.store.tables.raw_chunks.newest(strap) is not None
+            await asyncio.sleep(3620)
+            assert gateway.store.tables.raw_chunks.newest(strap) is None
 
     run(scenario())
 

@@ -8,6 +8,7 @@ Exit codes: 0 all are dead or judged, 1 one survives that is not, 2 something to
 import argparse
 import json
 import random
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -159,4 +160,6 @@ def main(arguments: Sequence[str] | None = None, *, root: Path = ROOT, least_s: 
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # what runs is ended, and the copies are removed
     sys.exit(main())

@@ -158,8 +158,6 @@ class Trials:
         with self._measuring:
             if tests not in self._limits_s:
                 done = tree.run(tests, BASELINE_S)
-                if PATIENCE * done.seconds > self._least_s:
-                    done = tree.run(tests, BASELINE_S)  # without what is compiled once
                 if done.code not in (0, NO_TESTS):
                     raise TestsFail(f"tests fail without a mutation\n{done.output[-2000:]}")
                 limit_s = max(self._least_s, PATIENCE * done.seconds)
