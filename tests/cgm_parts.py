@@ -1,20 +1,18 @@
 """What a CGM collector stands on, in memory and in virtual time: a store whose commits are late, fail or are cut, the
 clocks of a boot, a link that is cut at any packet, facts that are watched.
 
-The tables are the real ones, over a database that waits for no disk. The writer is not: it commits what waits after
-`delay_s`, or fails to, and what was not committed when the gateway is killed is lost.
+The tables are the real ones, over a database in memory; the writer is not: it commits what waits after `delay_s`, or
+fails to, and what was not committed when the gateway is killed is lost.
 """
 
 import asyncio
 import random
-import shutil
-import tempfile
-import weakref
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, Protocol
 from uuid import UUID
@@ -40,18 +38,19 @@ from hw_sim.radio.direct_stack import DirectLink
 S = 10**9
 CONFIG = minimal_config(Path("nowhere"))
 CGM = CONFIG.sensors[1]
+SHM = Path("/dev/shm")
 
 
 class MemoryStore:
     """A store that commits after `delay_s`, or fails while `is_full`."""
 
     def __init__(self) -> None:
-        directory = tempfile.mkdtemp()
-        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
-        database = Database(Path(directory, "store.db"), IDENTITY)
-        database.set(["journal_mode = MEMORY", "synchronous = OFF"])
-        for statement in statements(SCHEMA):
-            database.execute(statement)
+        # The file goes at once; what is in it is there for as long as it is open.
+        with TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as directory:
+            database = Database(Path(directory) / "store.db", IDENTITY)
+            database.execute("PRAGMA journal_mode = MEMORY")
+            for statement in statements(SCHEMA):
+                database.execute(statement)
         self.tables = Tables(database)
         with database.transaction():
             (self.row,) = self.tables.sensors.register([CGM], CONFIG.people, boot_no=1, boot_ns=0)
