@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import random
 from pathlib import Path
 
@@ -319,3 +320,24 @@ async def test_links_end_when_the_transport_is_lost_in_the_moment_of_an_answer()
         central.device.host.on_transport_lost()
         assert not client.is_connected
         await power_cut(central)
+
+
+@in_virtual_time
+async def test_a_controller_that_stops_answering_is_hung_up_on_without_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server, port, _ = await room()
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=None)
+        client = BleakClient(SENSOR, backend=central.client_backend)
+        await client.connect()
+        sink = central.device.host.hci_sink
+        assert sink is not None
+        sink.on_packet = lambda _: None  # type: ignore[method-assign]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await client.disconnect()
+        await asyncio.sleep(60)
+        gc.collect()
+        await power_cut(central)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
