@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, Protocol
 from uuid import UUID
@@ -37,15 +38,19 @@ from hw_sim.radio.direct_stack import DirectLink
 S = 10**9
 CONFIG = minimal_config(Path("nowhere"))
 CGM = CONFIG.sensors[1]
+SHM = Path("/dev/shm")
 
 
 class MemoryStore:
     """A store that commits after `delay_s`, or fails while `is_full`."""
 
     def __init__(self) -> None:
-        database = Database(Path(":memory:"), IDENTITY)
-        for statement in statements(SCHEMA):
-            database.execute(statement)
+        # The file goes at once; what is in it is there for as long as it is open.
+        with TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as directory:
+            database = Database(Path(directory) / "store.db", IDENTITY)
+            database.execute("PRAGMA journal_mode = MEMORY")
+            for statement in statements(SCHEMA):
+                database.execute(statement)
         self.tables = Tables(database)
         with database.transaction():
             (self.row,) = self.tables.sensors.register([CGM], CONFIG.people, boot_no=1, boot_ns=0)
