@@ -1,18 +1,18 @@
-"""The one door to every kernel: one array type, hence one compiled signature each.
+"""The one door for arrays: one array type, hence one signature of each kernel.
 
-A read-only, strided or float32 array would silently compile a second variant of a kernel, which stalls the
-caller for about a second; `as_f64` makes that impossible.
+What a kernel takes is contiguous, writable float64: `as_f64` makes it so, and copies nothing that fits.
 """
 
-from typing import Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-F64: TypeAlias = npt.NDArray[np.float64]
+F64: TypeAlias = npt.NDArray[np.float64]  # of one dimension, where a kernel takes or gives it
+F64x2: TypeAlias = Annotated[npt.NDArray[np.float64], 2]  # of two
 
-# For numba's `fastmath`: a kernel's sums may be taken in any order, so that they become vector code; NaN stays NaN.
-SUMS_IN_ANY_ORDER: Final = {"reassoc", "contract"}
+# For `njit`: a kernel's sums may be taken in any order, so that they become vector code; NaN stays NaN.
+SUMS_IN_ANY_ORDER: Final = frozenset({"reassoc", "contract"})
 
 
 def as_f64(values: npt.ArrayLike) -> F64:

@@ -1,4 +1,6 @@
-"""Compiles, or loads from the cache, every kernel, so that none stalls the gateway when data flows."""
+"""Readies every kernel, so that none stalls the gateway when data flows: compiles it or loads it from numba's cache,
+if `dsp.compiled` has it compiled; calls it anyway.
+"""
 
 import numpy as np
 

@@ -84,10 +84,17 @@ class Gateway:
             log.error(
                 "the database was damaged and is set aside as %s; a new one begins", self.store.quarantined
             )
+        if self.store.log_copy:
+            log.error(
+                "the log of the database was damaged and what followed the damage is lost; a copy is kept as %s",
+                self.store.log_copy,
+            )
         tables = self.store.tables
         with tables.database.transaction():
             self.boot_no = tables.boots.note(clock.boot_id)
-            self.rows = tables.sensors.register(config.sensors, config.people)
+            self.rows = tables.sensors.register(
+                config.sensors, config.people, boot_no=self.boot_no, boot_ns=clock.boot_ns()
+            )
         self.inbox = Inbox(config.limits.queue_notifications_max)
         self.facts = Facts()
         self.agenda = Agenda(clock)
@@ -148,6 +155,12 @@ class Gateway:
                 await self.store.drain()
                 writing.cancel()
             await asyncio.wait({writing})
+            self._say_what_is_lost()
+
+    def _say_what_is_lost(self) -> None:
+        for name, sensor in self.sensors.items():
+            if waiting := sensor.live().waiting:
+                log.error("%d packets of %s could not be stored: %s", waiting, name, self.store.trouble)
 
     def close(self) -> None:
         """Let go of the store and the state directory."""

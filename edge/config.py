@@ -6,13 +6,14 @@ does is explained where it is used. `example.toml` beside this file is the opera
 """
 
 import itertools
+import os
 import re
 import tomllib
 from collections.abc import Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -61,6 +62,13 @@ def _distinct(section: str, rows: Sequence["Person | SensorConfig"], *fields: st
     for field, (one, other) in itertools.product(fields, itertools.combinations(rows, 2)):
         if getattr(one, field) == getattr(other, field):
             raise ValueError(f"{section}: {one.id} and {other.id} have the same {field}; give each its own")
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False  # whoever opens it says what the matter is
 
 
 class Gateway(Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,6 +145,10 @@ class StoreFiles(Struct, frozen=True, forbid_unknown_fields=True):
     key_file: Path | None = None
 
 
+# No other file that the gateway makes in its state directory ends like this.
+KEY_SUFFIX: Final = ".key"
+
+
 class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
     """Thresholds of the local alerts. A value at the threshold is still allowed."""
 
@@ -194,6 +206,19 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
                     f"sensors: {sensor.id} is worn by {sensor.person!r}, who is not among the people; add [[people]] "
                     f"with that id, or use one of: {', '.join(sorted(known))}"
                 )
+        self._check_key_file()
+
+    def _check_key_file(self) -> None:
+        """The key must not take the place of something else of the gateway."""
+        key_file = Path(os.path.realpath(self.key_file))
+        taken = [Path(os.path.realpath(path)) for path in (self.gateway.state_dir, self.upstream.directory)]
+        if _is_directory(key_file) or any(path.is_relative_to(key_file) for path in taken):
+            raise ValueError("store.key_file is a directory; name a file in it")
+        if key_file.parent == taken[0] and key_file.suffix != KEY_SUFFIX:
+            raise ValueError(
+                "store.key_file has a name that the gateway itself may use in gateway.state_dir; "
+                f"end it in {KEY_SUFFIX}, or put it into another directory"
+            )
 
     def person(self, person_id: str) -> Person:
         return next(person for person in self.people if person.id == person_id)
@@ -204,7 +229,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def key_file(self) -> Path:
-        return self.store.key_file or self.gateway.state_dir / "store.key"
+        return self.store.key_file or self.gateway.state_dir / f"store{KEY_SUFFIX}"
 
 
 def load(path: Path) -> Config:

@@ -1,7 +1,8 @@
 """The gateway as a process: real radio, real clock, signals, log, exit codes.
 
 A signal is acted on from the first moment: what is slow, such as importing the numerics, compiling their kernels and
-opening the store on a slow disk, happens in threads. If the state directory vanishes
+opening the store on a slow disk, happens in threads. Only the first signal counts: whoever sends more, as some process
+managers do, does not disturb how the open data are stored. If the state directory vanishes
 while a gateway runs, another one begins in the same process with the same secret. What a gateway does is decided in
 `app`.
 """
@@ -31,6 +32,7 @@ if TYPE_CHECKING:  # slow to import
 
 log = logging.getLogger(__name__)
 
+ENDING = (signal.SIGINT, signal.SIGTERM)
 EXIT_OK, EXIT_FAILURE, EXIT_CONFIG = 0, 1, 2
 
 # The radio can be used while the context is open.
@@ -55,6 +57,9 @@ def main(config_file: Path, open_radio: OpenRadio = real_radio, *, simulated: bo
         asyncio.run(serve(config.load(config_file), open_radio, simulated=simulated))
     except* (ConfigError, StoreCorrupt, StoreUnavailable) as errors:
         problems.extend(leaves(errors))
+    # The loop has put back the defaults. By now everything is stored, and the process is about to end by itself.
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
     if not problems:
         return EXIT_OK
     print(f"vitalgate: {problems[0]}", file=sys.stderr)
@@ -62,10 +67,16 @@ def main(config_file: Path, open_radio: OpenRadio = real_radio, *, simulated: bo
 
 
 async def serve(checked: config.Config, open_radio: OpenRadio, *, simulated: bool) -> None:
-    """Run until SIGINT or SIGTERM."""
+    """Run until SIGINT or SIGTERM; further ones change nothing."""
     life = asyncio.ensure_future(_live(checked, open_radio, simulated=simulated))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, life.cancel)
+
+    def end() -> None:
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN)
+        life.cancel()
+
+    for number in ENDING:
+        asyncio.get_running_loop().add_signal_handler(number, end)
     await asyncio.wait({life})
     if not life.cancelled():
         life.result()
@@ -81,9 +92,12 @@ async def _live(checked: config.Config, open_radio: OpenRadio, *, simulated: boo
                 known = await _run(build, checked, radio, known, simulated=simulated)
 
 
-async def _warm(kernels: Path) -> None:
-    await kernel_cache.warm(kernels)
-    # The compiler stays loaded. Without this, each garbage collection would search all its objects and delay the loop.
+async def _warm(kernels: Path | None) -> None:
+    """`kernels` is where compiled ones are kept, None where nothing is compiled."""
+    if kernels is not None:
+        await kernel_cache.warm(kernels)
+    # What is loaded, the compiler above all, stays. Without this, each garbage collection would search it all and delay
+    # the loop.
     gc.freeze()
 
 

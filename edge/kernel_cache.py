@@ -1,9 +1,10 @@
 """Where compiled kernels are kept, so that only the first start compiles them, which takes a small machine a minute.
 
-Contract: `choose` is called before anything imports `dsp`, because the compiler looks once where its cache is. The
+Contract: `chosen` is entered before anything imports kernels, because the compiler looks once where its cache is. The
 cache lies in the state directory, the one place that a service may write to; what the installation has compiled already
 (`sh tools/setup.sh install`) is copied there. A cache that cannot be used costs a line and time, never the start.
-Compiling happens in a thread that nobody waits for. Which kernels there are, and what they compute, is not known here.
+Compiling happens in a thread that nobody waits for. Where a library holds the kernels, or nothing compiles them, there
+is no cache. Which kernels there are, how they are run (`dsp.mode`) and what they compute, is not known here.
 """
 
 import logging
@@ -26,8 +27,14 @@ KERNELS_MAX: Final = 20
 
 
 @contextmanager
-def chosen(state_dir: Path) -> Iterator[Path]:
-    """Let the compiler keep its kernels in the state directory or, where that cannot be, in a temporary one."""
+def chosen(state_dir: Path) -> Iterator[Path | None]:
+    """Let the compiler keep its kernels in the state directory or, where that cannot be, in a temporary one.
+
+    None if nothing will be compiled.
+    """
+    if not _is_compiling():
+        yield None
+        return
     directory = state_dir / "kernels"
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -46,6 +53,17 @@ def chosen(state_dir: Path) -> Iterator[Path]:
         _fill(directory)
         os.environ[VARIABLE] = str(directory)
         yield directory
+
+
+def _is_compiling() -> bool:
+    """Whether numba will compile kernels; says what an operator does not expect of how they are run."""
+    from dsp import mode
+
+    if mode.MODE == "plain":
+        log.warning("kernels are run uncompiled, a hundred times slower: %s", mode.REASON)
+    elif mode.REASON:
+        log.warning("kernels are compiled here: %s", mode.REASON)
+    return mode.MODE == "jit"
 
 
 def _make_usable(directory: Path) -> None:
@@ -100,6 +118,7 @@ def _kept(directory: Path) -> dict[Path, int]:
 
 if __name__ == "__main__":
     # At installation: for every gateway of this machine, whichever its state directory.
-    INSTALLED.mkdir(exist_ok=True)
-    os.environ[VARIABLE] = str(INSTALLED)
-    _warm()
+    if _is_compiling():
+        INSTALLED.mkdir(exist_ok=True)
+        os.environ[VARIABLE] = str(INSTALLED)
+        _warm()

@@ -12,13 +12,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, Protocol
 from uuid import UUID
 
 from bleak.exc import BleakError
 from edge_parts import IDENTITY, MIDNIGHT_UTC_S, minimal_config
+from msgspec import structs
 
+from edge.anchors import Anchor, Timeline
 from edge.errors import StoreUnavailable
 from edge.now.facts import Fact, Facts
 from edge.radio.inbox import Inbox, Notification
@@ -35,18 +38,22 @@ from hw_sim.radio.direct_stack import DirectLink
 S = 10**9
 CONFIG = minimal_config(Path("nowhere"))
 CGM = CONFIG.sensors[1]
+SHM = Path("/dev/shm")
 
 
 class MemoryStore:
     """A store that commits after `delay_s`, or fails while `is_full`."""
 
     def __init__(self) -> None:
-        database = Database(Path(":memory:"), IDENTITY)
-        for statement in statements(SCHEMA):
-            database.execute(statement)
+        # The file goes at once; what is in it is there for as long as it is open.
+        with TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as directory:
+            database = Database(Path(directory) / "store.db", IDENTITY)
+            database.execute("PRAGMA journal_mode = MEMORY")
+            for statement in statements(SCHEMA):
+                database.execute(statement)
         self.tables = Tables(database)
         with database.transaction():
-            (self.row,) = self.tables.sensors.register([CGM], CONFIG.people)
+            (self.row,) = self.tables.sensors.register([CGM], CONFIG.people, boot_no=1, boot_ns=0)
         self.delay_s = 0.0
         self.is_full = False
         self.commits = 0
@@ -128,7 +135,7 @@ class Clocks:
     wrong_s: float = 0.0
     error_ms: int | None = 500
     suggested: list[tuple[int, int, int, str]] = field(default_factory=list)
-    timeline: None = None
+    timeline: Timeline = field(default_factory=Timeline)
     _newest_ns: int = 0
 
     @property
@@ -237,9 +244,9 @@ class ScriptedLink:
         return 50
 
 
-def session_names(rng: random.Random, taken: Iterable[UUID] = ()) -> SessionNames:
-    """Names of the sessions of one sensor."""
-    return SessionNames(partial(IDENTITY.id, "session"), taken, rng)
+def session_names(rng: random.Random, taken: Iterable[UUID] = (), person: str = "p-7f3a") -> SessionNames:
+    """Names of the sessions of one sensor and its wearer."""
+    return SessionNames(partial(IDENTITY.id, "session", person), taken, rng)
 
 
 class Gateway:
@@ -270,7 +277,7 @@ class Gateway:
             clock=self.clocks,
             timekeeper=parts.clocks,
             limits=CONFIG.limits,
-            names=session_names(self._rng, [session.uuid for session in known]),
+            names=session_names(self._rng, [session.uuid for session in known], str(self.store.row.person)),
         )
         self.intake = Intake(self.inbox, {CGM.id: self.cgm.take}, self.clocks)
 
@@ -279,7 +286,23 @@ class Gateway:
         self.store.kill()
         if boots:
             now_s = asyncio.get_running_loop().time()
-            self.clocks = Clocks(self.clocks.boot_no + 1, now_s, wrong_s, error_ms)
+            self.clocks = Clocks(
+                self.clocks.boot_no + 1, now_s, wrong_s, error_ms, timeline=self._timeline_until_now()
+            )
+        self.start()
+
+    def _timeline_until_now(self) -> Timeline:
+        clocks = self.clocks
+        anchor = Anchor(clocks.boot_no, clocks.boot_ns(), clocks.utc_ns(), clocks.error_ms, "system")
+        return clocks.timeline.with_anchor(anchor)
+
+    def hand_on(self, pseudonym: str) -> None:
+        """The sensor is another person's from now on: the process is started again with another configuration."""
+        self.store.kill()
+        people = [structs.replace(CONFIG.people[0], pseudonym=pseudonym)]
+        tables, now = self.store.tables, (self.clocks.boot_no, self.clocks.boot_ns())
+        with tables.database.transaction():
+            (self.store.row,) = tables.sensors.register([CGM], people, boot_no=now[0], boot_ns=now[1])
         self.start()
 
     def link(self, body: Any) -> ScriptedLink:

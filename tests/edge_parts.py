@@ -94,7 +94,7 @@ def open_store(
     store = Store(config.database, identity, simulated=True, workers=by or workers.inline())
     with store.tables.database.transaction():
         store.tables.boots.note(boot_id)
-        store.tables.sensors.register(config.sensors, config.people)
+        store.tables.sensors.register(config.sensors, config.people, boot_no=1, boot_ns=0)
     return store
 
 

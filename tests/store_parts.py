@@ -1,11 +1,13 @@
 """Things to put into a store, for its tests."""
 
+import shutil
 from pathlib import Path
 from random import Random
 from uuid import UUID
 
 from edge_parts import IDENTITY, MIDNIGHT_UTC_S, in_transaction, minimal_config, open_store
 
+from edge.store.database import PAGE_BYTES
 from edge.store.door import Store, Tables
 from edge.store.raw_chunks import NO_BEAT, HeartChunk, Packet
 from edge.store.readings import Reading
@@ -14,6 +16,8 @@ from edge.workers import inline
 
 SECOND_NS = 1_000_000_000
 DAY_S = 86_400
+# Of the log of a database.
+FRAME_BYTES = 24 + PAGE_BYTES
 
 
 def chunk(
@@ -80,3 +84,19 @@ def filled(directory: Path, chunks: int = 160, readings: int = 300) -> Path:
 
 def reopened(path: Path) -> Store:
     return Store(path, IDENTITY, simulated=True, workers=inline())
+
+
+def crashed(directory: Path, commits: int = 6) -> Path:
+    """What a killed process left: some commits, of which all but the first page are in the log; the path of it."""
+    store = open_store(minimal_config(directory))
+    for n in range(2, 2 + commits):
+        in_transaction(store, lambda tables, n=n: tables.boots.note(f"boot-{n}"))  # type: ignore[misc]
+    copy = directory / "crashed"
+    shutil.copytree(store.path.parent, copy, ignore=shutil.ignore_patterns("*-shm"))
+    store.close()
+    return copy / store.path.name
+
+
+def frame_at(number: int, byte: int = 28) -> int:
+    """Where a byte of a frame of the log is; without a number a byte of its page."""
+    return 32 + number * FRAME_BYTES + byte

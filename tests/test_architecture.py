@@ -21,6 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTION_LINES_MAX = 70
 MODULE_LINES_MAX = 400
+README_LINES_MAX = 160
 
 Rule = Callable[[str, str], list[str]]  # source and path in, findings out
 
@@ -62,6 +63,7 @@ PACKAGES = {*LAYERS, "tools"}  # tools may import anything, and nothing imports 
 
 STDLIB_NAMES = sys.stdlib_module_names | {"test"}
 CLOCK_MODULE = "edge/clock.py"
+COMPILER_MODULE = "dsp/compiled.py"
 CATCH_ALL_MODULE = "edge/app.py"
 SQL_PACKAGE = "edge/store/"
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|PRAGMA|WITH)\b")
@@ -93,6 +95,16 @@ def layering(source: str, path: str) -> list[str]:
     return [f"{path}: {package} must not import {top}" for top in sorted(tops - allowed)]
 
 
+def compilers(source: str, path: str) -> list[str]:
+    """Kernels of dsp that numba compiles past the one door: a library would lack them."""
+    if not path.startswith("dsp/") or path == COMPILER_MODULE:
+        return []
+    names = sorted(
+        {name for name in imported(ast.parse(source)) if name.split(".")[0] in ("numba", "llvmlite")}
+    )
+    return [f"{path}: {name} outside {COMPILER_MODULE}" for name in names]
+
+
 def undeclared(source: str, path: str, declared: frozenset[str]) -> list[str]:
     """Third-party imports of what a gateway runs that its dependencies do not name."""
     tops = {name.split(".")[0] for name in imported(ast.parse(source))}
@@ -112,6 +124,12 @@ def long_module(source: str, path: str) -> list[str]:
     """The module itself, if longer than the limit."""
     lines = len(source.splitlines())
     return [f"{path} has {lines} lines"] if lines > MODULE_LINES_MAX else []
+
+
+def long_readme(source: str, path: str) -> list[str]:
+    """The page that everybody reads first, if longer than the limit; what else there is to say is in the guides."""
+    lines = len(source.splitlines())
+    return [f"{path} has {lines} lines"] if lines > README_LINES_MAX else []
 
 
 def origins(tree: ast.Module) -> dict[str, str]:
@@ -224,7 +242,7 @@ def unpacked_data(patterns: Mapping[str, list[str]], paths: list[str]) -> list[s
     declared = [
         f"{package.replace('.', '/')}/{pattern}" for package, globs in patterns.items() for pattern in globs
     ]
-    data = [p for p in paths if p.split("/")[0] in LAYERS and not p.endswith(".py")]
+    data = [p for p in paths if p.split("/")[0] in LAYERS and not p.endswith((".py", "/README.md"))]
     return [
         f"{p}: not in [tool.setuptools.package-data]"
         for p in data
@@ -252,10 +270,13 @@ VIOLATIONS: list[tuple[Rule, str, str]] = [
     (layering, "edge/x.py", "import hw_sim.radio as radio"),
     (layering, "edge/x.py", "from tools import cli"),
     (layering, "edge/x.py", "import numba"),
+    (compilers, "dsp/glucose/x.py", "from numba import njit"),
+    (compilers, "dsp/x.py", "def f():\n    import numba.core"),
     (layering, "edge/x.py", "import importlib\nimportlib.import_module('hw_sim.clock')"),
     (long_functions, "edge/x.py", TOO_LONG_FUNCTION),
     (long_functions, "edge/x.py", f"class A:\n    async {TOO_LONG_FUNCTION.replace('    ', '        ')}"),
     (long_module, "edge/x.py", "\n" * (MODULE_LINES_MAX + 1)),
+    (long_readme, "README.md", "\n" * (README_LINES_MAX + 1)),
     (clock_readings, "edge/x.py", "import time\nt = time.time()"),
     (clock_readings, "edge/x.py", "import time as t\nclock = t.monotonic_ns"),
     (clock_readings, "hw_sim/x.py", "from time import perf_counter as pc\ndef f(now=pc): ..."),
@@ -320,6 +341,7 @@ def test_innocent_source_passes() -> None:
 
 def test_exempt_modules_are_exempt() -> None:
     assert clock_readings("import time\ntime.time()", CLOCK_MODULE) == []
+    assert compilers("import numba", COMPILER_MODULE) == []
     assert catch_alls("try: f()\nexcept Exception: raise", CATCH_ALL_MODULE) == []
     assert foreign_sql("sql = 'SELECT 1'", f"{SQL_PACKAGE}x.py") == []
 
@@ -327,7 +349,8 @@ def test_exempt_modules_are_exempt() -> None:
 def test_packaging_and_name_violations_are_caught() -> None:
     assert len(foreign_claims({"edge": ["vitalgate", "edge-sdk"], "other": ["x"]})) == 1
     assert len(unlisted_packages(["edge", "gone"], ["edge/__init__.py", "edge/upstream/__init__.py"])) == 2
-    assert len(unpacked_data({"edge": ["*.toml"]}, ["edge/a.toml", "edge/web/page.html", "edge/x.py"])) == 1
+    data = ["edge/a.toml", "edge/web/page.html", "edge/x.py", "edge/README.md"]
+    assert len(unpacked_data({"edge": ["*.toml"]}, data)) == 1
     for text in ("see /home/" + "alice/notes", "'/Users/" + "bob/x'", "/srv/builds/" + "vitalgate/x"):
         assert len(machine_paths(text, "README.md", Path("/srv/builds/vitalgate"))) == 1
     assert machine_paths("https://example.org/home/x/ /var/lib/vitalgate", "README.md", Path("/a/b")) == []
@@ -368,10 +391,14 @@ def test_every_package_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [layering, long_module, clock_readings, catch_alls, foreign_sql, missing_docstring]
+    "rule", [layering, compilers, long_module, clock_readings, catch_alls, foreign_sql, missing_docstring]
 )
 def test_packages_obey(rule: Rule) -> None:
     assert breaches(rule, PACKAGE_MODULES) == []
+
+
+def test_the_readme_is_short() -> None:
+    assert breaches(long_readme, ["README.md"]) == []
 
 
 def test_functions_are_short_in_tests_too() -> None:
@@ -391,7 +418,8 @@ def test_no_other_distribution_claims_our_names() -> None:
 
 
 def test_what_a_gateway_imports_is_declared() -> None:
-    dependencies = PYPROJECT["project"]["dependencies"]
+    project = PYPROJECT["project"]
+    dependencies = project["dependencies"] + project["optional-dependencies"]["jit"]
     declared = frozenset(re.split(r"[^\w-]", d)[0].replace("-", "_") for d in dependencies)
     gateway = [path for path in PACKAGE_MODULES if path.split("/")[0] in ("protocols", "dsp", "edge")]
     assert breaches(lambda source, path: undeclared(source, path, declared), gateway) == []

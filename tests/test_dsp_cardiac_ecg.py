@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from cardiac_records import column, sinus_ms, words
+from kernel_modes import heavy
 
 from dsp.arrays import as_f64
 from dsp.cardiac import qrs, signal_quality
@@ -187,7 +188,7 @@ def test_quality_falls_where_the_noise_is() -> None:
     assert found[[4, 5, 6]].max() < 0.9
 
 
-@pytest.mark.parametrize("rate_hz", [130.0, 360.0])
+@pytest.mark.parametrize("rate_hz", [130.0, pytest.param(360.0, marks=heavy)])
 def test_noise_alone_is_never_good_and_a_clear_heart_always(rate_hz: float) -> None:
     rng = np.random.default_rng(4)
     apex_s = 0.7 + np.cumsum(sinus_ms(7, 350)) / 1000

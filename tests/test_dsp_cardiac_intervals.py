@@ -5,6 +5,7 @@ import pytest
 from cardiac_records import column, sinus_ms, words
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_modes import fewer
 
 from dsp.arrays import as_f64
 from dsp.cardiac.intervals import LAG, Beat, finish, judge, judge_all, new_state, normal
@@ -46,7 +47,7 @@ def disturbed(clean: np.ndarray, kind: str, share: float, rng: np.random.Generat
 def test_rmssd_survives_artefacts(kind: str, bound_pct: float) -> None:
     """Median error over 40 five-minute windows with 5 % of the beats disturbed."""
     errors = []
-    for seed in range(40):
+    for seed in range(fewer(40, 10)):
         clean = sinus_ms(seed, 350)
         truth = np.sqrt(np.mean(np.diff(clean) ** 2))
         broken = disturbed(clean, kind, 0.05, np.random.default_rng(seed))
@@ -56,7 +57,7 @@ def test_rmssd_survives_artefacts(kind: str, bound_pct: float) -> None:
 
 
 def test_clean_intervals_stay() -> None:
-    for seed in range(10):
+    for seed in range(fewer(10, 3)):
         assert (judged(sinus_ms(seed, 400)) != Beat.NORMAL).mean() <= 0.005
 
 

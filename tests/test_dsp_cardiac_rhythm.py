@@ -4,6 +4,7 @@ import naive_cardiac as naive
 import numpy as np
 import pytest
 from cardiac_records import column, sinus_ms, words
+from kernel_modes import heavy
 
 from dsp.arrays import as_f64
 from dsp.cardiac import episodes, rhythm, rhythm_weights
@@ -87,6 +88,7 @@ def test_any_cut_gives_the_same(cut: int) -> None:
     np.testing.assert_array_equal(np.concatenate(sure), whole.sure)
 
 
+@heavy
 def test_a_labelled_record() -> None:
     """Record 08219: 39 episodes of paroxysmal AF. In the training data, so this shows only that nothing broke."""
     rr = column("afdb_08219_rr.csv.gz", "rr_ms")
@@ -96,6 +98,7 @@ def test_a_labelled_record() -> None:
     assert 100 * (~flagged[~is_af]).mean() > 96.0
 
 
+@heavy
 @pytest.mark.parametrize(("record", "specificity"), [("119", 97.0), ("228", 90.0)])
 def test_ectopy_is_not_fibrillation(record: str, specificity: float) -> None:
     """Bigeminy, and premature beats amid a sinus rhythm as lively as that of 228."""

@@ -8,6 +8,7 @@ import pytest
 from cardiac_records import Array, column, sinus_ms
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_modes import fewer
 
 from dsp.arrays import as_f64
 from dsp.cardiac import intervals, qrs, rhythm
@@ -85,7 +86,7 @@ def ectopic(seed: int, beats: int) -> Array:
     return rr_ms
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=fewer(40, 4), deadline=None)
 @given(st.integers(0, 10**6), st.integers(2, 500), CUTS, st.sets(st.integers(0, 499), max_size=20))
 def test_intervals_and_rhythm(seed: int, beats: int, cuts: list[int], gaps: set[int]) -> None:
     rr_ms = ectopic(seed, beats)
@@ -99,7 +100,7 @@ def test_intervals_and_rhythm(seed: int, beats: int, cuts: list[int], gaps: set[
         assert found.size == beats
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=fewer(20, 4), deadline=None)
 @given(st.integers(1, 20_000), CUTS, st.floats(0.1, 10.0), st.integers(0, 10**6))
 def test_complexes(size: int, cuts: list[int], gain: float, seed: int) -> None:
     """With lost samples before and within, a spike, and a lead that is open so long that the heart is learned anew."""
@@ -123,7 +124,7 @@ def test_the_time_axis_goes_on_from_what_was_stored(seed: int) -> None:
     assert (expected == 0.0).sum() > 3
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=fewer(15, 1), deadline=None)
 @given(st.integers(0, 10**6), CUTS)
 def test_from_notifications_to_breathing_and_alignment(seed: int, cuts: list[int]) -> None:
     """What is computed from streamed pieces is the same to the last bit."""

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_modes import fewer
 
 from dsp.glucose import agp, arrows, episodes, metrics, realtime
 from dsp.glucose.distribution import distribution
@@ -31,7 +32,7 @@ READINGS = st.lists(st.tuples(TIME, GLUCOSE, st.sampled_from([0.0, 60.0, 120.0, 
 FORECASTS = [name for name in realtime.Live._fields if name.startswith("in_")]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=fewer(300, 4), deadline=None)
 @given(READINGS)
 def test_metrics_of_any_readings_are_possible_values(readings: list[tuple[float, float, float]]) -> None:
     t, g, offset = np.array(readings, dtype=float).reshape(-1, 3).T
@@ -66,7 +67,7 @@ def test_metrics_of_any_readings_are_possible_values(readings: list[tuple[float,
     assert (np.diff(seen, axis=1) >= 0).all()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=fewer(300, 10), deadline=None)
 @given(READINGS)
 def test_live_values_of_any_readings_are_possible(readings: list[tuple[float, float, float]]) -> None:
     wearer = realtime.new_wearer()
@@ -134,7 +135,8 @@ def test_time_going_backwards_is_put_in_order_by_metrics_and_passed_over_live() 
 
 @pytest.mark.parametrize("level", [39.0, 54.0, 100.0, 180.0, 401.0])
 def test_constant_glucose_is_forecast_to_stay(level: float) -> None:
-    rows = realtime.follow(realtime.new_wearer(), 5.0 * np.arange(2000), np.full(2000, level))
+    n = fewer(2000, 300)
+    rows = realtime.follow(realtime.new_wearer(), 5.0 * np.arange(n), np.full(n, level))
     last = realtime.Live._make(rows[-1])
     assert last.glucose_mg_dl == pytest.approx(level, abs=0.5)
     assert last.rate_mg_dl_min == pytest.approx(0.0, abs=0.01)

@@ -1,18 +1,14 @@
 """Glucose metrics against R iglu's values for real people, against plain twins, and with data that are odd."""
 
 import csv
-import importlib
 import math
-import pkgutil
 from pathlib import Path
 
 import naive_glucose as naive
 import numpy as np
 import pytest
-from numba import types
-from numba.core.dispatcher import Dispatcher
+from kernel_modes import fewer
 
-import dsp.glucose
 from dsp.glucose import agp, episodes, mage, metrics
 from dsp.glucose.distribution import distribution
 from dsp.glucose.grid import grid, interpolate, step_min
@@ -53,7 +49,7 @@ KINDS = {
 @pytest.fixture(scope="module")
 def hall() -> dict[str, tuple[dict[str, float], dict[str, episodes.EpisodeSummary]]]:
     people = glucose_csv.read(HERE / "recordings/hall_glucose.csv.gz").people()
-    return {person.id: metrics.metrics_of(person.trace()) for person in people}
+    return {person.id: metrics.metrics_of(person.trace()) for person in people if person.id in SOME}
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -61,7 +57,12 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("gold", rows(IGLU), ids=lambda gold: gold["id"])
+SOME = [row["id"] for row in rows(IGLU)][: fewer(1000, 2)]
+
+
+@pytest.mark.parametrize(
+    "gold", [row for row in rows(IGLU) if row["id"] in SOME], ids=lambda gold: gold["id"]
+)
 def test_metrics_are_those_of_iglu(gold: dict[str, str], hall) -> None:
     found, _ = hall[gold["id"]]
     ours = {theirs: found[name] for theirs, name in NAMES.items()}
@@ -69,7 +70,9 @@ def test_metrics_are_those_of_iglu(gold: dict[str, str], hall) -> None:
 
 
 @pytest.mark.parametrize(
-    "gold", rows(HERE / "vectors/hall_iglu_episodes.csv"), ids=lambda g: f"{g['id']}-{g['type']}-{g['level']}"
+    "gold",
+    [row for row in rows(HERE / "vectors/hall_iglu_episodes.csv") if row["id"] in SOME],
+    ids=lambda g: f"{g['id']}-{g['type']}-{g['level']}",
 )
 def test_episodes_are_those_of_iglu(gold: dict[str, str], hall) -> None:
     ours = hall[gold["id"]][1][KINDS[gold["type"], gold["level"]]]
@@ -270,12 +273,3 @@ def test_days_of_23_and_25_hours(zone_change: str, hours: int, tmp_path: Path) -
         hour = int(row["clock"][:2]) % 24
         assert row["p50_mg_dl"] == pytest.approx(18 * (5 + hour / 4), abs=9)
     assert day_spread(grid(readings, 5.0).by_clock_mg_dl, 5.0).sd_between_days_mg_dl < 1.0
-
-
-def test_every_kernel_has_one_signature(hall) -> None:
-    """Constants aside: numba specialises an inner kernel for each literal, when it compiles and not from cache."""
-    for module in pkgutil.iter_modules(dsp.glucose.__path__):
-        for name, kernel in vars(importlib.import_module(f"dsp.glucose.{module.name}")).items():
-            if isinstance(kernel, Dispatcher):
-                shapes = {tuple(map(types.unliteral, signature)) for signature in kernel.signatures}
-                assert len(shapes) <= 1, (name, shapes)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kernel_modes import fewer, heavy
 
 from dsp.glucose import alerts, arrows, compression, forecast, realtime, smoothing
 from hw_sim.physiology.glucose import GlucoseBody
@@ -20,12 +21,12 @@ LIVE = realtime.Live._fields
 FORECASTS = [k for k, name in enumerate(LIVE) if name.startswith("in_")]
 
 
-def person() -> tuple[np.ndarray, np.ndarray]:
-    """Three real days."""
+def person(most: int = 10_000) -> tuple[np.ndarray, np.ndarray]:
+    """Three real days, or the first readings of them."""
     with gzip.open(AZT1D, "rt") as file:
         rows = list(csv.DictReader(file))
     times = np.array([row["time"] for row in rows], dtype="datetime64[s]").astype(float) / 60.0
-    return times, np.array([float(row["glucose_mg_dl"]) for row in rows])
+    return times[:most], np.array([float(row["glucose_mg_dl"]) for row in rows[:most]])
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ def test_forecaster_equals_its_plain_twin() -> None:
 
 
 def test_alerts_equal_their_plain_twin() -> None:
-    t, g = rough(8000, 3)
+    t, g = rough(fewer(8000, 2500), 3)
     g = np.clip(g, 39, 401)
     ahead = forecast.advance(
         forecast.initial_state(realtime.POPULATION), t, g, realtime.POPULATION, realtime.PACE
@@ -89,6 +90,7 @@ def test_compression_label_equals_its_plain_twin() -> None:
     assert 30 < np.sum(np.diff(ours) > 0) < 90
 
 
+@heavy
 def test_rate_is_nearer_the_truth_than_slopes(bodies) -> None:
     ours, slopes = [], []
     for t, truth, reading in bodies:
@@ -119,7 +121,7 @@ def test_arrows(rate: float, dexcom: str | None, libre: str | None) -> None:
 
 
 def test_one_at_a_time_is_all_at_once_and_sees_no_future() -> None:
-    t, g = person()
+    t, g = person(fewer(10_000, 320))
     whole = realtime.follow(realtime.new_wearer(), t, g)
     wearer = realtime.new_wearer()
     single = [realtime.update(wearer, *reading) for reading in zip(t.tolist(), g.tolist(), strict=True)]
@@ -129,7 +131,7 @@ def test_one_at_a_time_is_all_at_once_and_sees_no_future() -> None:
 
 
 def test_wearer_survives_a_restart() -> None:
-    t, g = person()
+    t, g = person(fewer(10_000, 450))
     wearer = realtime.new_wearer()
     realtime.follow(wearer, t[:400], g[:400])
     restored = realtime.load(realtime.dump(wearer))
@@ -144,6 +146,7 @@ def test_damaged_wearer_is_refused(spoil) -> None:
         realtime.load(spoil(realtime.dump(realtime.new_wearer())))
 
 
+@heavy
 def test_forecast_beats_last_value_and_its_interval_holds() -> None:
     """On days no population was trained with: those of the simulated bodies, noise and all."""
     errors, lasts, inside = [], [], []
@@ -236,10 +239,10 @@ def assert_sane(t: np.ndarray, g: np.ndarray, rows: np.ndarray) -> None:
 
 def test_rough_data_do_no_harm() -> None:
     wearer = realtime.new_wearer()
-    t, g = rough(60_000, 1)
+    t, g = rough(fewer(60_000, 500), 1)
     assert_sane(t, g, realtime.follow(wearer, t, g))
     # Whoever comes out of it still forecasts, although all they have taught it is nonsense.
-    later, glucose = person()
+    later, glucose = person(fewer(10_000, 450))
     after = realtime.follow(wearer, later + 1e9, glucose)[:, LIVE.index("in_30_mg_dl")]
     fresh = realtime.follow(realtime.new_wearer(), later, glucose)[:, LIVE.index("in_30_mg_dl")]
     errors = [np.sqrt(np.mean((glucose[206:] - f[200:-6]) ** 2)) for f in (after, fresh)]
@@ -258,7 +261,8 @@ def test_ten_million_readings_do_not_diverge() -> None:
 
 def test_covariance_stays_within_the_population() -> None:
     wearer = realtime.new_wearer()
-    realtime.follow(wearer, 5.0 * np.arange(50_000), np.full(50_000, 130.0))
+    n = fewer(50_000, 300)
+    realtime.follow(wearer, 5.0 * np.arange(n), np.full(n, 130.0))
     for h in range(3):
         at = forecast.STATE_SIZE - 6 - (3 - h) * 400
         p = wearer.forecast[at : at + 400].reshape(20, 20)
@@ -273,7 +277,7 @@ GLUCOSE = st.one_of(st.floats(40, 400), st.sampled_from([math.nan, math.inf, -ma
 STEP = st.one_of(st.floats(-30, 40), st.sampled_from([0.0, 5.0, 5.0, 61.0, 20_000.0, math.nan]))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=fewer(100, 10), deadline=None)
 @given(st.sampled_from([0, 3, 12]), st.lists(st.tuples(STEP, GLUCOSE), min_size=1, max_size=40))
 def test_no_reading_beyond_a_limit_goes_without_alarm(calm: int, steps: list[tuple[float, float]]) -> None:
     """In the warm-up as later, after gaps, at repeated or earlier times, LO or HI, labelled as compression or not."""
@@ -311,6 +315,7 @@ def test_false_alarms_cannot_exceed_their_budget_for_long() -> None:
     assert per_day[realtime.RULES[8]] <= 1.6
 
 
+@heavy
 def test_compression_is_labelled_and_never_silences(bodies) -> None:
     labelled, events, flags, days = 0, 0, 0, 0.0
     for t, _, reading in bodies:

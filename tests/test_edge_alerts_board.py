@@ -244,7 +244,9 @@ def test_alerts_of_a_sensor_that_was_taken_away_end_with_the_next_start(store: S
 
     play(store, before)
     config = minimal_config(tmp_path)
-    in_transaction(store, lambda tables: tables.sensors.register(config.sensors[:1], config.people))
+    in_transaction(
+        store, lambda tables: tables.sensors.register(config.sensors[:1], config.people, boot_no=1, boot_ns=0)
+    )
     assert stored(store) == {"glucose_low", "glucose_urgent_low"}
     play(store, after)
     assert stored(store) == set()

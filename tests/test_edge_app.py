@@ -6,8 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from edge_parts import MIDNIGHT_UTC_S, DeafScanner, minimal_config
+from edge_parts import IDENTITY, MIDNIGHT_UTC_S, DeafScanner, StillClock, minimal_config
 from history_parts import packet
+from store_parts import crashed, frame_at
 
 from edge.app import Gateway
 from edge.radio.adapter import Radio
@@ -49,3 +50,33 @@ def test_what_could_not_be_closed_is_closed_once_the_clock_is_sure(
         gateway.close()
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("frame", "line"),
+    [
+        (-4, "the log of the database was damaged and what followed the damage is lost; a copy is kept as "),
+        (0, "the database was damaged and is set aside as "),
+    ],
+)
+def test_a_line_says_where_damage_of_the_log_is_kept(
+    tmp_path: Path, frame: int, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = crashed(tmp_path)
+    log = path.with_name("store.db-wal")
+    content = bytearray(log.read_bytes())
+    content[frame_at(frame) if frame >= 0 else len(content) + frame_at(frame) - 32] ^= 1
+    log.write_bytes(content)
+    config = minimal_config(tmp_path, **{'"state"': '"crashed"'})
+    IDENTITY.keep(config.key_file)
+    gateway = Gateway(
+        config,
+        StillClock(),
+        Radio(DeafScanner),
+        random.Random(1),
+        simulated=True,
+        workers=inline(),
+    )
+    gateway.close()
+    (error,) = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert error.startswith(f"{line}{path.parent}")

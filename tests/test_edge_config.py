@@ -18,6 +18,9 @@ from edge.config import Config, load, parse
 from edge.errors import ConfigError
 from edge.identity import Identity
 from edge.identity import load as load_identity
+from edge.local.control import SOCKET_NAME
+from edge.lock import LOCK_NAME
+from edge.store.write_ahead import log_of
 
 EXAMPLE = Path(config_module.__file__).with_name("example.toml")
 FILE = Path("/etc/vitalgate/gateway.toml")
@@ -158,6 +161,48 @@ def test_each_fault_names_its_key(old: str, new: str, named: str) -> None:
     assert MINIMAL.count(old) >= 1
     line = fault_of(MINIMAL.replace(old, new, 1))
     assert named in line
+
+
+STATE_FILES = [
+    LOCK_NAME,
+    SOCKET_NAME,
+    "store.db",
+    log_of(Path("store.db")).name,
+    "store.db-shm",
+    "store.db.keycheck",
+    "store.db.damaged",
+    "store.db.corrupt-1",
+    "store.db.new",
+    "simulated-bonds.json",
+]
+
+
+@pytest.mark.parametrize("name", STATE_FILES)
+@pytest.mark.parametrize("form", ["state/{}", "/etc/vitalgate/state/{}", "state/../state/./{}"])
+def test_the_key_takes_the_place_of_no_other_file(form: str, name: str) -> None:
+    line = fault_of(MINIMAL + f'[store]\nkey_file = "{form.format(name)}"\n')
+    assert (
+        "store.key_file has a name that the gateway itself may use in gateway.state_dir; end it in .key"
+        in line
+    )
+
+
+@pytest.mark.parametrize("name", ["state", "upstream", ".", "/", "state/.."])
+def test_the_key_takes_the_place_of_no_directory(name: str) -> None:
+    line = fault_of(MINIMAL + f'[store]\nkey_file = "{name}"\n')
+    assert "store.key_file is a directory; name a file in it" in line
+
+
+def test_a_directory_that_is_there_is_no_key_file(tmp_path: Path) -> None:
+    (tmp_path / "keys").mkdir()
+    with pytest.raises(ConfigError, match=r"store\.key_file is a directory; name a file in it"):
+        minimal_config(tmp_path, **{"[upstream]": '[store]\nkey_file = "keys"\n[upstream]'})
+
+
+@pytest.mark.parametrize("name", ["state/mine.key", "state/keys/secret", "secret", "lock", "x" * 300])
+def test_any_other_file_may_hold_the_key(tmp_path: Path, name: str) -> None:
+    config = minimal_config(tmp_path, **{"[upstream]": f'[store]\nkey_file = "{name}"\n[upstream]'})
+    assert config.key_file == tmp_path / name
 
 
 UNSUITABLE = [  # what stands under [alerts], [limits] or in a sensor, and all that is said of it

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,8 +40,11 @@ def _log_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(logging, "basicConfig", lambda **_: None)
     level = logging.getLogger().level
     logging.getLogger().setLevel(logging.INFO)
+    handlers = {number: signal.getsignal(number) for number in daemon.ENDING}
     yield
     logging.getLogger().setLevel(level)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def config_file(directory: Path, text: str = MINIMAL) -> Path:
@@ -65,6 +69,7 @@ class Stub:
     """A gateway that does nothing but what its test says."""
 
     def __init__(self, run: Callable[["Stub"], Coroutine[Any, Any, None]]) -> None:
+        self.kind = Stub
         self.built: list[Stub] = []
         self.closed: list[Stub] = []
         self.store = SimpleNamespace(path=Path("/somewhere/store.db"))
@@ -84,7 +89,7 @@ class Stub:
     ) -> "Stub":
         assert len(self.built) == len(self.closed), "one at a time"
         assert threading.current_thread() is not threading.main_thread(), "a slow disk would hold the loop"
-        gateway = Stub(self._run)
+        gateway = self.kind(self._run)
         gateway.built, gateway.closed = self.built, self.closed
         gateway.clock, gateway.known, gateway.radio = clock, known, radio  # type: ignore[attr-defined]
         self.built.append(gateway)
@@ -144,6 +149,43 @@ def test_a_signal_ends_it_with_a_line_before_and_after(
     assert "A4:C1" not in started
     assert stopped == "gw-1 has stopped"
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_further_signals_do_not_disturb_the_end(
+    tmp_path: Path, first: int, second: int, stub: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a slow disk: while what is open is stored, while the store is closed, and after the loop."""
+    said: list[str] = []
+
+    async def insist() -> None:
+        for _ in range(3):
+            os.kill(os.getpid(), second)
+            await asyncio.sleep(0.01)
+
+    async def run(gateway: Stub) -> None:
+        try:
+            await asyncio.wait({kill_soon(first, lambda: True)})
+            await for_ever(gateway)
+        finally:
+            await insist()
+            said.append("stored")
+
+    class Slow(Stub):
+        def close(self) -> None:
+            for _ in range(3):
+                os.kill(os.getpid(), second)
+                time.sleep(0.01)
+            super().close()
+            said.append("closed")
+
+    made = stub(run)
+    made.kind = Slow
+    assert daemon.main(config_file(tmp_path), deaf_radio) == daemon.EXIT_OK
+    assert said == ["stored", "closed"]
+    assert caplog.records[-1].getMessage() == "gw-1 has stopped"
+    assert signal.getsignal(second) is signal.SIG_IGN  # what is left of the process ends by itself
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

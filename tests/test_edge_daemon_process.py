@@ -13,10 +13,15 @@ from typing import Any
 
 import pytest
 from edge_parts import MINIMAL
+from kernel_modes import library_path
 from service_user import NOBODY, another_user, open_place
 from simulated_gateway import configured
 
+from edge.config import KEY_SUFFIX, parse
+from edge.identity import load
 from edge.local import control
+from edge.store.door import Store
+from edge.workers import inline
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_S = 90.0
@@ -29,6 +34,25 @@ from pathlib import Path
 from edge import kernel_cache
 kernel_cache.INSTALLED = Path("/nonexistent")
 runpy.run_module("edge", run_name="__main__", alter_sys=True)
+"""
+
+
+# A simulated home, whose gateway commits to a slow disk.
+SLOW = """
+import sys, time
+from contextlib import contextmanager
+from edge.store.database import Database
+transaction = Database.transaction
+
+@contextmanager
+def slow(self):
+    with transaction(self):
+        yield
+        time.sleep(0.7)
+
+Database.transaction = slow
+from tools.cli import main
+main()
 """
 
 
@@ -75,17 +99,20 @@ def place() -> Iterator[Path]:
         yield path
 
 
-def read_only_copy(place: Path) -> Path:
+def read_only_copy(place: Path, library: Path | None = None) -> Path:
+    """Of the installation, with a library of kernels or without."""
     copy = place / "installation"
     for package in ("edge", "protocols", "dsp"):
-        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / package, copy / package, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    if library is not None:
+        shutil.copy(library, copy / "dsp")
     for path in [copy, *copy.rglob("*")]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     return copy
 
 
-def test_it_runs_from_a_read_only_installation_as_a_user_without_a_home(place: Path) -> None:
-    copy = read_only_copy(place)
+def installed(place: Path, copy: Path, *command: str) -> Service:
+    """A gateway of that copy, run by a user without a home, who may write to `var` alone."""
     mine = place / "var"
     (mine / "upstream").mkdir(parents=True)
     (mine / "gateway.toml").write_text(MINIMAL)
@@ -97,17 +124,47 @@ def test_it_runs_from_a_read_only_installation_as_a_user_without_a_home(place: P
     if "user" not in user:
         environment["HOME"] = str(copy / "nonexistent")
     config = str(mine / "gateway.toml")
-    service = Service(place, "-m", "edge", "--config", config, cwd="/", env=environment, **user)
+    return Service(place, *command, "--config", config, cwd="/", env=environment, **user)
+
+
+def test_it_runs_from_a_read_only_installation_as_a_user_without_a_home(place: Path) -> None:
+    copy = read_only_copy(place)
+    state = place / "var/state"
+    service = installed(place, copy, "-m", "edge")
     try:
-        document = service.until(lambda: service.status(mine / "state"))
+        document = service.until(lambda: service.status(state))
         assert (document["running"], document["gateway"]) == (True, "gw-1")
-        service.until(lambda: sorted((mine / "state" / "kernels").rglob("*.nbc")))
+        service.until(lambda: sorted((state / "kernels").rglob("*.nbc")))
         service.until(lambda: "kernels are compiled and kept" in service.said())
         assert service.end() == 0
     finally:
         service.kill()
     assert "Traceback" not in service.said()
     assert not list(copy.rglob("__pycache__"))
+
+
+# The daemon where no compiler is installed, and where the system refuses memory that becomes executable.
+WITHOUT_COMPILER = """
+import ctypes, runpy, sys
+sys.modules["numba"] = sys.modules["llvmlite"] = None
+ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)  # PR_SET_MDWE; older systems than Linux 6.3 do not know it
+runpy.run_module("edge", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_with_a_library_it_needs_no_compiler_and_keeps_no_kernels(place: Path) -> None:
+    copy = read_only_copy(place, library_path())
+    state = place / "var/state"
+    service = installed(place, copy, "-c", WITHOUT_COMPILER)
+    try:
+        service.until(lambda: service.status(state))
+        assert str(copy / "dsp") in Path(f"/proc/{service.process.pid}/maps").read_text()
+        assert service.end() == 0
+    finally:
+        service.kill()
+    assert "kernels" not in service.said()
+    assert "Traceback" not in service.said()
+    assert not (state / "kernels").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -153,3 +210,31 @@ def test_with_a_simulated_home_in_the_process_a_signal_ends_it_cleanly_at_any_mo
     assert last.endswith("has stopped")
     assert "Traceback" not in service.said()
     assert "Error" not in service.said()
+
+
+def test_on_a_slow_disk_a_process_manager_that_insists_changes_nothing(place: Path) -> None:
+    configured(place, "heart_rate")
+    service = Service(place, "-c", SLOW, "run", "--simulate", "--config", str(place / "gateway.toml"))
+
+    def packets() -> int:
+        document = service.status(place / "state")
+        return document["sensors"][0]["packets"] if document else 0
+
+    try:
+        service.until(lambda: packets() >= 3)
+        counted = packets()
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            service.process.send_signal(number)
+            time.sleep(0.2)
+        assert service.end() == 0
+    finally:
+        service.kill()
+    *_, last = service.said().splitlines()
+    assert last.endswith("has stopped")
+    assert "Traceback" not in service.said()
+    config = parse((place / "gateway.toml").read_bytes(), place / "gateway.toml")
+    store = Store(config.database, load(config.key_file, config.database), simulated=None, workers=inline())
+    chunks = store.tables.raw_chunks.between(1, 1, 0, 1 << 62)
+    store.close()
+    assert [path.name for path in (place / "state").iterdir() if path.suffix == KEY_SUFFIX] == ["store.key"]
+    assert sum(len(chunk.packets) for chunk in chunks) >= counted

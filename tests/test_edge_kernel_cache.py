@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import dsp.mode
 import dsp.warm
 from edge import kernel_cache
 
@@ -18,10 +19,10 @@ from pathlib import Path
 from edge import kernel_cache
 kernel_cache.INSTALLED = Path(sys.argv[2])
 with kernel_cache.chosen(Path(sys.argv[1])):
-    from dsp.cardiac.hrv import heart_stats
+    from dsp.cardiac.time_domain import time_domain
     from dsp.warm import warm_gateway
     warm_gateway()
-print(heart_stats.stats.cache_path, sum(heart_stats.stats.cache_misses.values()))
+print(time_domain.stats.cache_path, sum(time_domain.stats.cache_misses.values()))
 """
 
 
@@ -65,6 +66,39 @@ def test_what_the_installation_compiled_since_is_taken_and_nothing_older(tmp_pat
     with kernel_cache.chosen(tmp_path / "state"):
         assert (kept / "a.nbi").read_text() == "compiled here later"
         assert (kept / "a.1.nbc").read_text() == "a newer installation"
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason", "said"),
+    [
+        ("library", "", []),
+        (
+            "plain",
+            "numba is not installed",
+            ["run uncompiled, a hundred times slower: numba is not installed"],
+        ),
+        ("jit", "a.so was built from other sources", ["compiled here: a.so was built from other sources"]),
+        ("jit", "", []),
+    ],
+)
+def test_a_cache_is_there_for_the_compiler_alone_and_what_nobody_expects_is_said(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    mode: str,
+    reason: str,
+    said: list[str],
+) -> None:
+    monkeypatch.setattr(dsp.mode, "MODE", mode)
+    monkeypatch.setattr(dsp.mode, "REASON", reason)
+    before = os.environ[kernel_cache.VARIABLE]
+    with kernel_cache.chosen(tmp_path / "state") as directory:
+        assert (directory is not None) == (mode == "jit")
+        assert (tmp_path / "state").exists() == (mode == "jit")
+        assert (os.environ[kernel_cache.VARIABLE] == before) == (mode != "jit")
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", f"kernels are {line}") for line in said
+    ]
 
 
 def test_what_cannot_be_copied_is_compiled(tmp_path: Path) -> None:
@@ -131,3 +165,12 @@ def test_kernels_that_cannot_be_kept_are_ready_all_the_same(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         "kernels are compiled, but cannot be kept: No space left on device"
     ]
+
+
+def test_an_installation_without_a_compiler_keeps_nothing(tmp_path: Path) -> None:
+    code = f"import runpy, sys; sys.prefix = {str(tmp_path)!r}; runpy.run_module('edge.kernel_cache', {{}}, '__main__')"
+    environment = {**os.environ, "VITALGATE_KERNELS": "plain"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], env=environment, capture_output=True, timeout=60
+    )
+    assert (done.returncode, list(tmp_path.iterdir())) == (0, [])

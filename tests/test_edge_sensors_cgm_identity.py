@@ -14,6 +14,7 @@ from edge.sensors.cgm_identity import (
     Verdict,
     begin,
     changes,
+    is_alike,
     judge,
     judge_alone,
     time_told,
@@ -87,6 +88,20 @@ def test_alone_the_likelier_thing_is_taken_for_true(off_s: int, verdict: Verdict
 
 
 @pytest.mark.parametrize(
+    ("again", "is_so"),
+    [
+        (seen(), True),
+        (seen(clock_min=1001, start_boot_ns=-59_820 * S), True),
+        (seen(start_boot_ns=-59_819 * S), False),
+        (seen(told_start_utc_s=TOLD + 1), False),
+        (seen(told_start_utc_s=None), False),
+    ],
+)
+def test_two_looks_that_show_the_same(again: Seen, is_so: bool) -> None:
+    assert is_alike(seen(), again) is is_so
+
+
+@pytest.mark.parametrize(
     ("start", "told"),
     [
         (SessionStartTime(2026, 11, 27, 12, 0, 0), 1_795_780_800),
@@ -151,9 +166,14 @@ VALUES = {offset: float(offset) for offset in range(950, 1000, 5)}
         ([({990: 990.0, 995: 995.0, 985: 1.0}, True)], Verdict.SAME),
         ([({995: 995.0}, True)], Verdict.DOUBT),
         ([({995: 995.0}, True)] * ASKS, Verdict.NEW),
-        ([({995: 1.0}, True)], Verdict.NEW),
-        ([({995: None}, True)], Verdict.NEW),
-        ([({990: 990.0, 995: 1.0}, True)], Verdict.NEW),
+        ([({990: 1.0, 995: 1.0}, True)], Verdict.NEW),
+        ([({990: None, 995: 1.0}, True)], Verdict.NEW),
+        # One alone may have been spoilt on its way, or in the store.
+        ([({995: 1.0}, True)], Verdict.DOUBT),
+        ([({995: 1.0}, True)] * ASKS, Verdict.NEW),
+        ([({985: 1.0, 990: 990.0, 995: 1.0}, True)], Verdict.DOUBT),
+        ([({985: 1.0, 990: 990.0, 995: 1.0}, True)] * ASKS, Verdict.NEW),
+        ([({985: 1.0, 990: 990.0, 995: 1.0}, True), ({995: 995.0}, True)], Verdict.SAME),
         ([({}, True)], Verdict.DOUBT),
         ([({}, True)] * ASKS, Verdict.NEW),
         ([({}, False)] * ASKS, Verdict.DOUBT),

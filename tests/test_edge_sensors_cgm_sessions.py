@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from itertools import cycle
 
 import pytest
 from bleak.exc import BleakCharacteristicNotFoundError
@@ -9,7 +10,9 @@ from cgm_parts import Gateway, S
 from edge_parts import MIDNIGHT_UTC_S
 from scripted_cgm import UNKNOWN, Sensor, beside, operators, play
 
+from edge.errors import SensorLost
 from edge.radio.inbox import Notification
+from edge.radio.trouble import Trouble
 from edge.sensors.cgm_state import Phase
 from edge.sensors.validity import NotCounted
 from protocols import cgm, racp, uuids
@@ -219,6 +222,58 @@ def test_a_sensor_that_never_answers_a_comparison_is_taken_for_new_in_the_end_an
         assert fact is not None
         assert fact.value == 55.0
         assert len(g.store.sessions()) == 2
+
+    play(scenario)
+
+
+WRONG = {
+    uuids.CGM_STATUS: [cgm.encode_status(cgm.CgmStatus(age_min), crc=False) for age_min in (200, 400, 600)],
+    uuids.CGM_SESSION_START_TIME: [
+        cgm.encode_session_start(cgm.SessionStartTime(2026, month, 1, 0, 0, 0), crc=False)
+        for month in (1, 2, 3)
+    ],
+}
+
+
+@pytest.mark.parametrize("uuid", WRONG)
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_look_that_is_wrong_once_makes_no_new_session(uuid: str, restart: bool) -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=1000, stored=DAY, crc=False)
+        await g.talk(sensor, 10)
+        if restart:
+            g.restart()
+        read, before = sensor.read, sensor.reads.copy()
+        # The first status of a link is not looked at for its clock.
+        wrong_look = 2 if uuid == uuids.CGM_STATUS else 1
+
+        def wrong_once(asked: str) -> bytes:
+            right = read(asked)
+            is_wrong = asked == uuid and sensor.reads[uuid] - before[uuid] == wrong_look
+            return WRONG[uuid][0] if is_wrong else right
+
+        sensor.read = wrong_once  # type: ignore[method-assign]
+        # Nor do its records say in which session it is.
+        sensor.answer = lambda: sensor.respond(Code.NO_RECORDS)
+        await g.talk(sensor, 60)
+        assert sensor.reads[uuid] - before[uuid] == wrong_look + 1
+        assert (len(g.store.sessions()), g.store.kept()) == (1, list(DAY))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("uuid", WRONG)
+def test_a_sensor_that_shows_something_else_each_time_is_left_alone_for_now(uuid: str) -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=1000, stored=DAY, crc=False)
+        await g.talk(sensor, 10)
+        read, wrong = sensor.read, cycle(WRONG[uuid])
+        sensor.read = lambda asked: next(wrong) if asked == uuid else read(asked)  # type: ignore[method-assign]
+        sensor.answer = lambda: sensor.respond(Code.NO_RECORDS)
+        ended = await g.talk(sensor, 600)
+        assert isinstance(ended, SensorLost)
+        assert ended.trouble is Trouble.NONSENSE
+        assert len(g.store.sessions()) == 1
 
     play(scenario)
 

@@ -38,7 +38,7 @@ def test_no_planted_identifier_can_be_read_from_the_files(tmp_path: Path) -> Non
 
     in_transaction(store, fill)
     files = sorted(config.gateway.state_dir.iterdir())
-    assert [path.name for path in files] == ["store.db", "store.db-shm", "store.db-wal", "store.db.keycheck"]
+    assert [path.name for path in files] == ["store.db", "store.db-wal", "store.db.keycheck"]
     raw = b"".join(path.read_bytes() for path in files)
     readable = b"\n".join(strings(raw))
     secrets = [IDENTITY.store_key, IDENTITY.store_key.hex().encode(), bytes(range(32))]
@@ -60,7 +60,7 @@ def test_files_are_the_owners_alone(tmp_path: Path) -> None:
     config = minimal_config(tmp_path)
     store = open_store(config)
     assert config.gateway.state_dir.stat().st_mode & 0o777 == 0o700
-    for suffix in ("", "-wal", "-shm"):
+    for suffix in ("", "-wal"):
         assert store.path.with_name(store.path.name + suffix).stat().st_mode & 0o777 == 0o600
     store.close()
 
@@ -232,7 +232,6 @@ def test_a_torn_log_loses_the_end_and_nothing_else(tmp_path: Path) -> None:
         torn = tmp_path / f"torn-{length}"
         shutil.copytree(image, torn)
         (torn / "store.db-wal").write_bytes(wal[:length] + Random(length).randbytes(512))
-        (torn / "store.db-shm").unlink()
         found = Store(torn / "store.db", IDENTITY, simulated=True, workers=inline())
         assert found.quarantined is None
         chunks = found.tables.raw_chunks.between(1, 1, 0, 100)

@@ -78,7 +78,6 @@ def test_it_is_a_whole_store_of_the_present_version(store: Store) -> None:
     assert database.read("PRAGMA auto_vacuum") == [(2,)]
     assert [path.name for path in sorted(store.path.parent.iterdir())] == [
         "store.db",
-        "store.db-shm",
         "store.db-wal",
         "store.db.keycheck",
     ]
@@ -200,7 +199,9 @@ def test_the_configuration_says_whose_items_they_are(tmp_path: Path, store: Stor
     kinds = ("cgm_reading", "glucose_day", "heart_5min")
     allowed = {("p-7f3a", kind) for kind in kinds}
     assert deliveries.waiting("files", 500, allowed) == []
-    found = in_transaction(store, lambda tables: tables.sensors.register(config.sensors, config.people))
+    found = in_transaction(
+        store, lambda tables: tables.sensors.register(config.sensors, config.people, boot_no=1, boot_ns=0)
+    )
     assert [(row.no, row.person, row.retired) for row in found] == [
         (1, "p-7f3a", False),
         (2, "p-7f3a", False),
@@ -216,7 +217,9 @@ def test_whose_items_they_are_is_known_of_a_sensor_that_is_not_configured_any_mo
     alone = Config(
         **{name: getattr(config, name) for name in config.__struct_fields__} | {"sensors": config.sensors[:1]}
     )
-    in_transaction(store, lambda tables: tables.sensors.register(alone.sensors, alone.people))
+    in_transaction(
+        store, lambda tables: tables.sensors.register(alone.sensors, alone.people, boot_no=1, boot_ns=0)
+    )
     assert [(row.person, row.retired) for row in store.tables.sensors.all()] == [
         ("p-7f3a", False),
         ("p-7f3a", True),
@@ -339,7 +342,7 @@ def test_what_was_only_in_the_log_is_migrated_too(tmp_path: Path) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.execute("UPDATE cgm_records SET glucose_mg_dl = 123.0 WHERE session_id = 2")
-    shutil.copytree(tmp_path / "running", tmp_path / "state", ignore=shutil.ignore_patterns("*-shm"))
+    shutil.copytree(tmp_path / "running", tmp_path / "state")
     connection.close()
     assert (tmp_path / "state" / "store.db-wal").stat().st_size > 0
     store = reopened(tmp_path / "state" / "store.db")
@@ -354,7 +357,7 @@ def test_a_checkpoint_of_the_old_file_that_was_cut_short_is_no_damage(tmp_path: 
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.execute("INSERT INTO meta VALUES ('large', ?)", ("x" * 20_000,))
-    shutil.copytree(tmp_path / "running", tmp_path / "state", ignore=shutil.ignore_patterns("*-shm"))
+    shutil.copytree(tmp_path / "running", tmp_path / "state")
     connection.close()
     path = tmp_path / "state" / "store.db"
     whole = path.read_bytes()
@@ -399,7 +402,7 @@ class Killer:
     def _step(self) -> None:
         if self.steps == self.at:
             self.at = None
-            shutil.copytree(self._directory, self._image, ignore=shutil.ignore_patterns("*-shm"))
+            shutil.copytree(self._directory, self._image)
             raise KilledError
         self.steps += 1
 

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 from edge_parts import IDENTITY, in_transaction, minimal_config, open_store
-from store_parts import begin, chunk, filled, reopened
+from store_parts import FRAME_BYTES, begin, chunk, crashed, filled, frame_at, reopened
 
 from edge import identity
 from edge.errors import ConfigError, StoreCorrupt
@@ -218,7 +218,7 @@ def test_of_the_damaged_files_the_first_and_the_last_are_kept(tmp_path: Path) ->
         path.write_bytes(b"damaged %d" % number)
         path.with_name("store.db-wal").write_bytes(b"log %d" % number)
         reopened(path).close()
-    set_aside = [p for p in path.parent.iterdir() if "corrupt-" in p.name and not p.name.endswith("-shm")]
+    set_aside = [p for p in path.parent.iterdir() if "corrupt-" in p.name]
     kept = {p.name: p.read_bytes() for p in set_aside}
     assert kept == {
         "store.db.corrupt-1": b"damaged 1",
@@ -295,7 +295,7 @@ def test_a_checkpoint_that_was_cut_short_is_no_damage(tmp_path: Path) -> None:
     store.tables.database.read("PRAGMA wal_checkpoint(TRUNCATE)")
     in_transaction(store, lambda tables: tables.sensors.keep_trait(1, "large", "x" * 20_000))
     crashed = tmp_path / "crashed"
-    shutil.copytree(store.path.parent, crashed, ignore=shutil.ignore_patterns("*-shm"))
+    shutil.copytree(store.path.parent, crashed)
     store.close()
     path = crashed / "store.db"
     whole = path.read_bytes()
@@ -320,6 +320,171 @@ def test_a_file_that_was_marked_is_set_aside_by_the_next_start(tmp_path: Path) -
     store = reopened(path)
     assert store.quarantined is None
     store.close()
+
+
+# A damaged log
+
+
+def flipped(path: Path, at: int) -> bytes:
+    damaged = flip(at)(path.read_bytes())
+    path.write_bytes(damaged)
+    return damaged
+
+
+@pytest.mark.parametrize("at", [0, 9, 17, 30, 60], ids=["magic", "size", "salt", "checksum", "first frame"])
+def test_a_log_that_is_damaged_before_its_first_commit_is_no_new_beginning(tmp_path: Path, at: int) -> None:
+    path = crashed(tmp_path)
+    assert path.stat().st_size == PAGE_BYTES
+    log = path.with_name("store.db-wal")
+    damaged = flipped(log, at)
+    with pytest.raises(StoreCorrupt):
+        Store(path, IDENTITY, simulated=None, workers=inline())
+    assert log.read_bytes() == damaged
+    store = reopened(path)
+    assert store.quarantined == path.with_name("store.db.corrupt-1")
+    assert path.with_name("store.db.corrupt-1-wal").read_bytes() == damaged
+    assert store.log_copy is None
+    assert boots(store) == []
+    store.close()
+
+
+def test_a_log_that_is_lost_is_no_new_beginning(tmp_path: Path) -> None:
+    path = crashed(tmp_path)
+    path.with_name("store.db-wal").unlink()
+    with pytest.raises(StoreCorrupt, match="it is empty, and was not"):
+        Store(path, IDENTITY, simulated=None, workers=inline())
+    store = reopened(path)
+    assert store.quarantined
+    store.close()
+
+
+def test_looking_at_an_emptied_file_leaves_its_log(tmp_path: Path) -> None:
+    path = crashed(tmp_path)
+    log = path.with_name("store.db-wal")
+    before = log.read_bytes()
+    path.write_bytes(b"")
+    with pytest.raises(StoreCorrupt, match="it is empty, and was not"):
+        Store(path, IDENTITY, simulated=None, workers=inline())
+    assert log.read_bytes() == before
+
+
+def test_commits_behind_a_damaged_frame_are_kept_beside_and_the_store_goes_on(tmp_path: Path) -> None:
+    path = crashed(tmp_path)
+    log = path.with_name("store.db-wal")
+    before = (log.stat().st_size - 32) // FRAME_BYTES
+    damaged = flipped(log, frame_at(before - 3))
+    with pytest.raises(StoreCorrupt, match="the log of the database is damaged; the next run"):
+        Store(path, IDENTITY, simulated=None, workers=inline())
+    assert log.read_bytes() == damaged
+    store = reopened(path)
+    assert store.quarantined is None
+    assert store.log_copy == path.with_name("store.db-wal.corrupt-1")
+    assert store.log_copy.read_bytes() == damaged
+    assert store.log_copy.stat().st_mode & 0o777 == 0o600
+    assert boots(store) == [f"boot-{n}" for n in range(1, 6)]
+    # What lay behind the damage is not found again, although the next process is killed, too.
+    in_transaction(store, lambda tables: tables.boots.note("boot-x"))
+    again = tmp_path / "again"
+    shutil.copytree(path.parent, again, ignore=shutil.ignore_patterns("*-shm"))
+    store.close()
+    store = reopened(again / "store.db")
+    assert (store.quarantined, store.log_copy) == (None, None)
+    assert boots(store) == [*(f"boot-{n}" for n in range(1, 6)), "boot-x"]
+    store.close()
+
+
+def test_a_log_that_is_torn_at_its_end_is_no_damage(tmp_path: Path) -> None:
+    """In its last frame, or in a transaction whose commit did not reach the disk."""
+    path = crashed(tmp_path)
+    log = path.with_name("store.db-wal")
+    whole = log.read_bytes()
+    frames = (len(whole) - 32) // FRAME_BYTES
+    for torn in (
+        flip(frame_at(frames - 1))(whole),
+        whole[: -FRAME_BYTES // 2],
+        whole[:-FRAME_BYTES] + bytes(FRAME_BYTES),
+        whole + 3 * whole[32 : 32 + FRAME_BYTES],  # without a commit
+        whole[:20],
+    ):
+        place = tmp_path / "torn"
+        shutil.copytree(path.parent, place)
+        (place / "store.db-wal").write_bytes(torn)
+        store = reopened(place / "store.db")
+        assert store.log_copy is None
+        assert (store.quarantined is None) == (torn != whole[:20])
+        store.close()
+        shutil.rmtree(place)
+
+
+def test_what_an_earlier_use_of_the_log_left_behind_its_end_is_no_damage(tmp_path: Path) -> None:
+    store = open_store(minimal_config(tmp_path))
+    for n in range(2, 8):
+        in_transaction(store, lambda tables, n=n: tables.boots.note(f"boot-{n}"))  # type: ignore[misc]
+    store.tables.database.read("PRAGMA wal_checkpoint(FULL)")
+    in_transaction(store, lambda tables: tables.boots.note("boot-8"))
+    copy = tmp_path / "crashed"
+    shutil.copytree(store.path.parent, copy, ignore=shutil.ignore_patterns("*-shm"))
+    store.close()
+    assert (copy / "store.db-wal").stat().st_size > 10 * FRAME_BYTES
+    store = reopened(copy / "store.db")
+    assert (store.quarantined, store.log_copy) == (None, None)
+    assert len(boots(store)) == 8
+    store.close()
+
+
+def test_a_flipped_byte_in_any_frame_of_the_log_is_said_or_costs_the_last_commit_only(tmp_path: Path) -> None:
+    path = crashed(tmp_path)
+    whole = path.with_name("store.db-wal").read_bytes()
+    place, said = tmp_path / "flipped", 0
+    frames = range((len(whole) - 32) // FRAME_BYTES)
+    for frame in frames:
+        shutil.copytree(path.parent, place)
+        (place / "store.db-wal").write_bytes(flip(frame_at(frame, frame % 32))(whole))
+        store = reopened(place / "store.db")
+        if store.quarantined or store.log_copy:
+            said += 1
+        else:
+            assert boots(store) == [f"boot-{n}" for n in range(1, 7)]
+        store.close()
+        shutil.rmtree(place)
+    assert said >= len(frames) - 3
+
+
+@pytest.mark.parametrize("before", ["nothing", "a damaged file"])
+def test_a_start_that_was_cut_short_while_it_made_the_store_is_no_damage(
+    tmp_path: Path, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = minimal_config(tmp_path).database
+    if before == "a damaged file":
+        filled(tmp_path)
+        path.write_bytes(garbage(path.read_bytes()))
+
+    def cut(_: Database) -> None:
+        raise KeyError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(opening, "create", cut)
+        with pytest.raises(KeyError):
+            reopened(path)
+    assert path.stat().st_size == PAGE_BYTES
+    with pytest.raises(ConfigError, match="holds nothing yet"):
+        Store(path, IDENTITY, simulated=None, workers=inline())
+    store = reopened(path)
+    assert store.quarantined is None
+    store.close()
+
+
+def test_of_the_damaged_logs_the_first_and_the_last_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    for number in range(1, 12):
+        path.with_name("store.db-wal").write_bytes(b"log %d" % number)
+        assert damage.keep_log(path) == tmp_path / f"store.db-wal.corrupt-{number}"
+    kept = {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()}
+    assert kept == {
+        "store.db-wal": b"log 11",
+        "store.db-wal.corrupt-1": b"log 1",
+        "store.db-wal.corrupt-11": b"log 11",
+    }
 
 
 # A large file

@@ -310,7 +310,7 @@ def test_a_retired_sensor_goes_with_the_last_of_its_data(store: Store, tmp_path:
     append(store, no, 0)
     do(store, lambda tables: tables.sensors.keep_trait(1, "rr_unit", "TICKS"))
     config = minimal_config(tmp_path, **{"A4:C1:38:00:00:01": "A4:C1:38:00:00:09"})
-    do(store, lambda tables: tables.sensors.register(config.sensors, config.people))
+    do(store, lambda tables: tables.sensors.register(config.sensors, config.people, boot_no=1, boot_ns=0))
     purge(store, 10)
     assert [row.no for row in store.tables.sensors.all()] == [1, 2, 3]
     purge(store, 20)

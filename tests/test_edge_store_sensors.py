@@ -9,15 +9,18 @@ from store_parts import begin, chunk
 
 from edge.config import Config
 from edge.store.door import Store, Tables
-from edge.store.sensors import SensorRow
+from edge.store.sensors import SensorRow, WornFrom
 from edge.store.summaries import SummaryKey
 
 STRAP, CGM, NEW = (f"A4:C1:38:00:00:0{n}" for n in (1, 2, 3))
 SECOND_PERSON = '[[people]]\nid = "ben"\npseudonym = "p-other"\n[upstream]'
 
 
-def register(store: Store, config: Config) -> list[SensorRow]:
-    return in_transaction(store, lambda tables: tables.sensors.register(config.sensors, config.people))
+def register(store: Store, config: Config, boot_ns: int = 0) -> list[SensorRow]:
+    return in_transaction(
+        store,
+        lambda tables: tables.sensors.register(config.sensors, config.people, boot_no=1, boot_ns=boot_ns),
+    )
 
 
 def give_data(store: Store) -> None:
@@ -76,10 +79,59 @@ def test_a_replaced_sensor_is_retired_and_its_session_over(tmp_path: Path) -> No
 def test_two_people_with_one_sensor_after_the_other_never_share_it(tmp_path: Path) -> None:
     store = open_store(minimal_config(tmp_path))
     give_data(store)
-    handed_on = {"[upstream]": SECOND_PERSON, f'"{CGM}"\nperson = "anna"': f'"{CGM}"\nperson = "ben"'}
-    rows = register(store, minimal_config(tmp_path, **handed_on))
+    rows = register(store, handed_on(tmp_path))
     assert (rows[1].no, rows[1].person) == (3, "p-other")
     assert store.tables.sessions.of_sensor(3) == []
+    store.close()
+
+
+def handed_on(directory: Path) -> Config:
+    """The CGM is another person's now."""
+    return minimal_config(
+        directory, **{"[upstream]": SECOND_PERSON, f'"{CGM}"\nperson = "anna"': f'"{CGM}"\nperson = "ben"'}
+    )
+
+
+def test_the_moment_is_kept_at_which_a_sensor_goes_to_another_person(tmp_path: Path) -> None:
+    store = open_store(minimal_config(tmp_path))
+    give_data(store)
+    sensors = store.tables.sensors
+    ben = register(store, handed_on(tmp_path), 1000)[1].no
+    register(store, handed_on(tmp_path), 2000)  # another start
+    assert (sensors.worn_from(2), sensors.worn_from(ben)) == (None, WornFrom(1, 1000))
+    # Back again: what the sensor recorded meanwhile is ben's, so the session does not go on.
+    assert register(store, minimal_config(tmp_path), 3000)[1].no == 2
+    assert (sensors.worn_from(2), store.tables.sessions.current(2)) == (WornFrom(1, 3000), None)
+    assert sensors.worn_from(1) is None
+    store.close()
+
+
+def test_a_sensor_that_nobody_else_had_meanwhile_is_its_wearers_still(tmp_path: Path) -> None:
+    store = open_store(minimal_config(tmp_path))
+    give_data(store)
+    config = handed_on(tmp_path)
+    ben = register(store, config, 1000)[1].no
+    in_transaction(store, lambda tables: begin(tables, sensor_no=ben))
+    session = store.tables.sessions.current(ben)
+    register(store, Config(**{**_fields(config), "sensors": config.sensors[:1]}), 2000)
+    assert register(store, config, 3000)[1].no == ben
+    assert store.tables.sensors.worn_from(ben) == WornFrom(1, 1000)
+    assert store.tables.sessions.current(ben) == session
+    store.close()
+
+
+@pytest.mark.parametrize("has_data", [True, False])
+def test_a_sensor_goes_to_another_person_even_if_it_was_taken_out_or_never_heard(
+    tmp_path: Path, has_data: bool
+) -> None:
+    config = minimal_config(tmp_path)
+    store = open_store(config)
+    if has_data:
+        give_data(store)
+        register(store, Config(**{**_fields(config), "sensors": config.sensors[:1]}), 1000)
+    row = register(store, handed_on(tmp_path), 2000)[1]
+    assert row.no == (3 if has_data else 2)
+    assert store.tables.sensors.worn_from(row.no) == WornFrom(1, 2000)
     store.close()
 
 

@@ -270,6 +270,45 @@ def test_a_job_that_swallows_a_full_disk_is_not_taken_for_committed(tmp_path: Pa
     virtually(tmp_path, main)
 
 
+def test_a_line_says_when_the_store_cannot_be_written_and_when_it_can_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(store: Store, worker: CountingWorker) -> None:
+        async with running(store):
+            for failure in (None, OSError(28, "Disk full"), OSError(5, "I/O error"), None, None):
+                worker.failure = failure
+                for n in range(3):
+                    store.post(mark(n))
+                    await store.drain()
+
+    caplog.set_level("INFO")
+    virtually(tmp_path, main)
+    assert [(r.levelname, r.getMessage()) for r in caplog.records if r.name == writer.__name__] == [
+        ("WARNING", "the store cannot be written: Disk full"),
+        ("INFO", "the store can be written again"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "failure", [OSError(28, "Disk full"), StoreCorrupt("page 7"), StoreGone("it was deleted")]
+)
+def test_who_waits_for_nothing_hears_that_it_was_not_written(tmp_path: Path, failure: Exception) -> None:
+    refused: list[str] = []
+
+    async def main(store: Store, worker: CountingWorker) -> None:
+        task = asyncio.ensure_future(store.run())
+        worker.failure = failure  # type: ignore[assignment]
+        store.post(mark(1), otherwise=lambda: refused.append("under way"))
+        await asyncio.sleep(1.0)
+        store.post(mark(2), otherwise=lambda: refused.append("later"))
+        await asyncio.sleep(1.0)
+        task.cancel()
+        await asyncio.wait({task})
+
+    virtually(tmp_path, main)
+    assert refused == ["under way", "later"]
+
+
 # The end
 
 

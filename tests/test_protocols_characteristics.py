@@ -5,6 +5,7 @@ from protocol_vectors import accepted, encoded, medfloat, name, octets, rejected
 
 from protocols import (
     blood_pressure,
+    body_composition,
     current_time,
     date_time,
     glucose_meter,
@@ -14,6 +15,7 @@ from protocols import (
     weight_scale,
 )
 from protocols.blood_pressure import BloodPressureMeasurement
+from protocols.body_composition import BodyComposition
 from protocols.current_time import CurrentTime
 from protocols.date_time import DateTime
 from protocols.device_information import PNP_ID, SYSTEM_ID, PnpId, SystemId
@@ -104,6 +106,33 @@ def weight(e):
     return WeightMeasurement(counts, {"kg": 0, "lb": 1}[e["unit"]], time_of(e["time"]), e.get("user"), both)
 
 
+def composition(e):
+    def counts(field, per_unit):
+        return round(e[field] * per_unit) if field in e else None
+
+    return BodyComposition(
+        counts("fat_pct", 10),
+        {"kg": 0, "lb": 1}[e.get("unit", "kg")],
+        time_of(e.get("time")),
+        e.get("user"),
+        e.get("basal_kj"),
+        counts("muscle_pct", 10),
+        fat_free_mass_counts=counts("fat_free_kg", 200),
+        soft_lean_mass_counts=counts("soft_lean_kg", 200),
+        body_water_mass_counts=counts("body_water_kg", 200),
+        impedance_tenths=counts("impedance_ohm", 10),
+        weight_counts=counts("weight_kg", 200),
+        height_counts=counts("height_m", 1000),
+    )
+
+
+def composition_features(e):
+    word = e["features"]
+    mass, height = word >> 11 & 15, word >> 15 & 7
+    assert (mass, height) == (e.get("mass_resolution", mass), e.get("height_resolution", height))
+    return body_composition.Features(word & 0x7FF, mass, height)
+
+
 def features(e):
     # Two of the author's bits announce what comes after them.
     announced = ("mstatus" in e) | ("dstatus" in e) << 1
@@ -121,6 +150,8 @@ TABLE = {
     "2A36": ("blood_pressure", blood_pressure.MEASUREMENT, pressure),
     "2A39": ("heart_rate", heart_rate.CONTROL_POINT, lambda e: e["control"]),
     "2A49": ("blood_pressure", blood_pressure.FEATURE, lambda e: e["features"]),
+    "2A9B": ("body_composition", body_composition.FEATURES, composition_features),
+    "2A9C": ("body_composition", body_composition.MEASUREMENT, composition),
     "2A9D": ("weight_scale", weight_scale.MEASUREMENT, weight),
     "2A60": ("pulse_oximeter", pulse_oximeter.FEATURES, features),
     "2A50": ("device_information", PNP_ID, pnp_id),
@@ -172,6 +203,13 @@ NOON_HEX = "e807 03 0f 0e 1e 2d"
             weight_scale.MEASUREMENT,
             f"0f 1027 {NOON_HEX} 02 fa00 b902",
             WeightMeasurement(10000, 1, NOON, 2, BmiAndHeight(250, 697)),
+        ),
+        (body_composition.FEATURES, "ffbf0180", body_composition.Features(0x800007FF, 7, 3)),
+        (body_composition.MEASUREMENT, f"0600 ffff {NOON_HEX} ff", BodyComposition(0xFFFF, 0, NOON, 255)),
+        (
+            body_composition.MEASUREMENT,
+            f"ff0f c200 {NOON_HEX} 02 df1a 9701 1027 e02e cc2f ca21 a811 d03e d606",
+            BodyComposition(194, 1, NOON, 2, 6879, 407, 10000, 12000, 12236, 8650, 4520, 16080, 1750),
         ),
         (pulse_oximeter.FEATURES, "5400", Features(0x54)),
         (pulse_oximeter.FEATURES, "0300 2000 010000", Features(0, 0x20, 1)),

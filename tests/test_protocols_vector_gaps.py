@@ -29,6 +29,7 @@ CHARACTERISTICS = {
     "pulse_oximeter.FEATURES": "2A60",
     "thermometer.MEASUREMENT": "2A1C",
     "blood_pressure.MEASUREMENT": "2A35",
+    "body_composition.MEASUREMENT": "2A9C",
     "weight_scale.MEASUREMENT": "2A9D",
     "polar.FRAME": "PMD-DATA",
     "polar.REQUEST": "PMD-CP",
@@ -36,6 +37,7 @@ CHARACTERISTICS = {
 WITHOUT_FOREIGN_PACKET = {
     "2A52": {"combined_report_response"},
     "2A5E": {"clock_not_set"},
+    "2A9C": {"muscle_mass_counts", "multiple_packets"},
     "PMD-CP": {"offline"},
 }
 DEVICE_STRINGS = {"2A24", "2A25", "2A27", "2A28"}  # as 2A26 and 2A29

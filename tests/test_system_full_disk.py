@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from simulated_gateway import MIDNIGHT_UTC_S, configured, world
 
 from edge.workers import InlineWorker, Workers
@@ -26,7 +27,16 @@ class Disk:
     def close(self) -> None: ...
 
 
-def test_nothing_is_lost_that_a_sensor_or_an_hour_of_memory_holds(tmp_path: Path) -> None:
+def lines(caplog: pytest.LogCaptureFixture, *words: str) -> list[str]:
+    said = [record.getMessage() for record in caplog.records]
+    return [line for line in said if any(word in line for word in words)]
+
+
+def test_nothing_is_lost_that_a_sensor_or_an_hour_of_memory_holds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
     async def main() -> None:
         disk = Disk()
         workers = Workers(disk, InlineWorker(), InlineWorker())
@@ -56,3 +66,39 @@ def test_nothing_is_lost_that_a_sensor_or_an_hour_of_memory_holds(tmp_path: Path
             await home.until_sent()
 
     run(main())
+    assert lines(caplog, "store") == [
+        "the store cannot be written: No space left on device",
+        "the store can be written again",
+    ]
+
+
+@pytest.mark.parametrize("what", ["a full disk", "a deleted file", "nothing"])
+def test_what_cannot_be_stored_at_the_stop_is_said(
+    tmp_path: Path, what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The packets of the minute that is open, and of the one before."""
+
+    async def main() -> None:
+        disk = Disk()
+        workers = Workers(disk, InlineWorker(), InlineWorker())
+        async with world(configured(tmp_path, "heart_rate"), hours=1, workers=workers) as home:
+            await home.until_utc_s(MIDNIGHT_UTC_S + 600)
+            disk.is_full = what == "a full disk"
+            if what == "a deleted file":
+                home.gateway.store.path.unlink()
+                with pytest.raises(ExceptionGroup, match="unhandled errors"):
+                    await home.for_s(120.0)
+            elif what == "a full disk":
+                await home.for_s(90.0)
+
+    run(main())
+    lost = lines(caplog, "could not be stored")
+    if what == "nothing":
+        assert lost == []
+    else:
+        (line,) = lost
+        count, rest = line.split(" ", 1)
+        assert rest.startswith("packets of strap could not be stored: ")
+        reason = {"a full disk": "No space left on device", "a deleted file": "was deleted or replaced"}[what]
+        assert reason in rest
+        assert int(count) > (90 if what == "a full disk" else 1)

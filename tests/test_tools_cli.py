@@ -101,6 +101,12 @@ def test_an_unreadable_configuration_is_told_by_who_opens_it(
     assert line.startswith(f"vitalgate: {file}: Permission denied; ")
 
 
+def test_to_ask_for_the_status_takes_no_compiler() -> None:
+    code = "import sys, tools.status_view; print([name for name in ('numba', 'dsp') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_status_of_what_never_ran_is_one_line(tmp_path: Path) -> None:
     configured(tmp_path, "cgm")
     done = vitalgate("status", "--config", str(tmp_path / "gateway.toml"))

@@ -77,6 +77,15 @@ _DIALECT = {
         "features": "supported_features", "mstatus": "measurement_status_support",
         "dstatus": "device_and_sensor_status_support",
     },
+    "2A9C": {
+        "fat_pct": "body_fat_percentage", "basal_kj": "basal_metabolism_kj", "muscle_pct": "muscle_percentage",
+        "fat_free_kg": "fat_free_mass", "soft_lean_kg": "soft_lean_mass", "body_water_kg": "body_water_mass",
+        "unit": "mass_unit", "time": "timestamp", "user": "user_id", "weight_kg": "weight", "height_m": "height",
+    },
+    "2A9B": {
+        "features": "body_composition_feature",
+        "mass_resolution": "mass_measurement_resolution", "height_resolution": "height_measurement_resolution",
+    },
     "2A9D": {"unit": "weight_unit", "time": "timestamp", "user": "user_id", "bmi": "bmi_kg_m2"},
     "2AA7": {
         "glucose": "cgm_glucose_concentration_mg_dl", "t": "time_offset_min", "status": "status_octet",
@@ -333,6 +342,9 @@ def test_lines_are_answered_in_order_whatever_they_hold():
         ("2A9D", "00 ffff", {}, {"weight": None, "weight_unit": "kg"}),
         ("2A9D", "0f 1027 e807030f0e1e2d ff fa00 b902", {}, {"weight": 100.0, "weight_unit": "lb", "user_id": 255,
             "bmi_kg_m2": 25.0, "height": 69.7, "height_unit": "in", "timestamp": "2024-03-15T14:30:45"}),
+        ("2A9C", "0010 ffff", {}, {"body_fat_percentage": None, "multiple_packet_measurement": True}),
+        ("2A9C", "210c 2c01 1027 9c40 be02", {}, {"muscle_mass": 100.0, "weight": 165.4, "mass_unit": "lb",
+            "height": 70.2, "height_unit": "in", "muscle_percentage": None}),
         ("2A35", "01 a0f0 ff07 fe07", {}, {"systolic": 16.0, "diastolic": "NaN", "mean_arterial_pressure": "+INF",
             "unit": "kPa"}),
         ("2A49", "0102", {}, {"blood_pressure_feature": 0x201}),
@@ -436,6 +448,7 @@ WITHIN = (
     ("2A35", "02 7800 5000 5d00 {}", "systolic"),
     ("2A36", "02 7800 ff07 ff07 {}", "systolic"),
     ("2A5E", "01 6200 4800 {}", "spo2pr_spot_check_spo2_pct"),
+    ("2A9C", "0204 c200 {} b036", "weight"),
     ("2A9D", "02 b036 {}", "weight"),
 )
 

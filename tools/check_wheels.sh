@@ -1,12 +1,12 @@
 #!/bin/sh
 # Shows that everything a gateway installs exists as a ready wheel for a 64-bit Raspberry Pi (aarch64, glibc >= 2.28)
-# under each Python, by installing the runtime lock for that machine into a throw-away directory; prints the size.
+# under each Python, by installing their lock for that machine into a throw-away directory; prints the size.
 #
 #   sh tools/check_wheels.sh [LOCK]        needs the network and a set-up .venv (sh tools/setup.sh test)
 set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-lock=${1:-$root/tools/locks/runtime.txt}
+lock=${1:-$root/tools/locks/jit.txt}
 target=$(mktemp -d)
 trap 'rm -rf "$target"' EXIT
 

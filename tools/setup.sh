@@ -3,7 +3,8 @@
 #
 #   sh tools/setup.sh demo [ARGS]   set up, then a simulated home: vitalgate demo --hours 24 [ARGS]
 #   sh tools/setup.sh test [ARGS]   set up, then ruff, mypy and pytest [ARGS]
-#   sh tools/setup.sh install       set up only what a gateway runs, and compile its kernels for this machine
+#   sh tools/setup.sh install       set up only what a gateway runs, and compile its kernels for this machine,
+#                                   unless a library of them lies in dsp/ (tools/build_kernels.py)
 #   sh tools/setup.sh lock [ARGS]   write tools/locks/*.txt anew, --upgrade for newer versions (needs uv)
 #
 # PYTHON=... chooses the interpreter. uv is used where it is installed, else venv and pip.
@@ -64,7 +65,7 @@ stamp() { # SET
     { cat "$root/pyproject.toml" "$root/tools/locks/$1.txt"; printf '%s\n' "$root"; identity "$venv/bin/python"; } | cksum
 }
 
-install_set() { # runtime, sim or dev: each contains the one before
+install_set() { # jit, sim or dev: each contains the one before
     [ "$(uname -s)" = Linux ] || fail "vitalgate runs on Linux only; this is $(uname -s)"
     python=$(find_python)
     make_venv "$python"
@@ -74,7 +75,7 @@ install_set() { # runtime, sim or dev: each contains the one before
         fail "the $1 set could not be installed; it needs the network, 1 GB of disk and 64-bit Linux; then run this again"
     pip_install --no-deps --no-build-isolation --editable "$root" ||
         fail "vitalgate itself could not be installed; read the lines above"
-    for set in runtime sim dev; do
+    for set in jit sim dev; do
         stamp "$set" >"$venv/vitalgate-$set.stamp"
         [ "$set" != "$1" ] || break
     done
@@ -92,13 +93,12 @@ lock() { # [ARGS for uv]
     have uv || fail "uv is not installed; try: pip install uv"
     python=$(find_python)
     cd "$root"
-    extras=
-    for set in runtime sim dev; do
+    for set in runtime jit sim dev kernels; do
+        [ "$set" = runtime ] && extras= || extras="--extra $set"
         "$python" -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"])' |
             uv pip compile --quiet pyproject.toml - $extras --python-version 3.11 \
                 --python-platform aarch64-manylinux_2_28 --only-binary :all: --generate-hashes --no-annotate \
                 --no-emit-index-url --custom-compile-command 'sh tools/setup.sh lock' -o "tools/locks/$set.txt" "$@"
-        [ "$set" = runtime ] && extras='--extra sim' || extras='--extra dev'
     done
 }
 
@@ -118,7 +118,7 @@ test)
     exec "$venv/bin/python" -P -m pytest -n auto "$@"
     ;;
 install)
-    install_set runtime
+    install_set jit
     warm
     ;;
 lock)
@@ -126,7 +126,7 @@ lock)
     lock "$@"
     ;;
 *)
-    sed -n 's/^# \{0,1\}//;2,10p' "$0" >&2
+    sed -n 's/^# \{0,1\}//;2,11p' "$0" >&2
     exit 2
     ;;
 esac

@@ -13,16 +13,16 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from dsp.arrays import F64, SUMS_IN_ANY_ORDER
+from dsp.compiled import njit
 
 I64: TypeAlias = npt.NDArray[np.int64]
 
 BINS_PER_TOLERANCE = 8  # by which sample entropy sorts its templates
 
 
-@njit(cache=True)
+@njit
 def sample_entropy(x: F64, follows: F64, m: float, r: float) -> float:
     """Sample entropy: minus the log of the share of alike templates that stay alike one value longer.
 
@@ -33,21 +33,27 @@ def sample_entropy(x: F64, follows: F64, m: float, r: float) -> float:
         r: tolerance in the unit of x; templates are alike if every difference is strictly smaller.
 
     Returns:
-        Nats; NaN if nothing is alike, or nothing stays so.
+        Nats; NaN if nothing is alike, or nothing stays so, and where x is not finite or r not above 0.
 
     Source: Richman and Moorman, Am. J. Physiol. 2000;278:H2039-H2049; agrees with PhysioNet's sampen 1.0.
     """
+    if not (0.0 <= m <= x.size and 0.0 < r < np.inf):
+        return np.nan
     length = int(m)
     count = x.size - length
-    if count < 2 or not r > 0.0:
-        return np.nan
-    low = x.min()
-    span = x.max() - low
-    if not span < np.inf:
+    low, high = np.inf, -np.inf
+    finite = 0
+    for value in x:
+        low, high = min(low, value), max(high, value)
+        finite += abs(value) < np.inf
+    span = high - low
+    if count < 2 or finite < x.size or not span < np.inf:
         return np.nan
     # Templates in bins: one that is alike starts in the same bin or in one of the next few (and one more, for
     # rounding).
     width = max(r / BINS_PER_TOLERANCE, span / count)
+    if not width > 0.0:
+        return np.nan
     bins = int(span / width) + 2
     starts = np.zeros(bins + 1, np.int64)
     bin_of = np.full(count, -1)
@@ -73,7 +79,7 @@ def sample_entropy(x: F64, follows: F64, m: float, r: float) -> float:
     return float(np.log(matches / longer))
 
 
-@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
+@njit(fastmath=SUMS_IN_ANY_ORDER)
 def _alike(templates: F64, starts: I64, reach: int, r: float) -> tuple[float, float]:
     """Pairs of alike templates, and of those that stay alike one value longer.
 
@@ -100,7 +106,7 @@ def _alike(templates: F64, starts: I64, reach: int, r: float) -> tuple[float, fl
     return matches, longer
 
 
-@njit(cache=True)
+@njit
 def dfa_fluctuation(x: F64, box: float) -> float:
     """Root mean square of the summed deviations of x, detrended by a line in each box.
 
@@ -109,14 +115,16 @@ def dfa_fluctuation(x: F64, box: float) -> float:
         box: beats per box, a whole number >= 3; what does not fill a box at the end is left out.
 
     Returns:
-        F(box) in the unit of x; NaN for fewer beats than one box.
+        F(box) in the unit of x; NaN for fewer beats than one box, and for smaller boxes.
 
     Source: Peng et al., Chaos 1995;5:82-87, eq. 1; boxes do not overlap, as in PhysioNet's dfa.
     """
+    if not 3.0 <= box <= x.size:
+        return np.nan
     return _fluctuation(_profile(x), int(box))
 
 
-@njit(cache=True)
+@njit
 def dfa_alpha(x: F64, first: float, last: float) -> float:
     """Scaling exponent: slope of log F(n) against log n, n = first, first + 1, ... last.
 
@@ -126,31 +134,41 @@ def dfa_alpha(x: F64, first: float, last: float) -> float:
         last: largest; a1 is 4 to 16, a2 16 to 64.
 
     Returns:
-        The slope; NaN for fewer than 4 of the largest box, and if x does not vary.
+        The slope; NaN for fewer than 4 of the largest box, for fewer than two sizes, and if x does not vary.
 
     Source: Peng et al., Chaos 1995;5:82-87.
     """
-    low, high = int(first), int(last)
-    if x.size < 4 * high:
+    if not 3.0 <= first <= last <= x.size / 4:
         return np.nan
+    low, high = int(first), int(last)
     profile = _profile(x)
     count = high - low + 1
     log_n = np.empty(count)
     log_f = np.empty(count)
+    total = 0.0
     for k in range(count):
         f = _fluctuation(profile, low + k)
         if not f > 0.0:
             return np.nan
         log_n[k] = np.log(low + k)
         log_f[k] = np.log(f)
-    log_n -= log_n.mean()
-    return float((log_n * log_f).sum() / (log_n * log_n).sum())
+        total += log_n[k]
+    rise = squares = 0.0
+    for k in range(count):
+        d = log_n[k] - total / count
+        rise += d * log_f[k]
+        squares += d * d
+    return float(rise / squares) if count > 1 else np.nan
 
 
-@njit(cache=True)
+@njit
 def _profile(x: F64) -> F64:
-    base = x[0] if x.size > 0 else 0.0
-    mean = (x - base).mean() if x.size > 0 else 0.0
+    """Summed deviations from the mean, of at least one value."""
+    base = x[0]
+    total = 0.0
+    for value in x:
+        total += value - base
+    mean = total / x.size
     profile = np.empty(x.size)
     total = 0.0
     for k in range(x.size):
@@ -159,7 +177,7 @@ def _profile(x: F64) -> F64:
     return profile
 
 
-@njit(cache=True)
+@njit
 def _fluctuation(profile: F64, box: int) -> float:
     boxes = profile.size // box
     if boxes == 0:
@@ -170,7 +188,7 @@ def _fluctuation(profile: F64, box: int) -> float:
     return float(np.sqrt(residual / (boxes * box)))
 
 
-@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
+@njit(fastmath=SUMS_IN_ANY_ORDER)
 def _residual(y: F64) -> float:
     """Sum of squares about the line that fits best."""
     box = y.size

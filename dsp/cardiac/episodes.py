@@ -67,7 +67,7 @@ def af_episodes(t_s: F64, rr_ms: F64, follows: F64, probability: F64, threshold:
     for a, b in _spans(t_s, rr_ms, follows, probability >= threshold, AF_BRIDGED_S):
         start_s, end_s = _start_s(t_s, rr_ms, a), float(t_s[b])
         if end_s - start_s >= AF_S_MIN:
-            hr_bpm = 60000.0 / float(rr_ms[a : b + 1].mean())
+            hr_bpm = float(_rate_bpm(rr_ms[a : b + 1].mean()))
             found.append(Episode("af", start_s, end_s, hr_bpm, float(probability[a : b + 1].mean())))
     return found
 
@@ -111,7 +111,7 @@ def rate_episodes(
     pair_ms = 0.5 * (rr_ms + np.append(rr_ms[1:], rr_ms[-1]))
     # Of an interval that was split, the whole stands at its second part.
     whole_ms = np.where(np.isnan(corrected_ms), np.append(corrected_ms[1:], rr_ms[-1]), corrected_ms)
-    rates = 60000.0 / np.stack([_running_median(pair_ms), _running_median(whole_ms)])
+    rates = _rate_bpm(np.stack([_running_median(pair_ms), _running_median(whole_ms)]))
     slower, faster = rates.min(axis=0), rates.max(axis=0)
     found = []
     for kind, rate, flag in (
@@ -140,6 +140,11 @@ def pauses(t_s: F64, rr_ms: F64, follows: F64, beat: F64, end_s: float) -> list[
         if 1000.0 * (stop_s - start_s) >= PAUSE_MS_MIN
     ]
     return sorted(found, key=lambda pause: pause.end_s)
+
+
+def _rate_bpm(rr_ms: F64 | np.float64) -> F64:
+    """Of intervals; NaN for what is not above 0."""
+    return np.divide(60000.0, rr_ms, out=np.full(np.shape(rr_ms), np.nan), where=np.greater(rr_ms, 0.0))
 
 
 def _start_s(t_s: F64, rr_ms: F64, k: int) -> float:

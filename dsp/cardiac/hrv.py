@@ -1,15 +1,17 @@
-"""What a short window of RR intervals says: heart rate, SDNN, RMSSD.
+"""What the gateway says of a short window of RR intervals: heart rate, SDNN, RMSSD.
 
 Artefacts are not removed here: the intervals are used as the sensor sent them, so the standard deviation is
-over all beats (RR), and equals SDNN as far as the window holds normal beats only.
+over all beats (RR), and equals SDNN as far as the window holds normal beats only. The measures themselves are those
+of `dsp.cardiac.time_domain`; here the lowest and highest rate come beside them.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64
+from dsp.cardiac.time_domain import time_domain
+from dsp.compiled import njit
 
 
 class HeartStats(NamedTuple):
@@ -23,13 +25,10 @@ class HeartStats(NamedTuple):
     covered_ms: float
 
 
-@njit(cache=True)
 def heart_stats(rr_ms: F64, follows: F64) -> HeartStats:
     """Heart rate, SDNN and RMSSD of one window.
 
-    The mean heart rate is beats per time (60000 / mean RR). The lowest and highest are means over 8 successive
-    beats, because one interval alone is as likely an artefact as a rate. Differences are taken only between
-    intervals that follow each other.
+    The mean heart rate is beats per time (60000 / mean RR); for the lowest and highest see `extreme_rates`.
 
     Args:
         rr_ms: float64[n], ms, oldest first.
@@ -37,32 +36,37 @@ def heart_stats(rr_ms: F64, follows: F64) -> HeartStats:
             first is not looked at.
 
     Returns:
-        Rates in beats/min, SDNN (n - 1 in the denominator) and RMSSD in ms, and the sum of the intervals in
-        ms. NaN: all without an interval above 0, lowest and highest without 8 successive beats, SDNN for n < 2,
-        RMSSD without a pair of successive intervals.
-
-    Source: Task Force of ESC and NASPE, Circulation 1996;93:1043-1065, table 1 (SDNN, RMSSD).
+        Rates in beats/min, SDNN and RMSSD in ms, and the sum of the intervals in ms. NaN: all without an interval
+        above 0 (the sum is 0 then), lowest and highest without 8 successive beats, SDNN for n < 2, RMSSD without a
+        pair of successive intervals.
     """
-    n = rr_ms.size
-    total_ms = 0.0
-    for k in range(n):
-        total_ms += rr_ms[k]
-    if total_ms <= 0.0:
+    whole = time_domain(rr_ms, follows)
+    covered_ms = float(rr_ms.sum())
+    if not covered_ms > 0.0:
         return HeartStats(np.nan, np.nan, np.nan, np.nan, np.nan, 0.0)
-    mean_ms = total_ms / n
-    deviations = 0.0
-    differences = 0.0
-    pairs = 0
+    lowest_bpm, highest_bpm = extreme_rates(rr_ms, follows)
+    return HeartStats(whole.hr_mean_bpm, lowest_bpm, highest_bpm, whole.sdnn_ms, whole.rmssd_ms, covered_ms)
+
+
+@njit
+def extreme_rates(rr_ms: F64, follows: F64) -> tuple[float, float]:
+    """Lowest and highest heart rate: means over 8 successive beats.
+
+    One interval alone is as likely an artefact as a rate.
+
+    Args:
+        rr_ms: float64[n], ms, oldest first.
+        follows: float64[n], 1.0 where an interval follows the one before it directly; the first is not looked at.
+
+    Returns:
+        Beats/min; NaN without 8 successive beats, and where they take no time.
+    """
     run = 0
     run_ms = 0.0
     longest_ms = -np.inf
     shortest_ms = np.inf
-    for k in range(n):
-        deviations += (rr_ms[k] - mean_ms) ** 2
-        if k > 0 and follows[k] == 1.0:
-            differences += (rr_ms[k] - rr_ms[k - 1]) ** 2
-            pairs += 1
-        else:
+    for k in range(rr_ms.size):
+        if k == 0 or follows[k] != 1.0:
             run = 0
             run_ms = 0.0
         run += 1
@@ -72,11 +76,7 @@ def heart_stats(rr_ms: F64, follows: F64) -> HeartStats:
         if run >= 8:
             longest_ms = max(longest_ms, run_ms)
             shortest_ms = min(shortest_ms, run_ms)
-    return HeartStats(
-        60000.0 / mean_ms,
+    return (
         480000.0 / longest_ms if longest_ms > 0.0 else np.nan,
-        480000.0 / shortest_ms if shortest_ms < np.inf else np.nan,
-        np.sqrt(deviations / (n - 1)) if n > 1 else np.nan,
-        np.sqrt(differences / pairs) if pairs > 0 else np.nan,
-        total_ms,
+        480000.0 / shortest_ms if 0.0 < shortest_ms < np.inf else np.nan,
     )

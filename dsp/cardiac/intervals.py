@@ -12,9 +12,9 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64, as_f64
+from dsp.compiled import njit
 
 LAG = 10
 
@@ -88,7 +88,7 @@ def normal(judged: Judged, t_s: F64) -> tuple[F64, F64, F64]:
     return as_f64(t_s[is_normal]), as_f64(judged.rr_ms[is_normal]), as_f64(follows[is_normal])
 
 
-@njit(cache=True)
+@njit
 def judge_beats(state: F64, rr_ms: F64, follows: F64) -> tuple[F64, F64, F64, F64]:
     """Kernel of `judge`; a NaN interval stands for the end of the record."""
     size = (state.size - 4) // 2
@@ -125,7 +125,7 @@ def judge_beats(state: F64, rr_ms: F64, follows: F64) -> tuple[F64, F64, F64, F6
     return beat[:done], corrected[:done], judged_rr[:done], judged_follows[:done]
 
 
-@njit(cache=True)
+@njit
 def _verdict(window: F64, linked: F64, usual_shift: float, order: F64) -> tuple[float, float, float, float]:
     """Class and value of the middle interval, and of the next if that is settled with it (else -1)."""
     c = window.size // 2
@@ -152,7 +152,7 @@ def _verdict(window: F64, linked: F64, usual_shift: float, order: F64) -> tuple[
                 return 1.0, ref, 2.0, ref
             return 1.0, ref, -1.0, np.nan
         return 5.0, ref, -1.0, np.nan
-    parts = np.floor(x / ref + 0.5)
+    parts = np.floor(x / ref + 0.5) if ref > 0.0 else np.nan
     if 2.0 <= parts <= 6.0 and abs(x / parts - ref) <= 0.15 * ref:
         return 3.0, x / parts, -1.0, np.nan
     if x > 1.25 * ref:
@@ -160,7 +160,7 @@ def _verdict(window: F64, linked: F64, usual_shift: float, order: F64) -> tuple[
     return 5.0, ref, -1.0, np.nan
 
 
-@njit(cache=True)
+@njit
 def _is_split(window: F64, ref: float, tolerance: float) -> bool:
     """Whether the middle interval and the next are one, with something in it taken for a beat.
 
@@ -178,7 +178,7 @@ def _is_split(window: F64, ref: float, tolerance: float) -> bool:
     return bool(max(x, after) < 0.85 * ref and not is_couplet)
 
 
-@njit(cache=True)
+@njit
 def _is_misplaced(window: F64, ref: float, usual_shift: float) -> bool:
     """Whether moving the beat between the middle interval and the next would make the steps around it usual.
 
@@ -203,13 +203,13 @@ def _is_misplaced(window: F64, ref: float, usual_shift: float) -> bool:
     return bool(6.0 * shift * shift >= 0.8 * steps)
 
 
-@njit(cache=True)
+@njit
 def _shift(window: F64, k: int) -> float:
     """Least-squares shift of the beat between intervals k and k + 1; NaN where a neighbour lacks."""
     return float(window[k - 1] - 3.0 * window[k] + 3.0 * window[k + 1] - window[k + 2]) / 6.0
 
 
-@njit(cache=True)
+@njit
 def _usual_shift(usual: float, window: F64, order: F64) -> float:
     """Running median of the shifts that fit, followed by small steps so that outliers have no weight."""
     if np.isnan(usual):
@@ -225,7 +225,7 @@ def _usual_shift(usual: float, window: F64, order: F64) -> float:
     return max(usual * (1.025 if newest > usual else 0.975), 0.1)
 
 
-@njit(cache=True)
+@njit
 def _is_premature(window: F64, ref: float, order: F64) -> bool:
     """Early against the beats around it, near and far, and no step of a steady rise in rate.
 
@@ -257,7 +257,7 @@ def _is_premature(window: F64, ref: float, order: F64) -> bool:
     return bool(x < 0.84 * last_2 and x < 0.85 * _median(window, 0, window.size - 1, order))
 
 
-@njit(cache=True)
+@njit
 def _usual_step(window: F64, linked: F64, order: F64) -> float:
     """Median absolute difference of neighbours, ms; infinite with too few to say."""
     count = 0
@@ -267,7 +267,7 @@ def _usual_step(window: F64, linked: F64, order: F64) -> float:
     return order[count // 2] if count > 4 else np.inf
 
 
-@njit(cache=True)
+@njit
 def _median(window: F64, first: int, last: int, order: F64) -> float:
     """Median of the beats that exist; the upper one of an even number."""
     count = 0
@@ -277,7 +277,7 @@ def _median(window: F64, first: int, last: int, order: F64) -> float:
     return float(order[count // 2])
 
 
-@njit(cache=True)
+@njit
 def _insert(order: F64, count: int, value: float) -> int:
     k = count
     while k > 0 and order[k - 1] > value:

@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64
+from dsp.compiled import njit
+
+REACH_MAX = 1000.0  # beats
 
 
 class Capacity(NamedTuple):
@@ -17,7 +19,7 @@ class Capacity(NamedTuple):
     accelerations: float
 
 
-@njit(cache=True)
+@njit
 def prsa(nn_ms: F64, follows: F64, reach: float, sign: float) -> F64:
     """Mean course of the intervals around every deceleration (sign 1.0) or acceleration (-1.0).
 
@@ -26,17 +28,19 @@ def prsa(nn_ms: F64, follows: F64, reach: float, sign: float) -> F64:
     Args:
         nn_ms: float64[n], ms, normal beats only, oldest first.
         follows: float64[n], 1.0 where an interval follows the one before it directly: no course spans a gap.
-        reach: beats on either side, a whole number.
+        reach: beats on either side, a whole number up to `REACH_MAX`.
         sign: 1.0 or -1.0.
 
     Returns:
         float64[2 * reach + 1], ms: means, the anchor at index `reach`, and the number of anchors behind them
-        last. The means are NaN if there is no anchor.
+        last. The means are NaN if there is no anchor. Empty for another reach.
 
     Source: Bauer et al., Physica A 2006;364:423-434 (T = 1).
     """
+    if not 0.0 <= reach <= REACH_MAX:
+        return np.empty(0)
     side = int(reach)
-    total = np.zeros(2 * side + 1)
+    course = np.zeros(2 * side + 2)
     anchors = 0
     run = 0  # how many intervals up to k + side follow each other
     for last in range(nn_ms.size):
@@ -49,15 +53,14 @@ def prsa(nn_ms: F64, follows: F64, reach: float, sign: float) -> F64:
             continue
         anchors += 1
         for i in range(2 * side + 1):
-            total[i] += nn_ms[k - side + i]
-    course = np.full(2 * side + 2, np.nan)
-    course[-1] = anchors
-    if anchors > 0:
-        course[:-1] = total / anchors
+            course[i] += nn_ms[k - side + i]
+    for i in range(2 * side + 1):
+        course[i] = course[i] / anchors if anchors > 0 else np.nan
+    course[2 * side + 1] = anchors
     return course
 
 
-@njit(cache=True)
+@njit
 def capacity(nn_ms: F64, follows: F64) -> Capacity:
     """Deceleration and acceleration capacity: (X0 + X1 - X-1 - X-2) / 4 of the averaged course.
 
@@ -76,6 +79,6 @@ def capacity(nn_ms: F64, follows: F64) -> Capacity:
     return Capacity(
         (up[2] + up[3] - up[1] - up[0]) / 4.0,
         (down[2] + down[3] - down[1] - down[0]) / 4.0,
-        up[-1],
-        down[-1],
+        up[5],
+        down[5],
     )

@@ -10,9 +10,9 @@ one or all at once.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64
+from dsp.compiled import njit
 
 LEARN_S = 8.0
 STARVED_S = 12.0  # without a complex: what was known of the heart is no longer true
@@ -106,7 +106,7 @@ def detect_all(ecg: F64, rate_hz: float) -> Complexes:
     return Complexes(*[np.concatenate(pair) for pair in parts])
 
 
-@njit(cache=True)
+@njit
 def detect_qrs(state: F64, ecg: F64) -> tuple[F64, F64, F64]:
     """Kernel of `detect`.
 
@@ -114,6 +114,8 @@ def detect_qrs(state: F64, ecg: F64) -> tuple[F64, F64, F64]:
     as in Hamilton and Tompkins, ibid. 1986;33:1157-1165. Constants set on the MIT-BIH Arrhythmia Database.
     """
     rate = state[RATE]
+    if not RATE_HZ_MIN <= rate <= RATE_HZ_MAX:
+        return np.empty(0), np.empty(0), np.empty(0)
     width = int(0.08 * rate + 0.5)
     blank = 0.2 * rate
     first = _begin(state, ecg)
@@ -175,7 +177,7 @@ def detect_qrs(state: F64, ecg: F64) -> tuple[F64, F64, F64]:
     return found[0, :count].copy(), found[1, :count].copy(), found[2, :count].copy()
 
 
-@njit(cache=True)
+@njit
 def _begin(state: F64, ecg: F64) -> int:
     """Passes over what is no number before the first sample, which then counts as having always been there."""
     first = 0
@@ -191,7 +193,7 @@ def _begin(state: F64, ecg: F64) -> int:
     return first
 
 
-@njit(cache=True)
+@njit
 def _learn_from(state: F64, n: float) -> None:
     state[LEARN_FROM], state[LEARN_END] = n, n + np.rint(LEARN_S * state[RATE])
     state[LEARNED] = 0.0
@@ -199,7 +201,7 @@ def _learn_from(state: F64, n: float) -> None:
     state[SEARCH_AT], state[DECAY_AT] = np.inf, np.inf
 
 
-@njit(cache=True)
+@njit
 def _store_peak(state: F64, at: float, height: float) -> None:
     k = int(state[LEARNED])
     if k < PEAKS_MAX:
@@ -207,7 +209,7 @@ def _store_peak(state: F64, at: float, height: float) -> None:
         state[LEARNED] = k + 1
 
 
-@njit(cache=True)
+@njit
 def _learn(state: F64, n: int, found: F64, count: int) -> int:
     """First thresholds from the highest peak of each two seconds; then the stored peaks are judged.
 
@@ -224,8 +226,8 @@ def _learn(state: F64, n: int, found: F64, count: int) -> int:
         part = min(max(part, 0), 3)
         tops[part] = max(tops[part], height)
         heights[k] = height
-    tops.sort()
-    heights.sort()
+    _sort(tops)
+    _sort(heights)
     if tops[3] <= floor:
         for i in range(8):
             state[QRS_PEAKS + i] *= 0.2
@@ -249,7 +251,7 @@ def _learn(state: F64, n: int, found: F64, count: int) -> int:
     return count
 
 
-@njit(cache=True)
+@njit
 def _decay(state: F64, n: int) -> None:
     """The heart has become smaller, or cannot be seen."""
     if n > state[QRS_AT] + STARVED_S * state[RATE]:
@@ -261,14 +263,14 @@ def _decay(state: F64, n: int) -> None:
     state[DECAY_AT] += state[RATE]
 
 
-@njit(cache=True)
+@njit
 def _threshold(state: F64) -> float:
     noise = _median_of_eight(state, NOISE_PEAKS)
     threshold = noise + 0.45 * max(_median_of_eight(state, QRS_PEAKS) - noise, 0.0)
     return float(max(threshold, NOISE_BITS * state[STEP]))
 
 
-@njit(cache=True)
+@njit
 def _judge(state: F64, at: float, height: float, found: F64, count: int) -> int:
     """A confirmed peak is a QRS complex, a T wave or noise."""
     rate = state[RATE]
@@ -283,7 +285,7 @@ def _judge(state: F64, at: float, height: float, found: F64, count: int) -> int:
     return count
 
 
-@njit(cache=True)
+@njit
 def _look_back(state: F64, found: F64, count: int) -> int:
     """A complex is overdue: the highest peak passed over, if it is high enough for one."""
     threshold = _threshold(state)
@@ -295,7 +297,7 @@ def _look_back(state: F64, found: F64, count: int) -> int:
     return count
 
 
-@njit(cache=True)
+@njit
 def _accept(state: F64, at: float, height: float, prominence: float, found: F64, count: int) -> int:
     if state[QRS_AT] >= 0.0:
         _push(state, INTERVALS, at - state[QRS_AT])
@@ -313,7 +315,7 @@ def _accept(state: F64, at: float, height: float, prominence: float, found: F64,
     return count
 
 
-@njit(cache=True)
+@njit
 def _apex(state: F64, at: float) -> tuple[float, float]:
     """Where the raw signal is farthest from the mean around the complex, by a parabola through three samples."""
     rate = state[RATE]
@@ -346,20 +348,27 @@ def _apex(state: F64, at: float) -> tuple[float, float]:
     return k + shift, top - 0.25 * (before - after) * shift
 
 
-@njit(cache=True)
+@njit
+def _sort(x: F64) -> None:
+    """A few values, in place."""
+    for i in range(1, x.size):
+        value = x[i]
+        k = i
+        while k > 0 and x[k - 1] > value:
+            x[k] = x[k - 1]
+            k -= 1
+        x[k] = value
+
+
+@njit
 def _push(state: F64, place: int, value: float) -> None:
     for i in range(7):
         state[place + i] = state[place + i + 1]
     state[place + 7] = value
 
 
-@njit(cache=True)
+@njit
 def _median_of_eight(state: F64, place: int) -> float:
-    order = np.empty(8)
-    for i in range(8):
-        k = i
-        while k > 0 and order[k - 1] > state[place + i]:
-            order[k] = order[k - 1]
-            k -= 1
-        order[k] = state[place + i]
+    order = state[place : place + 8].copy()
+    _sort(order)
     return float(0.5 * (order[3] + order[4]))

@@ -38,13 +38,14 @@ def respiration(t_s: F64, values: F64) -> Respiration:
 
     Returns:
         The highest peak of the Lomb-Scargle spectrum between 0.15 Hz and the lower of 0.6 Hz and half the heart
-        rate, with the share of the power there that lies within one line of it.
+        rate, with the share of the power there that lies within one line of it. No rate for less than 20 beats,
+        beats that take no time, and values that are not finite.
     """
-    if t_s.size < BEATS_MIN:
+    if t_s.size < BEATS_MIN or not (np.isfinite(values).all() and np.isfinite(t_s).all()):
         return SILENT
     steps_s = np.diff(t_s)
     usual_s = float(np.median(steps_s))
-    if (steps_s > 1.5 * usual_s).mean() > GAPS_MAX:
+    if not usual_s > 0.0 or (steps_s > 1.5 * usual_s).mean() > GAPS_MAX:
         return SILENT
     top_hz = min(HIGHEST_HZ, 0.5 / usual_s)
     centred = values - np.polyval(np.polyfit(t_s - t_s[0], values, 1), t_s - t_s[0])
@@ -59,7 +60,8 @@ def respiration(t_s: F64, values: F64) -> Respiration:
     if confidence < CONFIDENCE_MIN or k in (0, band.size - 1):
         return Respiration(float("nan"), confidence)
     before, top, after = band[k - 1 : k + 2]
-    shift = 0.5 * (before - after) / (before - 2.0 * top + after)
+    bend = before - 2.0 * top + after
+    shift = 0.5 * (before - after) / bend if bend < 0.0 else 0.0
     return Respiration(60.0 * (first + 1 + k + shift) * step_hz, confidence)
 
 

@@ -22,12 +22,11 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from dsp.arrays import F64, as_f64
+from dsp.arrays import F64, F64x2, as_f64
 from dsp.cardiac import rhythm_weights
+from dsp.compiled import njit
 
-F64x2: TypeAlias = npt.NDArray[np.float64]  # two dimensions
 I64: TypeAlias = npt.NDArray[np.int64]
 
 COMPARED = 64  # beats before, among which an interval and the words it ends are sought
@@ -123,7 +122,7 @@ def weights() -> Weights:
     return Weights(as_f64(every[:onset]), as_f64(every[onset:fast]), as_f64(every[fast:]))
 
 
-@njit(cache=True)
+@njit
 def statistics(memory: F64, rr_ms: F64) -> F64x2:
     """Kernel: `STATISTICS` numbers of each beat; before the first one, all intervals count as equal to it.
 
@@ -149,7 +148,7 @@ def statistics(memory: F64, rr_ms: F64) -> F64x2:
     return found
 
 
-@njit(cache=True)
+@njit
 def judge(
     onset_w: F64, fast_w: F64, sure_w: F64, state: F64, beats: F64x2, finishing: float
 ) -> tuple[F64, F64]:
@@ -158,12 +157,12 @@ def judge(
     `state` is the rest of the state: beats so far, beats judged by the sure tier, and running sums.
     """
     count, judged = int(state[0]), int(state[1])
-    sums = state[2:].reshape(RING, STATISTICS)
+    sums = state[2:]  # a row of `STATISTICS` after the other
     fast = np.empty(len(beats))
     sure = np.empty(len(beats) + SURE_LAG)
     done = 0
     for k in range(len(beats)):
-        before, now = sums[count % RING], sums[(count + 1) % RING]
+        before, now = _row(sums, count), _row(sums, count + 1)
         for i in range(STATISTICS):
             now[i] = before[i] + beats[k, i]
         count += 1
@@ -181,14 +180,14 @@ def judge(
     return fast, sure[:done].copy()
 
 
-@njit(cache=True)
+@njit
 def _append(last: F64, value: float) -> None:
     for i in range(last.size - 1):
         last[i] = last[i + 1]
     last[last.size - 1] = value
 
 
-@njit(cache=True)
+@njit
 def _is_ectopic(level: F64) -> bool:
     """Premature, or the pause after a premature beat; premature: before the median of those around."""
     now, before = level[KEPT - 1] + EARLY, level[KEPT - 2] + EARLY
@@ -200,11 +199,14 @@ def _is_ectopic(level: F64) -> bool:
     return later_than_now > most or (later_than_before > most and level[KEPT - 1] > before)
 
 
-@njit(cache=True)
+@njit
 def _describe(level: F64, rate: F64, median: F64, usual: F64, row: F64) -> None:
     at = _ramps(abs(level[KEPT - 1] - level[KEPT - 2]), STEP, row, 0)
     at = _ramps(abs(usual[USUAL - 1] - usual[USUAL - 2]), USUAL_STEP, row, at)
-    at = _ramps(np.abs(usual[USUAL - 1] - usual[: USUAL - 1]).mean(), USUAL_SPREAD, row, at)
+    total = 0.0
+    for i in range(USUAL - 1):
+        total += abs(usual[USUAL - 1] - usual[i])
+    at = _ramps(total / (USUAL - 1), USUAL_SPREAD, row, at)
     at = _ramps(abs(median[SPREAD] - median[SPREAD - 1]), MEDIAN_STEP, row, at)
     row[at : at + MEDIAN_SPREAD.size] = 0.0
     for i in range(SPREAD - 1):
@@ -222,14 +224,14 @@ def _describe(level: F64, rate: F64, median: F64, usual: F64, row: F64) -> None:
     at = _recurrence(rate, TOLERANCE[2], row, at)
 
 
-@njit(cache=True)
+@njit
 def _ramps(distance: float, widths: F64, row: F64, at: int) -> int:
     for i in range(widths.size):
         row[at + i] = min(distance / widths[i], 1.0)
     return at + int(widths.size)
 
 
-@njit(cache=True)
+@njit
 def _nearest(x: F64) -> tuple[float, float, float]:
     """Distance (maximum norm) to the nearest earlier word, of one, two and three intervals."""
     one = two = three = 9.0
@@ -242,7 +244,7 @@ def _nearest(x: F64) -> tuple[float, float, float]:
     return one, two, three
 
 
-@njit(cache=True)
+@njit
 def _recurrence(x: F64, tolerance: float, row: F64, at: int) -> int:
     """Logarithm of the share of earlier words that are the same, of one, two and three intervals."""
     one = two = three = 0
@@ -256,13 +258,20 @@ def _recurrence(x: F64, tolerance: float, row: F64, at: int) -> int:
     return at + 3
 
 
-@njit(cache=True)
-def _logit(w: F64, windows: I64, sums: F64x2, beat: int, count: int) -> float:
+@njit
+def _row(sums: F64, count: int) -> F64:
+    """Sums over the first `count` beats."""
+    at = count % RING * STATISTICS
+    return sums[at : at + STATISTICS]
+
+
+@njit
+def _logit(w: F64, windows: I64, sums: F64, beat: int, count: int) -> float:
     """Of one beat, from the means over its windows, as far as there are beats."""
     logit = w[w.size - 1]
     for k in range(len(windows)):
         lo, hi = max(beat - windows[k, 0], 0), min(beat + windows[k, 1] + 1, count)
-        upper, lower = sums[hi % RING], sums[lo % RING]
+        upper, lower = _row(sums, hi), _row(sums, lo)
         total = 0.0
         for i in range(STATISTICS):
             total += w[k * STATISTICS + i] * (upper[i] - lower[i])
@@ -270,6 +279,6 @@ def _logit(w: F64, windows: I64, sums: F64x2, beat: int, count: int) -> float:
     return float(logit)
 
 
-@njit(cache=True)
+@njit
 def _probability(logit: float) -> float:
     return float(1.0 / (1.0 + np.exp(-min(max(logit, -30.0), 30.0))))

@@ -104,7 +104,7 @@ def follow(
             lost = excess_s > 0.0 and suspect > 0
             if lost:
                 # The lost beats were about as long as the one behind them.
-                chained_s += first_s * math.ceil(excess_s / first_s)
+                chained_s += first_s * math.ceil(excess_s / first_s) if first_s > 0.0 else excess_s
             if arrival_s - chained_s <= LATENESS_S_MAX:
                 beat_s = min(chained_s, arrival_s)
                 joins = not lost

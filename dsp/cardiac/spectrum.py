@@ -16,11 +16,12 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64, SUMS_IN_ANY_ORDER, as_f64
+from dsp.compiled import njit
 
 BANDS_HZ = (0.003, 0.04, 0.15, 0.40)
+LINES_MAX = 1e6  # of a spectrum: those of a month
 
 
 class Bands(NamedTuple):
@@ -35,7 +36,7 @@ class Bands(NamedTuple):
     hf_peak_hz: float
 
 
-@njit(cache=True)
+@njit
 def lomb_psd(t_s: F64, nn_ms: F64, top_hz: float) -> F64:
     """One-sided Lomb-Scargle power spectral density on the grid k / T, k = 1, 2, ... up to `top_hz`.
 
@@ -45,28 +46,38 @@ def lomb_psd(t_s: F64, nn_ms: F64, top_hz: float) -> F64:
         top_hz: highest frequency, Hz.
 
     Returns:
-        float64[k], ms²/Hz; empty for n < 3. The grid step is (n - 1) / (n (t_n - t_1)).
+        float64[k], ms²/Hz; empty for n < 3, where no time passes, and for more than `LINES_MAX` lines. The grid
+        step is (n - 1) / (n (t_n - t_1)).
 
     Source: Lomb, Astrophys. Space Sci. 1976;39:447; Scargle, Astrophys. J. 1982;263:835, eq. 10; scaled by
     2 T / n to a density.
     """
     n = nn_ms.size
-    if n < 3 or t_s[n - 1] <= t_s[0]:
-        return np.zeros(0)
+    if n < 3 or not 0.0 < t_s[n - 1] - t_s[0] < np.inf:
+        return np.empty(0)
     step_hz = (n - 1) / (n * (t_s[n - 1] - t_s[0]))
+    if not 0.0 <= top_hz <= LINES_MAX * step_hz:
+        return np.empty(0)
     # Line by line every beat's phase advances by rotation: no sine or cosine is evaluated per line.
-    angle = 2.0 * np.pi * step_hz * (t_s - t_s[0])
-    turn_c, turn_s = np.cos(angle), np.sin(angle)
+    turn_c, turn_s = np.empty(n), np.empty(n)
     phase_c, phase_s = np.ones(n), np.zeros(n)
-    deviation_ms = nn_ms - nn_ms[0]
-    deviation_ms -= deviation_ms.mean()  # zero if all are the same
-    sums = np.empty((4, int(top_hz / step_hz)))
-    for k in range(sums.shape[1]):
-        sums[:, k] = _rotate(phase_c, phase_s, turn_c, turn_s, deviation_ms)
-    return _density(sums[0], sums[1], sums[2], sums[3], n, step_hz)
+    deviation_ms = np.empty(n)
+    total = 0.0
+    for j in range(n):
+        angle = 2.0 * np.pi * step_hz * (t_s[j] - t_s[0])
+        turn_c[j], turn_s[j] = np.cos(angle), np.sin(angle)
+        deviation_ms[j] = nn_ms[j] - nn_ms[0]
+        total += deviation_ms[j]
+    for j in range(n):
+        deviation_ms[j] -= total / n  # zero if all are the same
+    psd = np.empty(int(top_hz / step_hz))
+    for k in range(psd.size):
+        yc, ys, cc, cs = _rotate(phase_c, phase_s, turn_c, turn_s, deviation_ms)
+        psd[k] = _power(yc, ys, cc, cs, n) / (n * step_hz)
+    return psd
 
 
-@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
+@njit(fastmath=SUMS_IN_ANY_ORDER)
 def _rotate(
     phase_c: F64, phase_s: F64, turn_c: F64, turn_s: F64, y: F64
 ) -> tuple[float, float, float, float]:
@@ -84,27 +95,21 @@ def _rotate(
     return yc, ys, cc, cs
 
 
-@njit(cache=True)
-def _density(yc: F64, ys: F64, cc: F64, cs: F64, n: int, step_hz: float) -> F64:
-    """Sums over the beats -> power: that of the sinusoid of each frequency that fits best.
+@njit
+def _power(yc: float, ys: float, cc: float, cs: float, n: int) -> float:
+    """Sums over the n beats -> power: that of the sinusoid of this frequency that fits best.
 
     The same as with Lomb's phase shift, which makes sine and cosine orthogonal; here their matrix is inverted.
     """
-    psd = np.empty(yc.size)
-    for k in range(yc.size):
-        ss = n - cc[k]
-        determinant = cc[k] * ss - cs[k] * cs[k]
-        if determinant > 1e-9 * n:
-            power = (ss * yc[k] - 2.0 * cs[k] * ys[k]) * yc[k] + cc[k] * ys[k] * ys[k]
-            power /= determinant
-        else:
-            # Beats at one phase of it, or opposite ones, see one combination of the two.
-            power = (yc[k] * yc[k] + ys[k] * ys[k]) / n
-        psd[k] = power / (n * step_hz)
-    return psd
+    ss = n - cc
+    determinant = cc * ss - cs * cs
+    if determinant > 1e-9 * n:
+        return ((ss * yc - 2.0 * cs * ys) * yc + cc * ys * ys) / determinant
+    # Beats at one phase of it, or opposite ones, see one combination of the two.
+    return (yc * yc + ys * ys) / n
 
 
-@njit(cache=True)
+@njit
 def band_powers(psd: F64, step_hz: float, span_s: float, lowest: float) -> Bands:
     """Integral of a density over the bands.
 
@@ -117,8 +122,10 @@ def band_powers(psd: F64, step_hz: float, span_s: float, lowest: float) -> Bands
 
     Returns:
         Power in ms², LF/HF, LF / (LF + HF) in %, and the frequency of the highest line of LF and of HF; NaN for
-        a ratio or a line where there is no power.
+        a ratio or a line where there is no power, and everywhere without a step above 0.
     """
+    if not step_hz > 0.0:
+        return Bands(np.nan, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan)
     powers = np.zeros(3)
     tops = np.zeros(3)
     peaks_hz = np.full(3, np.nan)
@@ -138,8 +145,8 @@ def band_powers(psd: F64, step_hz: float, span_s: float, lowest: float) -> Bands
             if psd[k] > tops[band]:
                 tops[band] = psd[k]
                 peaks_hz[band] = f
-    vlf = powers[0] if span_s >= 270.0 else np.nan
-    lf = powers[1] if span_s >= 110.0 else np.nan
+    vlf = powers[0] if span_s >= 270.0 and psd.size > 0 else np.nan
+    lf = powers[1] if span_s >= 110.0 and psd.size > 0 else np.nan
     hf = powers[2] if span_s >= 55.0 and psd.size > 0 else np.nan
     return Bands(
         vlf,
@@ -160,8 +167,9 @@ def lomb_bands(t_s: F64, nn_ms: F64) -> Bands:
         nn_ms: float64[n], ms.
     """
     n = nn_ms.size
-    span_s = float(t_s[-1] - t_s[0] + nn_ms[0] / 1000.0) if n > 2 else 0.0
-    step_hz = (n - 1) / (n * float(t_s[-1] - t_s[0])) if n > 2 else 1.0
+    passed_s = float(t_s[-1] - t_s[0]) if n > 2 else 0.0
+    span_s = passed_s + float(nn_ms[0]) / 1000.0 if passed_s > 0.0 else 0.0
+    step_hz = (n - 1) / (n * passed_s) if passed_s > 0.0 else 1.0
     return Bands(*band_powers(lomb_psd(t_s, nn_ms, 0.40), step_hz, span_s, 1.0))
 
 
@@ -195,7 +203,7 @@ def _mean(x: F64) -> float:
     return float(seen.mean()) if seen.size else float("nan")
 
 
-@njit(cache=True)
+@njit
 def spline(t_s: F64, y: F64, at_s: F64) -> F64:
     """Natural cubic spline through (t, y), read at rising times within [t_1, t_n].
 
@@ -205,20 +213,26 @@ def spline(t_s: F64, y: F64, at_s: F64) -> F64:
         at_s: float64[m].
 
     Returns:
-        float64[m] in the unit of y.
+        float64[m] in the unit of y; NaN for n < 3, and where t does not rise throughout.
     """
     n = y.size
-    h = np.diff(t_s)
-    slope = np.diff(y) / h
+    h = np.empty(n)
     upper = np.zeros(n)
     curve = np.zeros(n)
+    rising = n > 2
+    for k in range(n - 1):
+        h[k] = t_s[k + 1] - t_s[k]
+        rising = rising and 0.0 < h[k] < np.inf
+    out = np.full(at_s.size, np.nan)
+    if not rising:
+        return out
     for k in range(1, n - 1):
         pivot = 2.0 * (h[k - 1] + h[k]) - h[k - 1] * upper[k - 1]
         upper[k] = h[k] / pivot
-        curve[k] = (6.0 * (slope[k] - slope[k - 1]) - h[k - 1] * curve[k - 1]) / pivot
+        bend = (y[k + 1] - y[k]) / h[k] - (y[k] - y[k - 1]) / h[k - 1]
+        curve[k] = (6.0 * bend - h[k - 1] * curve[k - 1]) / pivot
     for k in range(n - 2, 0, -1):
         curve[k] -= upper[k] * curve[k + 1]
-    out = np.empty(at_s.size)
     k = 0
     for i in range(at_s.size):
         while k < n - 2 and at_s[i] > t_s[k + 1]:
@@ -249,6 +263,8 @@ def welch_bands(t_s: F64, nn_ms: F64, segment_s: float = 256.0, rate_hz: float =
     grid_s = np.arange(t_s[0], t_s[-1], 1.0 / rate_hz)
     y = spline(t_s, nn_ms, as_f64(grid_s))
     size = min(y.size, round(segment_s * rate_hz))
+    if size < 4:
+        return Bands(*[np.nan] * len(Bands._fields))
     hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(size) / size)
     starts = range(0, y.size - size + 1, max(size // 2, 1))
     segments = np.stack([y[k : k + size] for k in starts])

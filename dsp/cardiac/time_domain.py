@@ -17,9 +17,9 @@ corrected beat.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64
+from dsp.compiled import njit
 
 
 class TimeDomain(NamedTuple):
@@ -38,7 +38,7 @@ class TimeDomain(NamedTuple):
     triangular_index: float
 
 
-@njit(cache=True)
+@njit
 def time_domain(nn_ms: F64, follows: F64) -> TimeDomain:
     """Mean, SDNN, RMSSD, SDSD, pNN50, pNN20, SD1, SD2 and triangular index.
 
@@ -47,17 +47,21 @@ def time_domain(nn_ms: F64, follows: F64) -> TimeDomain:
         follows: float64[n], 1.0 where an interval follows the one before it directly; the first is not looked at.
 
     Returns:
-        As named, in the units named; the conventions stand in the module's table. NaN: all for n = 0, SDNN for
-        n < 2, RMSSD and pNN without a pair, SDSD, SD1 and SD2 without two pairs.
+        As named, in the units named; the conventions stand in the module's table. NaN: all but `beats` without
+        intervals that take time (n = 0, or a mean not above 0), SDNN for n < 2, RMSSD and pNN without a pair, SDSD,
+        SD1 and SD2 without two pairs.
 
     Source: Task Force of ESC and NASPE, Circulation 1996;93:1043-1065, table 1.
     """
     n = nn_ms.size
-    if n == 0:
+    base_ms = nn_ms[0] if n > 0 else np.nan
+    total = 0.0
+    for nn in nn_ms:
+        total += nn - base_ms
+    mean_ms = base_ms + total / max(n, 1)  # exact if all are the same: no spread from rounding
+    if not 0.0 < mean_ms < np.inf:
         nan = np.nan
-        return TimeDomain(0.0, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan)
-    base_ms = nn_ms[0]
-    mean_ms = base_ms + (nn_ms - base_ms).mean()  # exact if all are the same: no spread from rounding
+        return TimeDomain(n * 1.0, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan)
     deviations = 0.0
     squares = 0.0
     difference = 0.0
@@ -104,7 +108,7 @@ def time_domain(nn_ms: F64, follows: F64) -> TimeDomain:
     )
 
 
-@njit(cache=True)
+@njit
 def _pair_spread(
     nn_ms: F64, follows: F64, mean_difference: float, mean_sum: float, pairs: int
 ) -> tuple[float, float]:
@@ -118,7 +122,7 @@ def _pair_spread(
     return np.sqrt(differences / (pairs - 1)), np.sqrt(sums / (pairs - 1) / 2.0)
 
 
-@njit(cache=True)
+@njit
 def _triangular_index(nn_ms: F64) -> float:
     """Number of intervals over the height of their histogram; intervals above 8 s share the last bin."""
     counts = np.zeros(1025, np.int64)

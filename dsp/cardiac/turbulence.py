@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64
+from dsp.compiled import njit
 
 PVC_MIN = 5
 
@@ -18,7 +18,7 @@ class Turbulence(NamedTuple):
     premature_beats: float
 
 
-@njit(cache=True)
+@njit
 def turbulence(rr_ms: F64, follows: F64, is_premature: F64) -> Turbulence:
     """Turbulence onset and slope.
 
@@ -53,7 +53,8 @@ def turbulence(rr_ms: F64, follows: F64, is_premature: F64) -> Turbulence:
         count += 1
     if count < 5:
         return Turbulence(np.nan, np.nan, count * 1.0)
-    course /= count
+    for i in range(15):
+        course[i] /= count
     slope = -np.inf
     for i in range(11):
         tilt = 2.0 * (course[i + 4] - course[i]) + course[i + 3] - course[i + 1]
@@ -61,9 +62,9 @@ def turbulence(rr_ms: F64, follows: F64, is_premature: F64) -> Turbulence:
     return Turbulence(100.0 * onset / count, slope, count * 1.0)
 
 
-@njit(cache=True)
+@njit
 def _qualifies(rr_ms: F64, follows: F64, is_premature: F64, k: int) -> bool:
-    mean_ms = rr_ms[k - 5 : k].mean()
+    mean_ms = (rr_ms[k - 5] + rr_ms[k - 4] + rr_ms[k - 3] + rr_ms[k - 2] + rr_ms[k - 1]) / 5.0
     if rr_ms[k] > 0.8 * mean_ms or rr_ms[k + 1] < 1.2 * mean_ms:
         return False
     for i in range(k - 4, k + 17):

@@ -148,7 +148,8 @@ def windows(
     """
     if end_s is None:
         end_s = float(t_s[-1]) + float(np.median(nn_ms)) / 1000.0 if t_s.size else from_s
-    count = max(math.floor((end_s - from_s - length_s) / step_s + 1e-9) + 1, 0)
+    left_s = end_s - from_s - length_s
+    count = math.floor(left_s / step_s + 1e-9) + 1 if step_s > 0.0 and left_s > -step_s else 0
     starts_s = from_s + step_s * np.arange(count)
     first = np.searchsorted(t_s, starts_s, side="left")
     last = np.searchsorted(t_s, starts_s + length_s, side="left")
@@ -160,8 +161,9 @@ def windows(
 
 def reasons(measured: Variability) -> dict[str, str]:
     """Why each measure that is NaN is: what it needs."""
+    takes_time = not measured.beats > 0.0 or measured.mean_nn_ms > 0.0
     return {
-        name: f"needs {MEASURES[name].needs}"
+        name: f"needs {MEASURES[name].needs if takes_time else 'intervals that take time'}"
         for name, value in zip(measured._fields, measured, strict=True)
         if np.isnan(value)
     }

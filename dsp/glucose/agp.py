@@ -1,29 +1,32 @@
 """The ambulatory glucose profile: percentiles of glucose by time of day."""
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64
+from dsp.compiled import njit
 from dsp.glucose.grid import Grid
 
 PERCENTILES = (5, 25, 50, 75, 95)
 PROFILE_DAYS = 14
+SLOTS_MAX = 86_400.0  # one a second
 
 
-@njit(cache=True)
+@njit
 def clock_percentiles(by_clock_mg_dl: F64, slots: float) -> F64:
     """5th, 25th, 50th, 75th and 95th percentile of each slot of the day.
 
     Args:
         by_clock_mg_dl: float64[days * slots], day after day, NaN where missing.
-        slots: points of a day, a whole number above 0.
+        slots: points of a day, a whole number from 1 to `SLOTS_MAX`.
 
     Returns:
         float64[5 * slots], the five percentiles of the first slot, then of the second; R's type 7; NaN in slots
-        without a value.
+        without a value. Empty for any other number of slots.
 
     Source: Battelino et al. 2019, doi 10.2337/dci19-0028.
     """
+    if not 1.0 <= slots <= SLOTS_MAX:
+        return np.empty(0)
     width = int(slots)
     days = by_clock_mg_dl.size // width
     profile = np.full(5 * width, np.nan)

@@ -8,9 +8,9 @@ until the danger has receded. Each false one makes its wearer's rule stricter, t
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from dsp.arrays import F64
+from dsp.arrays import F64, F64x2
+from dsp.compiled import njit
 
 STATE_SIZE = 32
 _SIDE = 5
@@ -72,7 +72,7 @@ def lose_time(state: F64) -> None:
         state[1 + _SIDE * side : 6 + _SIDE * side] = (-1e9, 1.0, strictness, 0.0, -1e9)
 
 
-@njit(cache=True)
+@njit
 def _side(side: F64, t: float, dt: float, danger_mg_dl: float, beyond: bool, rules: F64) -> float:
     """One alert ahead of time: whether it fires at this reading.
 
@@ -99,7 +99,7 @@ def _side(side: F64, t: float, dt: float, danger_mg_dl: float, beyond: bool, rul
     return 1.0
 
 
-@njit(cache=True)
+@njit
 def _five_minutes_on(state: F64, t: float, g: float) -> float:
     """Glucose in five minutes at the rate since the newest reading 4 to 11 min old; NaN without one."""
     on = np.nan
@@ -112,7 +112,7 @@ def _five_minutes_on(state: F64, t: float, g: float) -> float:
     return on
 
 
-@njit(cache=True)
+@njit
 def step(
     state: F64, t: float, g: float, forecast_mg_dl: float, rules: F64
 ) -> tuple[float, float, float, float, float, float, float]:
@@ -141,8 +141,8 @@ def step(
     return is_low, is_very_low, is_high, low_ahead, high_ahead, state[3], state[8]
 
 
-@njit(cache=True)
-def advance(state: F64, t_min: F64, glucose_mg_dl: F64, forecast_mg_dl: F64, rules: F64) -> F64:
+@njit
+def advance(state: F64, t_min: F64, glucose_mg_dl: F64, forecast_mg_dl: F64, rules: F64) -> F64x2:
     """Take in readings, oldest first.
 
     Args:

@@ -7,9 +7,9 @@ twenty looks the same, so the label may be shown beside an alarm and must never 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64
+from dsp.compiled import njit
 
 STATE_SIZE = 40
 _RING = 16
@@ -45,7 +45,7 @@ def initial_state() -> F64:
     return state
 
 
-@njit(cache=True)
+@njit
 def _at(state: F64, back: int) -> tuple[float, float]:
     """Time and glucose of the reading `back` before the newest; NaN if there is none."""
     if back >= state[5]:
@@ -54,7 +54,7 @@ def _at(state: F64, back: int) -> tuple[float, float]:
     return state[8 + i], state[24 + i]
 
 
-@njit(cache=True)
+@njit
 def _calm_rate(state: F64, back: int, signs: F64) -> float:
     """Rate before the reading `back` before the newest, in mg/dL/min; NaN if that time was not calm."""
     end, last = _at(state, back)
@@ -65,7 +65,7 @@ def _calm_rate(state: F64, back: int, signs: F64) -> float:
             break
         oldest += 1
     first, value = _at(state, oldest)
-    if not end - first >= signs[4] - 2.5:
+    if not (end - first >= signs[4] - 2.5 and end > first):
         return np.nan
     rate = (last - value) / (end - first)
     later, above = end, last
@@ -77,7 +77,7 @@ def _calm_rate(state: F64, back: int, signs: F64) -> float:
     return rate if abs(rate) < signs[5] else np.nan
 
 
-@njit(cache=True)
+@njit
 def _fallen_from(state: F64, t: float, g: float, signs: F64) -> float:
     """The level from which glucose has just fallen out of calm; NaN if it has not."""
     for back in range(1, 5):
@@ -91,7 +91,7 @@ def _fallen_from(state: F64, t: float, g: float, signs: F64) -> float:
     return np.nan
 
 
-@njit(cache=True)
+@njit
 def step(state: F64, t: float, g: float, signs: F64) -> float:
     """Take in one reading, see `advance`: 1.0 or 0.0."""
     if not np.isfinite(t) or not np.isfinite(g) or t <= state[0]:
@@ -121,7 +121,7 @@ def step(state: F64, t: float, g: float, signs: F64) -> float:
     return 1.0 if state[1] == state[1] else 0.0
 
 
-@njit(cache=True)
+@njit
 def advance(state: F64, t_min: F64, glucose_mg_dl: F64, signs: F64) -> F64:
     """Take in readings, oldest first.
 

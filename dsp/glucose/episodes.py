@@ -3,9 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64
+from dsp.compiled import njit
 
 KINDS = ("hypo_level_1", "hypo_level_2", "hypo_extended", "hyper_level_1", "hyper_level_2")
 LIMITS_MG_DL = (70.0, 54.0, 70.0, 180.0, 250.0)
@@ -31,7 +31,7 @@ class Episode(NamedTuple):
     glucose_mg_dl_mean: float
 
 
-@njit(cache=True)
+@njit
 def find_episodes(glucose_mg_dl: F64, sign: float, limit_mg_dl: float, enter: float, leave: float) -> F64:
     """Episodes beyond one limit.
 
@@ -46,12 +46,14 @@ def find_episodes(glucose_mg_dl: F64, sign: float, limit_mg_dl: float, enter: fl
         leave: points.
 
     Returns:
-        float64[4 * episodes]: first point, point after the last, mean glucose, extreme glucose of each.
+        float64[4 * episodes]: first point, point after the last, mean glucose, extreme glucose of each. A number
+        of points that is none (NaN) is never reached.
 
     Source: Danne et al. 2017, doi 10.2337/dc17-1600; Battelino et al. 2023; ends as in iglu.
     """
     n = glucose_mg_dl.size
-    found = np.empty(4 * (n // max(int(enter), 1) + 1))
+    fewest = int(enter) if 1.0 <= enter <= n else (1 if enter < 1.0 else n + 1)
+    found = np.empty(4 * (n // fewest + 1))
     count = 0
     start = -1
     run = 0
@@ -98,6 +100,8 @@ def all_episodes(glucose_mg_dl: F64, step_min: float) -> dict[str, F64]:
 
 
 def _of_kind(glucose_mg_dl: F64, step_min: float, kind: str, enter_min: float, leave_min: float) -> F64:
+    if not step_min > 0.0:
+        return np.zeros((0, 4))
     sign = 1.0 if kind.startswith("hyper") else -1.0
     enter = float(np.ceil(enter_min / step_min))
     if kind == "hypo_extended":
@@ -125,7 +129,8 @@ def summarise(rows: F64, days: float, step_min: float) -> EpisodeSummary:
     if count == 0:
         return EpisodeSummary(0.0, 0.0 if days > 0.0 else nan, nan, nan)
     first, end, glucose, _ = rows.sum(axis=0).tolist()
-    return EpisodeSummary(float(count), count / days, (end - first) / count * step_min, glucose / count)
+    per_day = count / days if days > 0.0 else nan
+    return EpisodeSummary(float(count), per_day, (end - first) / count * step_min, glucose / count)
 
 
 def hypos_per_week(glucose_mg_dl: F64, step_min: float) -> tuple[float, float]:

@@ -11,9 +11,9 @@ rounding has spoilt starts anew: there is no wind-up and no divergence.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from dsp.arrays import F64
+from dsp.arrays import F64, F64x2
+from dsp.compiled import njit
 from dsp.glucose.readings import STEP_MG_DL_MIN
 
 HORIZONS_MIN = (15.0, 30.0, 60.0)
@@ -73,7 +73,7 @@ def lose_time(state: F64) -> None:
     state[1:4] = 0.0
 
 
-@njit(cache=True)
+@njit
 def _lags(t_ring: F64, g_ring: F64, newest: int, count: int, fastest: float) -> tuple[F64, int]:
     """Glucose 0, 5, ..., 55 min before the newest reading, and how many of them there are.
 
@@ -102,7 +102,7 @@ def _lags(t_ring: F64, g_ring: F64, newest: int, count: int, fastest: float) -> 
     return lags, known
 
 
-@njit(cache=True)
+@njit
 def _features(lags: F64) -> F64:
     """The twenty features: level, its hinges, eleven steps, and how fast and how unsteady it moves."""
     x = np.empty(20)
@@ -110,7 +110,10 @@ def _features(lags: F64) -> F64:
     slope = (lags[0] - lags[3]) / 30.0
     for k in range(11):
         x[k] = (lags[k] - lags[k + 1]) / 10.0
-    mean = np.mean(lags)
+    total = 0.0
+    for g in lags:
+        total += g
+    mean = total / 12.0
     squares = 0.0
     for g in lags:
         squares += (g - mean) ** 2
@@ -126,7 +129,7 @@ def _features(lags: F64) -> F64:
     return x
 
 
-@njit(cache=True)
+@njit
 def _spread(x: F64, known: int) -> F64:
     """What the expected absolute error depends on."""
     s = np.empty(6)
@@ -139,8 +142,8 @@ def _spread(x: F64, known: int) -> F64:
     return s
 
 
-@njit(cache=True)
-def feature_rows(t_min: F64, glucose_mg_dl: F64, fastest: float) -> F64:
+@njit
+def feature_rows(t_min: F64, glucose_mg_dl: F64, fastest: float) -> F64x2:
     """Features and spread of every reading of a trace, for training.
 
     Args:
@@ -160,13 +163,16 @@ def feature_rows(t_min: F64, glucose_mg_dl: F64, fastest: float) -> F64:
         newest, count = _remember(t_ring, g_ring, newest, count, t_min[k], glucose_mg_dl[k])
         lags, known = _lags(t_ring, g_ring, newest, count, fastest)
         x = _features(lags)
-        rows[k, :20] = x
-        rows[k, 20:26] = _spread(x, known)
+        spread = _spread(x, known)
+        for i in range(20):
+            rows[k, i] = x[i]
+        for i in range(6):
+            rows[k, 20 + i] = spread[i]
         rows[k, 26] = known
     return rows
 
 
-@njit(cache=True)
+@njit
 def _remember(t_ring: F64, g_ring: F64, newest: int, count: int, t: float, g: float) -> tuple[int, int]:
     """Put a reading into the ring; the one before it goes if it came within 2.5 min of its own predecessor."""
     if count >= 2 and t_ring[newest] - t_ring[(newest - 1) % 32] < 2.5:
@@ -178,7 +184,7 @@ def _remember(t_ring: F64, g_ring: F64, newest: int, count: int, t: float, g: fl
     return newest, min(count + 1, 32)
 
 
-@njit(cache=True)
+@njit
 def _learn(weights: F64, p: F64, z: F64, error: float, forgetting: float, trust: float) -> None:
     """One step of recursive least squares on whitened features, in place.
 
@@ -202,6 +208,8 @@ def _learn(weights: F64, p: F64, z: F64, error: float, forgetting: float, trust:
         return
     rate = forgetting if trace < forgetting * n else 1.0
     s = rate * trust + zpz
+    if not (s > 0.0 and rate > 0.0):
+        return
     step = min(6.0, max(-6.0, error)) / s
     shrink = 1.0 / s
     grow = 1.0 / rate
@@ -213,7 +221,7 @@ def _learn(weights: F64, p: F64, z: F64, error: float, forgetting: float, trust:
             row[j] = (row[j] - pzi * pz[j] * shrink) * grow
 
 
-@njit(cache=True)
+@njit
 def _judge(state: F64, t: float, g: float, pace: F64) -> None:
     """Learn from the forecasts that were about this reading: weights, then quantiles of the interval."""
     at_w = 4 + 64 + 32 * 31
@@ -252,7 +260,7 @@ def _judge(state: F64, t: float, g: float, pace: F64) -> None:
         )
 
 
-@njit(cache=True)
+@njit
 def _keep(state: F64, t: float, g: float, z: F64, row: F64, known: int) -> None:
     """Note the forecast, to be judged later; one in 2.5 min, and only where at least half an hour is known."""
     if known < 7:
@@ -268,11 +276,12 @@ def _keep(state: F64, t: float, g: float, z: F64, row: F64, known: int) -> None:
         state[e + 4 + h] = row[3 * h]
         state[e + 7 + h] = row[9 + h]
     state[e + 10] = g
-    state[e + 11 : e + 31] = z
+    for i in range(20):
+        state[e + 11 + i] = z[i]
     state[3] += 1.0
 
 
-@njit(cache=True)
+@njit
 def _forecast(state: F64, t: float, g: float, population: F64, pace: F64, row: F64) -> None:
     """Fill in what `advance` says at this reading, and note it, to be judged later."""
     at_w = 4 + 64 + 32 * 31
@@ -305,7 +314,7 @@ def _forecast(state: F64, t: float, g: float, population: F64, pace: F64, row: F
     _keep(state, t, g, z, row, known)
 
 
-@njit(cache=True)
+@njit
 def step(
     state: F64, t: float, g: float, population: F64, pace: F64
 ) -> tuple[float, float, float, float, float, float, float, float, float, float, float, float, float]:
@@ -332,8 +341,8 @@ def step(
     )
 
 
-@njit(cache=True)
-def advance(state: F64, t_min: F64, glucose_mg_dl: F64, population: F64, pace: F64) -> F64:
+@njit
+def advance(state: F64, t_min: F64, glucose_mg_dl: F64, population: F64, pace: F64) -> F64x2:
     """Take in readings, oldest first, and forecast at each.
 
     Args:
@@ -341,7 +350,7 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, population: F64, pace: F
         t_min: float64[n], min.
         glucose_mg_dl: float64[n], mg/dL.
         population: float64[484], `Population.packed`.
-        pace: float64[4], `PACE`.
+        pace: float64[4], `PACE`; without a positive trust or forgetting factor nothing is learnt.
 
     Returns:
         float64[n, 13]: forecast, lower and upper end of the 90 % interval for 15, 30 and 60 min in mg/dL, the

@@ -7,13 +7,14 @@ interpolated linearly, nothing inside gaps.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64
+from dsp.compiled import njit
 from dsp.glucose.readings import DAY_MIN, Trace
 
 GAP_MIN = 45.0
 DAYS_MAX = 36_525.0  # a century: only a wrong clock makes a trace longer
+POINTS_MAX = 1440.0 * (DAYS_MAX + 1.0)
 
 
 class Grid(NamedTuple):
@@ -43,8 +44,10 @@ def usual_min(t_min: F64) -> float:
 
 
 def divisor_of_a_day(usual: float) -> float:
-    """The usual distance; if 1440 is no multiple of it, the nearest multiple of 5 min up to 20. NaN stays."""
-    if np.isnan(usual) or DAY_MIN % usual == 0.0:
+    """The usual distance; if 1440 is no multiple of it, the nearest multiple of 5 min up to 20. NaN for none."""
+    if not usual > 0.0:
+        return float("nan")
+    if DAY_MIN % usual == 0.0:
         return usual
     return 20.0 if usual > 20.0 else max(5.0, 5.0 * float(np.floor(usual / 5.0 + 0.5)))
 
@@ -57,9 +60,10 @@ def step_min(t_min: F64) -> float:
 def grid(trace: Trace, step: float) -> Grid:
     """The trace on the grid of iglu's `CGMS2DayByDay` with steps of `step` min.
 
-    A trace of fewer than two readings, or of more than a century, gives an empty grid.
+    A trace of fewer than two readings, or of more than a century, gives an empty grid, and so does a step below
+    a minute.
     """
-    slots = round(DAY_MIN / step) if step > 0.0 else 0
+    slots = round(DAY_MIN / step) if step >= 1.0 else 0
     if trace.t_min.size < 2 or slots == 0 or trace.t_min[-1] - trace.t_min[0] > DAYS_MAX * DAY_MIN:
         empty = np.zeros(0)
         return Grid(step, empty, empty, slots)
@@ -77,7 +81,7 @@ def grid(trace: Trace, step: float) -> Grid:
     return Grid(step, values, by_clock, slots)
 
 
-@njit(cache=True)
+@njit
 def interpolate(t_min: F64, glucose_mg_dl: F64, step: float, points: float, gap_min: float) -> F64:
     """Linear interpolation at step, 2 step, ..., points * step.
 
@@ -85,12 +89,15 @@ def interpolate(t_min: F64, glucose_mg_dl: F64, step: float, points: float, gap_
         t_min: float64[n], strictly increasing, n > 0.
         glucose_mg_dl: float64[n].
         step: min.
-        points: how many, a whole number.
+        points: how many, a whole number up to `POINTS_MAX`.
         gap_min: points strictly between readings further apart than this get NaN.
 
     Returns:
-        float64[points]; NaN before the first and after the last reading, and inside gaps.
+        float64[points]; NaN before the first and after the last reading, and inside gaps. Empty for any other
+        number of points.
     """
+    if not 0.0 <= points <= POINTS_MAX:
+        return np.empty(0)
     n = t_min.size
     values = np.full(int(points), np.nan)
     after = 0

@@ -7,9 +7,9 @@ there for comparison with published figures.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64
+from dsp.compiled import njit
 
 GRID_STEP_MIN = 5.0  # what `mage_iglu` works on
 
@@ -27,7 +27,7 @@ class Mage(NamedTuple):
     service: float
 
 
-@njit(cache=True)
+@njit
 def _sd(values: F64) -> float:
     count = 0
     total = 0.0
@@ -45,7 +45,7 @@ def _sd(values: F64) -> float:
     return float(np.sqrt(squares / (count - 1)))
 
 
-@njit(cache=True)
+@njit
 def mage_zigzag(glucose_mg_dl: F64) -> Mage:
     """MAGE by a reversal filter with the SD as threshold.
 
@@ -103,7 +103,7 @@ def mage_zigzag(glucose_mg_dl: F64) -> Mage:
     return Mage(plus, minus, avg, plus if first == 0 else minus)
 
 
-@njit(cache=True)
+@njit
 def _moving_average(values: F64, width: int) -> F64:
     """Mean of the last `width` points, missing ones left out; the head has the first full window's."""
     n = values.size
@@ -116,15 +116,18 @@ def _moving_average(values: F64, width: int) -> F64:
                 count += 1
                 total += values[i]
         averages[k] = total / count if count > 0 else np.nan
-    averages[: width - 1] = averages[width - 1]
+    for k in range(width - 1):
+        averages[k] = averages[width - 1]
     return averages
 
 
-@njit(cache=True)
+@njit
 def _extremes(values: F64) -> F64:
     """Alternating highs and lows between the crossings of the 5- and 32-point averages."""
     n = values.size
-    delta = _moving_average(values, 5) - _moving_average(values, 32)
+    delta, slow = _moving_average(values, 5), _moving_average(values, 32)
+    for k in range(n):
+        delta[k] -= slow[k]
     crossing = np.empty(n + 1, dtype=np.int64)
     is_high = np.empty(n + 1, dtype=np.bool_)
     crossing[0] = 0
@@ -156,7 +159,7 @@ def _extremes(values: F64) -> F64:
     return extremes
 
 
-@njit(cache=True)
+@njit
 def _excursions(extremes: F64, sd: float, falls: bool) -> tuple[float, int, int]:
     """Mean height of the rises (or of the falls, of `-extremes`), and where the first begins and ends."""
     n = extremes.size
@@ -188,7 +191,7 @@ def _excursions(extremes: F64, sd: float, falls: bool) -> tuple[float, int, int]
     return (total / count if count > 0 else np.nan), first_from, first_to
 
 
-@njit(cache=True)
+@njit
 def mage_iglu(glucose_mg_dl: F64) -> Mage:
     """MAGE as iglu 4.3 computes it: turning points from the crossings of two moving averages.
 
@@ -217,13 +220,16 @@ def mage_iglu(glucose_mg_dl: F64) -> Mage:
             if segment.size >= 32 and sd > 0.0:
                 extremes = _extremes(segment)
                 plus, _, plus_to = _excursions(extremes, sd, False)
-                minus, minus_from, _ = _excursions(-extremes, sd, True)
+                for i in range(extremes.size):
+                    extremes[i] = -extremes[i]
+                minus, minus_from, _ = _excursions(extremes, sd, True)
                 hours = (segment.size - 1) / 12.0
                 if plus_to >= 0 or minus_from >= 0:
                     plus_first = plus_to >= 0 and (minus_from < 0 or plus_to <= minus_from)
                     sums[0] += plus * hours
                     sums[1] += minus * hours
-                    weights[0:2] += hours
+                    weights[0] += hours
+                    weights[1] += hours
                     for value in (plus, minus):
                         if value == value:
                             sums[2] += value * hours
@@ -233,5 +239,6 @@ def mage_iglu(glucose_mg_dl: F64) -> Mage:
         if present:
             start = k if start < 0 else start
             last = k
-    means = sums / np.where(weights > 0.0, weights, np.nan)
-    return Mage(means[0], means[1], means[2], means[3])
+    for i in range(4):
+        sums[i] = sums[i] / weights[i] if weights[i] > 0.0 else np.nan
+    return Mage(sums[0], sums[1], sums[2], sums[3])

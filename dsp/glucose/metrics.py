@@ -21,15 +21,17 @@ Metrics = dict[str, float]
 
 
 def active_pct(t_min: F64, usual: float) -> float:
-    """Share of the readings that are there between the first and the last; NaN for fewer than two.
+    """Share of the readings that are there between the first and the last; NaN for fewer than two, or no distance.
 
     Time in distances longer than the usual one counts as missing (iglu's automatic form).
     """
-    if t_min.size < 2:
+    if t_min.size < 2 or not usual > 0.0:
         return math.nan
     steps = np.diff(t_min)
     expected = float(np.round(np.round(t_min[-1] - t_min[0]) / usual)) + 1.0
     long = steps[np.round(steps) > usual]
+    if not expected > 0.0:
+        return math.nan
     missing = float(np.round((long.sum() - long.size * usual) / usual))
     return 100.0 * (expected - missing) / expected
 

@@ -3,10 +3,9 @@
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-from numba import njit
 
-from dsp.arrays import F64
+from dsp.arrays import F64, F64x2
+from dsp.compiled import njit
 
 
 class Risk(NamedTuple):
@@ -26,9 +25,11 @@ class Risk(NamedTuple):
     igc: float
 
 
-@njit(cache=True)
+@njit
 def _terms(g: float) -> tuple[float, float, float, float]:
     """Of one value: the symmetrised risk scale, GRADE points, M-value, and the power in the hyper index."""
+    if not 0.0 < g < np.inf:
+        return np.nan, np.nan, np.nan, np.nan
     ln = np.log(g)
     f = ln**1.084 - 5.381 if g > 1.0 else -5.381
     inner = (ln - 2.8903717578961645) / 2.302585092994046  # log10 of the value in mmol/L
@@ -37,24 +38,24 @@ def _terms(g: float) -> tuple[float, float, float, float]:
     return f, points, m, (g - 140.0) ** 1.1 if g > 140.0 else 0.0
 
 
-@njit(cache=True)
-def _looked_up(known: npt.NDArray[np.float64], g: float) -> tuple[float, float, float, float]:
+@njit
+def _looked_up(known: F64x2, g: float) -> tuple[float, float, float, float]:
     """`_terms`, taken once for each whole value below 512: most sensors report whole mg/dL."""
-    whole = int(g)
-    if whole != g or whole >= 512:
+    if not 0.0 <= g < 512.0 or g != np.floor(g):
         return _terms(g)
+    whole = int(g)
     if known[whole, 0] != known[whole, 0]:
-        known[whole] = _terms(g)
+        known[whole, 0], known[whole, 1], known[whole, 2], known[whole, 3] = _terms(g)
     return known[whole, 0], known[whole, 1], known[whole, 2], known[whole, 3]
 
 
-@njit(cache=True)
+@njit
 def _undefined() -> Risk:
     nan = np.nan
     return Risk(nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan)
 
 
-@njit(cache=True)
+@njit
 def risk(glucose_mg_dl: F64, clock_min: F64) -> Risk:
     """LBGI, HBGI, BGRI, ADRR, GRADE and its shares, M-value, hypo, hyper index and IGC.
 
@@ -63,7 +64,8 @@ def risk(glucose_mg_dl: F64, clock_min: F64) -> Risk:
         clock_min: float64[n], min, ascending by day: 1440 * day + minutes since midnight.
 
     Returns:
-        Indices without unit, GRADE's shares in %; a share is NaN where GRADE itself is 0.
+        Indices without unit, GRADE's shares in %; a share is NaN where GRADE itself is 0. A value that cannot be
+        makes NaN of what it takes part in.
 
     Sources: f(G) = ln(G)^1.084 - 5.381 with 22.77 f^2: Kovatchev et al. 2006 (ADRR: mean over days of the
     highest plus the lowest risk); GRADE: Hill et al. 2007, capped at 50, with iglu's limits 80 and 140 mg/dL,

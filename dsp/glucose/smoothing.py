@@ -9,9 +9,9 @@ weighs them by how well they have foretold the readings. Strictly causal.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
-from dsp.arrays import F64
+from dsp.arrays import F64, F64x2
+from dsp.compiled import njit
 from dsp.glucose.readings import STEP_MG_DL_MIN
 
 # By how many times the innovations exceed a good sensor's: light from 2.2, medium 3.4, heavy 5.2. Of real G6
@@ -79,7 +79,7 @@ def initial_state() -> F64:
     return state
 
 
-@njit(cache=True)
+@njit
 def _begin(state: F64, t: float, g: float, noise: F64) -> None:
     """A new stretch of readings: level known, rate 0, both within the population's spread."""
     state[1] = t
@@ -96,7 +96,7 @@ def _begin(state: F64, t: float, g: float, noise: F64) -> None:
                 kalman[5 + 5 * (3 + i) + 3 + j] = noise[2] / (1.0 - noise[i] * noise[j])
 
 
-@njit(cache=True)
+@njit
 def _mix(state: F64, switch: F64, dt: float) -> None:
     """Each filter goes on from the mixture of all that may have turned into its mode; weights in place."""
     before = state[8:128].copy()
@@ -130,7 +130,7 @@ def _mix(state: F64, switch: F64, dt: float) -> None:
                 kalman[5 + 5 * a + b] = kalman[5 + 5 * b + a]
 
 
-@njit(cache=True)
+@njit
 def _predict(kalman: F64, rate_tau: float, drive_tau: float, drive: float, stir: float, dt: float) -> None:
     """Glucose, rate and drive after `dt` min: the linear system integrated exactly, in place."""
     a = 1.0 / rate_tau
@@ -174,7 +174,7 @@ def _predict(kalman: F64, rate_tau: float, drive_tau: float, drive: float, stir:
     p[5], p[10], p[11] = p[1], p[2], p[7]
 
 
-@njit(cache=True)
+@njit
 def _correct(kalman: F64, noise: F64, z1: float, z2: float, g: float) -> tuple[float, float]:
     """The noise's own step, by z1 and z2, then the reading, in place; innovation and its variance."""
     x = kalman[:5]
@@ -209,7 +209,7 @@ def _correct(kalman: F64, noise: F64, z1: float, z2: float, g: float) -> tuple[f
     return e, s
 
 
-@njit(cache=True)
+@njit
 def _filter(state: F64, dt: float, g: float, dynamics: F64) -> float:
     """All filters and their weights by one reading; its squared innovation relative to that of a good sensor.
 
@@ -229,20 +229,23 @@ def _filter(state: F64, dt: float, g: float, dynamics: F64) -> float:
         mean += state[4 + m] * e
         square += state[4 + m] * (s + e * e)
         misfit[m] = e * e / s + np.log(s)
-    least = np.min(misfit)
+    least = np.inf
+    for m in range(4):
+        least = min(least, misfit[m])
     total = 0.0
     for m in range(4):
         state[4 + m] *= np.exp(0.5 * (least - misfit[m]))
         total += state[4 + m]
     for m in range(4):
         state[4 + m] = max(1e-9, state[4 + m] / total)  # no mode is ever given up for lost
-    surprise = min(9.0, mean * mean / (square - mean * mean))
+    spread = square - mean * mean
+    surprise = min(9.0, mean * mean / spread) if spread > 0.0 else 9.0
     scale = min(16.0, max(1.0, float(state[3]) * (1.0 + 0.01 * (surprise - 1.0))))
     state[3] = scale
     return surprise * scale
 
 
-@njit(cache=True)
+@njit
 def _answer(state: F64) -> tuple[float, float, float]:
     """Glucose, rate and the rate's SD of the filters together."""
     glucose = rate = square = 0.0
@@ -254,10 +257,20 @@ def _answer(state: F64) -> tuple[float, float, float]:
     return glucose, rate, np.sqrt(max(0.0, square - rate * rate))
 
 
-@njit(cache=True)
+@njit
+def _can_be(dynamics: F64) -> bool:
+    """Time constants above 0, each mode's other than the drive's, and two parts of the noise that die away."""
+    slow, fast, drive_tau = dynamics[0], dynamics[1], dynamics[4]
+    can_be = 0.0 <= slow < 1.0 and 0.0 <= fast < 1.0 and slow != fast and drive_tau > 0.0
+    for m in range(4):
+        can_be = can_be and dynamics[5 + m] > 0.0 and dynamics[5 + m] != drive_tau
+    return bool(can_be)
+
+
+@njit
 def step(state: F64, t: float, g: float, dynamics: F64) -> tuple[float, float, float, float, float]:
     """Take in one reading, see `advance`: the fields of `Smoothed`."""
-    if not np.isfinite(t) or not np.isfinite(g) or t <= state[0]:
+    if not np.isfinite(t) or not np.isfinite(g) or t <= state[0] or not _can_be(dynamics):
         return np.nan, np.nan, np.nan, np.nan, np.nan
     glucose, rate, sd = g, np.inf, np.inf
     apart = t - state[0]
@@ -276,8 +289,8 @@ def step(state: F64, t: float, g: float, dynamics: F64) -> tuple[float, float, f
     return glucose, rate, sd, np.sqrt(state[2]), grade
 
 
-@njit(cache=True)
-def advance(state: F64, t_min: F64, glucose_mg_dl: F64, dynamics: F64) -> F64:
+@njit
+def advance(state: F64, t_min: F64, glucose_mg_dl: F64, dynamics: F64) -> F64x2:
     """Take in readings, oldest first.
 
     Args:
@@ -291,7 +304,8 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, dynamics: F64) -> F64:
         as a good sensor's the last hour's innovations are (root mean square); the grade, an index of `GRADES`. NaN
         where a reading is no number or is not newer than the one before: it is passed over. After a gap of
         more than 60 min or a step that no body makes, and where the glucose would be more than 60 mg/dL off the
-        reading or the rate beyond 30 mg/dL/min, the filters start anew with rate 0.
+        reading or the rate beyond 30 mg/dL/min, the filters start anew with rate 0. NaN throughout for dynamics that
+        cannot be: a mode as slow as the drive, or noise that does not die away.
     """
     out = np.empty((t_min.size, 5))
     for k in range(t_min.size):

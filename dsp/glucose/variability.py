@@ -7,9 +7,11 @@ does not count.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dsp.arrays import F64, SUMS_IN_ANY_ORDER
+from dsp.compiled import njit
+
+STEP_MIN_MIN = 0.01  # no sensor is as fast
 
 
 class Changes(NamedTuple):
@@ -42,7 +44,7 @@ class DaySpread(NamedTuple):
     cv_daily_sd_pct: float
 
 
-@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
+@njit(fastmath=SUMS_IN_ANY_ORDER)
 def _lag_sd(glucose_mg_dl: F64, lag: int) -> float:
     """SD of x[k] - x[k - lag]."""
     count = 0.0
@@ -61,7 +63,7 @@ def _lag_sd(glucose_mg_dl: F64, lag: int) -> float:
     return float(np.sqrt(squares / (count - 1.0)))
 
 
-@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
+@njit(fastmath=SUMS_IN_ANY_ORDER)
 def _mean_step(glucose_mg_dl: F64, stride: int, lag: int) -> float:
     """Mean |x[k] - x[k - lag]| over every `stride`-th point."""
     count = 0.0
@@ -73,7 +75,7 @@ def _mean_step(glucose_mg_dl: F64, stride: int, lag: int) -> float:
     return total / count if count > 0.0 else np.nan
 
 
-@njit(cache=True)
+@njit
 def _large_moves(glucose_mg_dl: F64, least_mg_dl: float) -> float:
     """How many moves between turning points exceed `least_mg_dl`."""
     low = np.inf
@@ -96,7 +98,7 @@ def _large_moves(glucose_mg_dl: F64, least_mg_dl: float) -> float:
     return moves
 
 
-@njit(cache=True)
+@njit
 def changes(glucose_mg_dl: F64, step_min: float) -> Changes:
     """CONGA, MODD, MAG, GVP, SD of the rate of change, lability index, AUC and large excursions.
 
@@ -112,10 +114,15 @@ def changes(glucose_mg_dl: F64, step_min: float) -> Changes:
         per hour, trapezoids between neighbouring points; excursions = moves of more than 75 mg/dL between
         turning points, per day of data.
 
+    NaN throughout for a step outside 0.01 to 1440 min.
+
     Sources: CONGA: McDonnell et al. 2005; MODD: Molnar et al. 1972; MAG: Hermanides et al. 2010, as in iglu 4.3;
     GVP: Peyser et al. 2018; lability: Ryan et al. 2004; excursions: as AGATA's EF index.
     """
     n = glucose_mg_dl.size
+    if not STEP_MIN_MIN <= step_min <= 1440.0:
+        nan = np.nan
+        return Changes(nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan, nan)
     hour = max(1, round(60.0 / step_min))
     quarter = max(1, int(15.0 // step_min))
     path = area = square = 0.0
@@ -149,7 +156,7 @@ def changes(glucose_mg_dl: F64, step_min: float) -> Changes:
     )
 
 
-@njit(cache=True, fastmath=SUMS_IN_ANY_ORDER)
+@njit(fastmath=SUMS_IN_ANY_ORDER)
 def _running_sd(glucose_mg_dl: F64, width: int) -> float:
     """Mean of the SDs of all windows of `width` points, missing points left out.
 
@@ -158,8 +165,12 @@ def _running_sd(glucose_mg_dl: F64, width: int) -> float:
     windows = glucose_mg_dl.size - width + 1
     if windows < 1:
         return np.nan
-    present = np.where(np.isnan(glucose_mg_dl), 0.0, 1.0)
-    filled = np.where(np.isnan(glucose_mg_dl), 0.0, glucose_mg_dl)
+    present = np.empty(glucose_mg_dl.size)
+    filled = np.empty(glucose_mg_dl.size)
+    for k in range(glucose_mg_dl.size):
+        g = glucose_mg_dl[k]
+        present[k] = 1.0 if g == g else 0.0
+        filled[k] = g if g == g else 0.0
     mean = np.zeros(windows)
     count = np.zeros(windows)
     squares = np.zeros(windows)
@@ -183,7 +194,7 @@ def _running_sd(glucose_mg_dl: F64, width: int) -> float:
     return total / counted if counted > 0.0 else np.nan
 
 
-@njit(cache=True)
+@njit
 def _moments(values: F64, first: int, stride: int, count: int) -> tuple[float, float]:
     """Mean and SD of `count` values from `first` on, NaN left out."""
     n = 0
@@ -202,7 +213,7 @@ def _moments(values: F64, first: int, stride: int, count: int) -> tuple[float, f
     return mean, np.sqrt(squares / (n - 1)) if n > 1 else np.nan
 
 
-@njit(cache=True)
+@njit
 def day_spread(by_clock_mg_dl: F64, step_min: float) -> DaySpread:
     """Rodbard's standard deviations, and mean and SD of the daily CVs.
 
@@ -214,10 +225,13 @@ def day_spread(by_clock_mg_dl: F64, step_min: float) -> DaySpread:
         In mg/dL (CVs in %): mean SD of days (SDw), SD of the mean day (SDhh:mm), mean SD of running hours
         (SDws h), SD of daily means (SDdm), mean over clock times of the SD between days (SDb), and that
         after each day's mean is taken off (SDb//dm). A day or clock time with too few points is left out; NaN
-        when none is left.
+        when none is left, and throughout for a step outside 0.01 to 1440 min.
 
     Source: Rodbard 2009, doi 10.1089/dia.2009.0015, as in iglu.
     """
+    if not STEP_MIN_MIN <= step_min <= 1440.0:
+        nan = np.nan
+        return DaySpread(nan, nan, nan, nan, nan, nan, nan, nan)
     slots = round(1440.0 / step_min)
     days = by_clock_mg_dl.size // slots
     daily_mean = np.full(days, np.nan)
@@ -233,7 +247,11 @@ def day_spread(by_clock_mg_dl: F64, step_min: float) -> DaySpread:
     for c in range(slots):
         slot_mean[c], slot_sd[c] = _moments(by_clock_mg_dl, c, slots, days)
         slot_centred_sd[c] = _moments(centred, c, slots, days)[1]
-    cv_mean, cv_sd = _moments(100.0 * daily_sd / daily_mean, 0, 1, days)
+    cv_pct = np.full(days, np.nan)
+    for d in range(days):
+        if daily_mean[d] > 0.0:
+            cv_pct[d] = 100.0 * daily_sd[d] / daily_mean[d]
+    cv_mean, cv_sd = _moments(cv_pct, 0, 1, days)
     return DaySpread(
         _moments(daily_sd, 0, 1, days)[0],
         _moments(slot_mean, 0, 1, slots)[1],

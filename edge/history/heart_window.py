@@ -17,13 +17,13 @@ from edge.anchors import Span, Timeline
 from edge.clock import NS_PER_S
 from edge.history.body import Body, Computed, number
 from edge.history.bounds import Bounds
+from edge.sensors.heart_reading import rr_unit
 from edge.store.raw_chunks import NO_BEAT, NS_PER_US, HeartChunk, Packet
 from edge.store.tables import Tables
 from protocols import heart_rate
 from protocols.errors import DecodeError
 from protocols.heart_rate import HeartRateMeasurement, RrUnit
 
-RR_UNIT_TRAIT: Final = "rr_unit"
 # An interval that begins this much later than the last beat does not follow it: beats in between were lost. Otherwise
 # the chain of beats moves forward by 2 % of a packet's intervals at most.
 GAP_NS: Final = 150_000_000
@@ -55,12 +55,6 @@ def compute(tables: Tables, timeline: Timeline, sensor_no: int, bounds: Bounds) 
     if window.rates_bpm:
         return Computed(_rates_body(window.rates_bpm, length_s), True, window.undecodable)
     return Computed(EMPTY, False, window.undecodable)
-
-
-def rr_unit(tables: Tables, sensor_no: int) -> RrUnit:
-    """The unit of the strap's intervals; 1/1024 s, as the standard says, until another was learned."""
-    known = tables.sensors.trait(sensor_no, RR_UNIT_TRAIT)
-    return RrUnit[known] if known else RrUnit.TICKS
 
 
 class Window:

@@ -22,10 +22,11 @@ from zoneinfo import ZoneInfo
 from edge.anchors import NS_PER_MS, Span, Timeline
 from edge.clock import NS_PER_S
 from edge.history.bounds import around, touched
-from edge.history.heart_window import TOLD_WITHIN_NS, first_moment_ns, rr_unit
+from edge.history.heart_window import TOLD_WITHIN_NS, first_moment_ns
 from edge.identity import Identity
 from edge.kinds import KINDS
 from edge.measurements import MEASUREMENTS
+from edge.sensors.heart_reading import rr_unit
 from edge.store.deliveries import Item, reading_ref
 from edge.store.raw_chunks import HeartChunk
 from edge.store.readings import Reading

@@ -15,7 +15,6 @@ from msgspec import structs
 from edge.anchors import Placement
 from edge.clock import NS_PER_S, Clock
 from edge.config import Config, SensorConfig
-from edge.history.heart_window import rr_unit
 from edge.kinds import KINDS, Procedure
 from edge.local.status import (
     SCHEMA,
@@ -36,7 +35,7 @@ from edge.local.status import (
     Value,
 )
 from edge.measurements import MEASUREMENTS, PERIODS
-from edge.sensors.heart_strap import why_not_counted
+from edge.sensors.heart_reading import rr_unit, why_not_counted
 from edge.store.sensors import SensorRow
 from edge.store.sessions import Session
 from edge.store.tables import Tables

@@ -1,10 +1,11 @@
 """A CGM's side of the gateway (Continuous Glucose Monitoring Service, 181F): connects link, store, facts and time.
 
 Contract: the sensor keeps its records, so none may be lost, however the sensor and its link behave. Other modules
-decide: `cgm_fetch` what the sensor is asked for, `cgm_identity` which session it is in, `cgm_live` which records are
-new, `validity` which count. This module carries that out. A live value is known before it is stored, and while the
-store cannot be written. Records that the store could not take are missing again, and are fetched. Nothing here ever
-sends Start Session or Delete: they erase the sensor's history. The sensor's clock is set only by a trusted clock.
+decide: `cgm_fetch` what the sensor is asked for, `cgm_recognition` which session it is in, `cgm_handover` which records
+are somebody else's, `cgm_live` which are new, `validity` which count. This module carries that out. A live value is
+known before it is stored, and while the store cannot be written. Records that the store could not take are missing
+again, and are fetched. Nothing here ever sends Start Session or Delete: they erase the sensor's history. The sensor's
+clock is set only by a trusted clock.
 
     phase     | what happens                                      | next
     ----------|---------------------------------------------------|--------------------
@@ -19,6 +20,7 @@ sends Start Session or Delete: they erase the sensor's history. The sensor's clo
 """
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -32,30 +34,32 @@ from edge.kinds import KINDS
 from edge.now.facts import Facts
 from edge.radio.inbox import Notification
 from edge.radio.link import Link
-from edge.sensors import cgm_identity, cgm_store
+from edge.sensors import cgm_handover, cgm_identity, cgm_store
 from edge.sensors.cgm_asking import Ask, End, Kind, Patience
 from edge.sensors.cgm_conversation import ClockRead, Conversation, offset_min_of
-from edge.sensors.cgm_identity import Beginning, Comparison, Seen, SessionNames, Verdict
-from edge.sensors.cgm_ledger import Range
-from edge.sensors.cgm_live import NS_PER_MIN, warm_up_left_s
+from edge.sensors.cgm_handover import Handover
+from edge.sensors.cgm_identity import Beginning, Known, Seen, SessionNames, Verdict
+from edge.sensors.cgm_ledger import Loss
+from edge.sensors.cgm_live import warm_up_left_s
 from edge.sensors.cgm_receiver import Receiver
+from edge.sensors.cgm_recognition import Look, Recognised, Recognition
 from edge.sensors.cgm_state import CgmState, Phase
 from edge.sensors.cgm_store import Stored
 from edge.sensors.cgm_wearing import Means, Wearing
 from edge.sensors.sensor import SensorLive
 from edge.store.door import Store
 from edge.store.sensors import SensorRow
+from edge.store.sessions import GivenUp
 from edge.timekeeper import Timekeeper
 from protocols import uuids
 from protocols.cgm import SessionStartTime
 from protocols.cgm_profile import CgmProfile
-from protocols.racp import Code
 from protocols.racp_procedure import Outcome
+
+log = logging.getLogger(__name__)
 
 # How often to look whether a clock is trusted by now: that costs the sensor nothing.
 TRUST_LOOK_S: Final = 60.0
-# The pause after a comparison's request was refused.
-REFUSED_PAUSE_S: Final = 2.0
 
 
 class CgmSensor:
@@ -88,11 +92,18 @@ class CgmSensor:
         self._names = names
         self._patience = Patience()
         self._wake = asyncio.Event()
-        self._receiver = Receiver(config.id, facts, clock, self._rouse)
+        self._worn_from = store.tables.sensors.worn_from(row.no)
+        self._receiver = Receiver(
+            config.id, facts, clock, self._rouse, worn_from_boot_ns=self._worn_from_boot_ns()
+        )
         self._profile = cgm_store.load_profile(store.tables, row.no)
         stored = cgm_store.load(store.tables, row.no)
-        self._wearing = self._wear(stored.beginning, stored) if stored else None
-        self._unanswered = 0  # requests of comparisons
+        self._wearing = self._wear(stored.beginning, stored=stored) if stored else None
+        former = cgm_store.load_former(store.tables, row) if self._worn_from and not stored else None
+        self._former = cgm_store.known_of(former) if former else None
+        self._recognition = Recognition(
+            self._receiver, clock=clock, timekeeper=timekeeper, on_clock=self._on_look, ask=self._ask
+        )
         self._talk: Conversation | None = None
         self._forget_link()
 
@@ -102,16 +113,26 @@ class CgmSensor:
         self._was_trusted = False
         self._receiver.on_link()
 
-    def _wear(self, beginning: Beginning, stored: Stored | None = None) -> Wearing:
+    def _wear(
+        self, beginning: Beginning, *, stored: Stored | None = None, foreign: GivenUp | None = None
+    ) -> Wearing:
         return Wearing(
             self._sensor_no,
             beginning,
             stored=stored,
+            foreign=foreign,
             means=self._means,
             patience=self._patience,
             check_s=self._check_s,
             on_written=self._rouse,
         )
+
+    def _worn_from_boot_ns(self) -> int | None:
+        """When the wearer had changed at the latest, by the time since this boot."""
+        worn_from = self._worn_from
+        if worn_from is None:
+            return None
+        return worn_from.boot_ns if worn_from.boot_no == self._timekeeper.boot_no else 0
 
     def _now_s(self) -> float:
         return self._clock.boot_ns() / NS_PER_S
@@ -150,51 +171,33 @@ class CgmSensor:
     async def _settle(self, talk: Conversation) -> Wearing:
         """Find out which session the sensor is in, and set its clock if need be."""
         self._phase = Phase.SETTLING
-        read = await talk.read_clock()
-        self._on_clock(read, self._check_s)
-        told = await talk.read_start()
-        seen = self._seen(read, told)
         wearing = self._wearing
-        newest_min = wearing.newest_min if wearing else None
-        verdict = cgm_identity.judge(wearing.beginning if wearing else None, newest_min, seen)
-        if wearing is not None and verdict is Verdict.DOUBT:
-            self._receiver.on_doubt()
-            alone = cgm_identity.judge_alone(wearing.beginning, seen)
-            verdict = await self._compare(talk, Comparison(wearing.values, alone, self._unanswered))
-        told = await self._set_time(talk, read, told)
-        seen = seen._replace(told_start_utc_s=cgm_identity.told_utc_s(told))
+        known = _known(wearing) or self._former
+        is_first = self._worn_from is not None and wearing is None
+        recognised = await self._recognition.recognise(talk, known, takes_two=is_first)
+        look, verdict = recognised.look, recognised.verdict
+        self._was_trusted = look.seen.trusted_utc_s is not None
+        told = await self._set_time(talk, look)
+        seen = look.seen._replace(told_start_utc_s=cgm_identity.told_utc_s(told))
         is_new = wearing is None or verdict is Verdict.NEW
         if wearing is None or verdict is Verdict.NEW:
-            wearing = self._begin(talk, seen, await talk.read_run_time_h())
+            foreign = self._foreign(recognised, known)
+            wearing = self._begin(talk, seen, await talk.read_run_time_h(), foreign)
         else:
             self._go_on(wearing, seen)
         self._receiver.on_session(wearing, is_new=is_new)
         return wearing
 
-    def _seen(self, read: ClockRead, told: SessionStartTime | None) -> Seen:
-        """What identifies the session, as of the moment at which the sensor's clock was read."""
-        trusted_ns = self._timekeeper.trusted_utc_ns()
-        self._was_trusted = trusted_ns is not None
-        since_ns = self._clock.boot_ns() - read.boot_ns
-        clock_min = read.status.time_offset_min
-        return Seen(
-            clock_min=clock_min,
-            told_start_utc_s=cgm_identity.told_utc_s(told),
-            boot_no=self._timekeeper.boot_no,
-            start_boot_ns=read.boot_ns - clock_min * NS_PER_MIN,
-            trusted_utc_s=None if trusted_ns is None else (trusted_ns - since_ns) // NS_PER_S,
-            trusted_error_ms=self._timekeeper.trusted_error_ms(),
-        )
-
-    async def _set_time(
-        self, talk: Conversation, read: ClockRead, told: SessionStartTime | None
-    ) -> SessionStartTime | None:
+    async def _set_time(self, talk: Conversation, look: Look) -> SessionStartTime | None:
         """Set the sensor's clock by a trusted clock, if it needs that; returns the start that it tells then."""
         trusted_ns = self._timekeeper.trusted_utc_ns()
         if trusted_ns is None:
-            return told
+            return look.told
         clock_min = int(self._receiver.live.clock_s(self._clock.boot_ns()) // 60)
-        return await talk.set_time(told, read.status.status, clock_min, trusted_ns // NS_PER_S)
+        return await talk.set_time(look.told, look.read.status.status, clock_min, trusted_ns // NS_PER_S)
+
+    def _on_look(self, read: ClockRead) -> None:
+        self._on_clock(read, self._check_s)
 
     def _on_clock(self, read: ClockRead, look_again_s: float) -> None:
         is_set = self._receiver.on_clock(read.status.time_offset_min, read.boot_ns, look_again_s)
@@ -202,31 +205,35 @@ class CgmSensor:
             # That explains the records that did not fit. They may be missing now.
             self._wearing.fetch.look_at_end()
 
-    async def _compare(self, talk: Conversation, comparison: Comparison) -> Verdict:
-        """Ask for records of the known session, and compare them."""
-        self._receiver.comparison = comparison
-        wanted = Ask(Kind.REPORT, Range(comparison.first_min, comparison.last_min))
-        try:
-            while comparison.verdict is Verdict.DOUBT:
-                ask = talk.refusals.widened(wanted)
-                end = await self._ask(talk, ask)
-                is_refused = end.outcome is Outcome.REFUSED
-                if is_refused and end.code != Code.SERVER_BUSY and talk.refusals.note(ask):
-                    continue
-                comparison.on_end(is_answered=end.outcome is Outcome.COMPLETE)
-                self._unanswered = comparison.unanswered
-                if comparison.verdict is Verdict.DOUBT and end.outcome is Outcome.TIMED_OUT:
-                    raise SensorLost("the sensor did not report its records in time")
-                if is_refused:
-                    await asyncio.sleep(REFUSED_PAUSE_S)
-        finally:
-            self._receiver.comparison = None
-        self._unanswered = 0
-        return comparison.verdict
+    def _foreign(self, recognised: Recognised, known: Known | None) -> GivenUp | None:
+        """Which records of the session that begins now are of somebody else who wore the sensor before, if any."""
+        if self._worn_from is None:
+            return None
+        timeline, (boot_no, boot_ns) = self._timekeeper.timeline, self._worn_from
+        until_min = cgm_handover.foreign_until_min(
+            Handover(self._worn_from, timeline.place(boot_no, boot_ns)),
+            recognised.look.seen,
+            recognised.verdict,
+            is_proved=recognised.is_proved,
+            known=known,
+            is_known_own=self._wearing is not None,
+        )
+        if until_min < 0:
+            return None
+        log.warning(
+            "%s: another person wore it before; of its session the minutes up to %d are not taken",
+            self.config.id,
+            until_min,
+        )
+        now = self._timekeeper.boot_no, self._clock.boot_ns()
+        return GivenUp(0, until_min, Loss.OF_ANOTHER.value, 0, *now)
 
-    def _begin(self, talk: Conversation, seen: Seen, run_time_h: int | None) -> Wearing:
-        utc_s = self._timekeeper.utc_ns() // NS_PER_S
-        wearing = self._wearing = self._wear(cgm_identity.begin(seen, utc_s, run_time_h, self._names))
+    def _begin(
+        self, talk: Conversation, seen: Seen, run_time_h: int | None, foreign: GivenUp | None
+    ) -> Wearing:
+        beginning = cgm_identity.begin(seen, self._timekeeper.utc_ns() // NS_PER_S, run_time_h, self._names)
+        wearing = self._wearing = self._wear(beginning, foreign=foreign)
+        self._former = None
         wearing.fetch.on_link(talk.refusals)
         wearing.begin()
         return wearing
@@ -373,3 +380,7 @@ class CgmSensor:
             hindrance=self._patience.newest,
             hindrance_code=self._patience.newest_code,
         )
+
+
+def _known(wearing: Wearing | None) -> Known | None:
+    return None if wearing is None else Known(wearing.beginning, wearing.newest_min, wearing.values)

@@ -294,10 +294,11 @@ class Fetch:
     # Judging
 
     def _surplus(self, current: _Pass) -> int | None:
-        """By how many records the sensor counts more than are known; None if it does not count."""
+        """By how many records the sensor counts more than are known; None if that cannot be told."""
         if current.counted is None or current.counted_range is None:
             return None
-        return max(0, current.counted - self._ledger.count(current.counted_range, current.clock_min))
+        known = self._ledger.count(current.counted_range, current.clock_min)
+        return None if known is None else max(0, current.counted - known)
 
     def _judge(self, current: _Pass, now_s: float) -> list[GiveUp]:
         self._pass = None

@@ -15,12 +15,14 @@ both leave a doubt, records of the known session are asked for again and compare
     in DOUBT, of the known records that are asked for | verdict
     --------------------------------------------------|----------------------------------------------------
     more come back equal than different, two at least | SAME: its clock was set
-    others, some of them different                    | NEW
-    too few, after `ASKS` answers                     | NEW
+    none comes back equal, two at least different     | NEW
+    anything else, after `ASKS` answers               | NEW
     no answer, twice as often; or none can be asked   | SAME if the reckoned start is 10 min off at most,
     for                                               | else NEW: better one session stored as two than two
                                                       | stored as one
 
+Where only one record is known, one is enough. A record that comes back equal once is equal: without a checksum, one
+that looks different may have been spoilt on its way.
 A told start is believed only if it is plausible: devices that do not know the time begin in 1970, in 2000, or in the
 year they were made. The reckoned start is compared by the time since boot, if it was last seen in this boot, or else by
 a trusted wall clock. A wall clock that nobody vouches for is no evidence of anything.
@@ -64,6 +66,14 @@ class Beginning(NamedTuple):
     start_utc_s: int | None
     start_error_ms: int | None
     run_time_h: int | None
+
+
+class Known(NamedTuple):
+    """A session that the sensor may be in: how it began, and the newest of its records."""
+
+    beginning: Beginning
+    newest_min: int | None
+    values: Mapping[int, float]
 
 
 class Seen(NamedTuple):
@@ -113,6 +123,12 @@ def judge_alone(known: Beginning, seen: Seen) -> Verdict:
     """The verdict in doubt, if no record of the known session can be compared."""
     off_s = _off_s(known, seen)
     return Verdict.SAME if off_s is not None and off_s <= NEAR_START_S else Verdict.NEW
+
+
+def is_alike(seen: Seen, again: Seen) -> bool:
+    """Whether two looks, one soon after the other, show the same session."""
+    off_s = abs(again.start_boot_ns - seen.start_boot_ns) / NS_PER_S
+    return again.told_start_utc_s == seen.told_start_utc_s and off_s <= START_ERROR_S_MAX
 
 
 def _is_told_equal(known: Beginning, seen: Seen) -> bool:
@@ -234,6 +250,11 @@ class Comparison:
         self.first_min, self.last_min = min(values, default=0), max(values, default=0)
         self.verdict = Verdict.DOUBT if values else alone
 
+    @property
+    def is_proved(self) -> bool:
+        """Whether the sensor has said something of its records."""
+        return bool(self._answered or self._equal or self._different)
+
     def on_record(self, offset_min: int, value: float | None) -> None:
         """The sensor has reported this."""
         if offset_min in self._values:
@@ -244,9 +265,11 @@ class Comparison:
         """A request has ended: the sensor answered it, or did not."""
         self._answered += is_answered
         self.unanswered += not is_answered
-        if len(self._equal) > len(self._different) and len(self._equal) >= min(2, len(self._values)):
+        equal, different = len(self._equal), len(self._different - self._equal)
+        enough = min(2, len(self._values))
+        if equal > different and equal >= enough:
             self.verdict = Verdict.SAME
-        elif self._different:
+        elif different >= enough and not equal:
             self.verdict = Verdict.NEW
         elif 2 * self._answered + self.unanswered >= 2 * ASKS:
             self.verdict = Verdict.NEW if self._answered else self._alone

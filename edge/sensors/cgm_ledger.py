@@ -33,11 +33,12 @@ FOLLOWS: Final = 1.5
 
 
 class Loss(StrEnum):
-    """Why records were given up: a gap as a whole, or one record of it."""
+    """Why records were given up: a gap as a whole, or one record of it; or they are not its wearer's."""
 
     NO_RECORDS = "the sensor has no records there"
     UNDECODABLE = "never decodable"
     NOT_REPORTED = "counted by the sensor, never reported"
+    OF_ANOTHER = "of another person"
 
 
 class Range(NamedTuple):
@@ -108,16 +109,17 @@ class Ledger:
     Attributes:
         watermark_min: where the store's watermark stands; -1 at first.
         given_up: what is noted as given up, in order.
+        foreign_until_min: up to here records are of another person; -1 where none are.
     """
 
     def __init__(
         self, watermark_min: int = -1, held: Iterable[int] = (), given_up: Iterable[GivenUp] = ()
     ) -> None:
         self.watermark_min = watermark_min
-        self.given_up = sorted(given_up)
+        self._usual_min: float | None = None
+        self.note_given_up(given_up)
         self._held = sorted(held)
         self._ahead: set[int] = set()
-        self._usual_min: float | None = None
 
     def __contains__(self, offset_min: int) -> bool:
         place = bisect_left(self._held, offset_min)
@@ -165,6 +167,8 @@ class Ledger:
     def note_given_up(self, given_up: Iterable[GivenUp]) -> None:
         """This is all that is given up now."""
         self.given_up = sorted(given_up)
+        foreign = (note.last for note in self.given_up if note.reason == Loss.OF_ANOTHER)
+        self.foreign_until_min = max(foreign, default=-1)
         self._usual_min = None
 
     # Steps
@@ -201,8 +205,10 @@ class Ledger:
         walk = _walk(self.watermark_min, self._held, self.given_up, self.usual_min)
         return [Range(end_min + 1, part.first - 1) for end_min, part, follows in walk if not follows]
 
-    def count(self, asked: Range, clock_min: int) -> int:
-        """How many records of a range the sensor may have, by what is known of them."""
+    def count(self, asked: Range, clock_min: int) -> int | None:
+        """How many records of a range the sensor may have, by what is known of them; None if some are of another."""
+        if asked.first <= self.foreign_until_min:
+            return None
         self._ahead = {offset for offset in self._ahead if offset > clock_min}
         last = OFFSET_MAX if asked.last is None else asked.last
         held = bisect_right(self._held, last) - bisect_left(self._held, asked.first)

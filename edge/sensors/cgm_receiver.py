@@ -11,11 +11,13 @@ the sensor is in, and whether that is known, is told from outside.
                   | another value; older than the newest, while no    | looked at
                   | report is expected; settled already, in a report  |
                   | during which the clock has not been read yet      |
+    known         | of another person                                 | dropped
     known         | LIVE or STORED, and not here yet                  | kept
     known         | the rest                                          | dropped; AHEAD is counted
 
-Whatever the session: a LIVE value is a fact as soon as the sensor's clock is known. While records are compared
-(`cgm_identity.Comparison`), each record is handed to the comparison, too.
+Whatever the session: a LIVE value is a fact as soon as the sensor's clock is known, unless it is or may be of another
+person, who wore the sensor before. While records are compared (`cgm_identity.Comparison`), each record is handed to the
+comparison, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +27,7 @@ from edge.clock import NS_PER_S, Clock
 from edge.now.facts import Facts
 from edge.sensors.cgm_asking import Pause
 from edge.sensors.cgm_identity import Comparison
-from edge.sensors.cgm_live import NS_PER_MIN, Live, Sort
+from edge.sensors.cgm_live import AHEAD_NS_MAX, NS_PER_MIN, Live, Sort
 from edge.sensors.cgm_store import GLUCOSE
 from edge.sensors.cgm_wearing import Wearing
 from edge.sensors.validity import NotCounted
@@ -47,8 +49,19 @@ class Receiver:
         records, unread, ahead: how many were kept, could not be read, and were of the future.
     """
 
-    def __init__(self, sensor_id: str, facts: Facts, clock: Clock, on_news: Callable[[], None]) -> None:
-        """`on_news`: called when something was kept, or has to be looked at."""
+    def __init__(
+        self,
+        sensor_id: str,
+        facts: Facts,
+        clock: Clock,
+        on_news: Callable[[], None],
+        *,
+        worn_from_boot_ns: int | None = None,
+    ) -> None:
+        """`on_news`: called when something was kept, or has to be looked at.
+
+        `worn_from_boot_ns`: if somebody else wore the sensor before, when that ended at the latest.
+        """
         self.live = Live()
         self.comparison: Comparison | None = None
         self.look_due_s = 0.0
@@ -58,6 +71,7 @@ class Receiver:
         self._facts = facts
         self._clock = clock
         self._on_news = on_news
+        self._worn_from_boot_ns = worn_from_boot_ns
         self._wearing: Wearing | None = None
         self._session_boot_ns = 0  # when it began, by the clock as it was when the session was known
         self._aside: list[Reading] = []
@@ -143,10 +157,19 @@ class Receiver:
 
     def _tell(self, reading: Reading) -> None:
         taken_boot_ns = self.live.taken_boot_ns(reading.sequence, reading.boot_ns)
+        if self._is_foreign(reading.sequence, taken_boot_ns):
+            return
         if reading.not_counted in (None, NotCounted.WARMING_UP):
             self._facts.note_heard(self._sensor_id, taken_boot_ns)
         if reading.value is not None:
             self._facts.note(self._sensor_id, GLUCOSE, reading.value, taken_boot_ns, reading.not_counted)
+
+    def _is_foreign(self, offset_min: int, taken_boot_ns: int) -> bool:
+        """Whether a record is of another person; before the session is known, whether it may be."""
+        if self._wearing is not None:
+            return offset_min <= self._wearing.ledger.foreign_until_min
+        worn_from_boot_ns = self._worn_from_boot_ns
+        return worn_from_boot_ns is not None and taken_boot_ns < worn_from_boot_ns + AHEAD_NS_MAX
 
     def _is_odd(self, reading: Reading, sort: Sort, wearing: Wearing) -> bool:
         """Whether a record does not fit: another session may have begun, or the clock was set."""
@@ -171,7 +194,9 @@ class Receiver:
     def _is_new(self, reading: Reading, sort: Sort, wearing: Wearing) -> bool:
         """Whether a record is of the session, and not here yet."""
         self.ahead += sort is Sort.AHEAD
-        if sort in (Sort.AHEAD, Sort.STRAY) or not wearing.ledger.hold(reading.sequence):
+        if sort in (Sort.AHEAD, Sort.STRAY) or reading.sequence <= wearing.ledger.foreign_until_min:
+            return False
+        if not wearing.ledger.hold(reading.sequence):
             return False
         wearing.fetch.on_record(reading.sequence)
         if reading.value is not None:

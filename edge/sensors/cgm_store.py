@@ -7,16 +7,18 @@ is computed from what the store has, in the transaction that stores the records 
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from edge.anchors import Timeline
 from edge.history.periods import Periods
 from edge.sensors import validity
-from edge.sensors.cgm_identity import Beginning
-from edge.sensors.cgm_ledger import OFFSET_MAX, advance
+from edge.sensors.cgm_identity import Beginning, Known
+from edge.sensors.cgm_ledger import OFFSET_MAX, Loss, advance
 from edge.sensors.validity import WARM_UP_MIN_MAX
 from edge.store.door import Tables
 from edge.store.readings import Reading
+from edge.store.sensors import SensorRow
 from edge.store.sessions import GivenUp, Session
 from protocols import cgm_profile
 from protocols.cgm import CgmMeasurement, OctetOrder
@@ -82,6 +84,11 @@ def _begun(tables: Tables, entry: Entry, periods: Periods) -> Session:
     if former is not None and former.uuid == entry.beginning.uuid:
         return former
     begun = tables.sessions.begin(entry.sensor_no, **entry.beginning._asdict())
+    for note in entry.given_up:
+        if note.reason == Loss.OF_ANOTHER:
+            # What is another person's is neither asked for nor missed.
+            tables.sessions.update(begun.no, watermark=note.last)
+            begun = tables.sessions.get(begun.no)
     if former is not None:
         periods.session_changed(tables, former, tables.sessions.get(former.no))
     return begun
@@ -118,8 +125,17 @@ class Stored(NamedTuple):
 def load(tables: Tables, sensor_no: int) -> Stored | None:
     """The session that the sensor was in."""
     session = tables.sessions.current(sensor_no)
-    if session is None:
-        return None
+    return None if session is None else _stored(tables, session)
+
+
+def load_former(tables: Tables, row: SensorRow) -> Stored | None:
+    """The newest session that is known of a device, whoever wore it."""
+    devices = [device.no for device in tables.sensors.all() if device.address == row.address]
+    sessions = [session for no in devices for session in tables.sessions.of_sensor(no)]
+    return _stored(tables, max(sessions, key=attrgetter("no"))) if sessions else None
+
+
+def _stored(tables: Tables, session: Session) -> Stored:
     offsets = tables.readings.sequences(session.no, GLUCOSE)
     from_s = 60 * offsets[-_LOOKED_THROUGH:][0] if offsets else _END_S
     values = values_of(tables.readings.between(session.no, GLUCOSE, from_s, _END_S))
@@ -132,6 +148,11 @@ def load(tables: Tables, sensor_no: int) -> Stored | None:
         values,
         min(early, default=None),
     )
+
+
+def known_of(stored: Stored) -> Known:
+    """A session of the store, as far as the sensor may be known by it again."""
+    return Known(stored.beginning, max(stored.offsets_min, default=None), stored.values)
 
 
 def values_of(readings: Sequence[Reading]) -> dict[int, float]:

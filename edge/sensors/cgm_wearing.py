@@ -56,17 +56,23 @@ class Wearing:
         beginning: Beginning,
         *,
         stored: Stored | None,
+        foreign: GivenUp | None = None,
         means: Means,
         patience: Patience,
         check_s: float,
         on_written: Callable[[], None],
     ) -> None:
-        """`stored`: what the store has of it; `on_written`: called when something was stored or could not be."""
+        """What the store has of a known session, or which records of a new one are of another person.
+
+        `on_written` is called when something was stored or could not be.
+        """
         self.beginning = beginning
         self.number = stored.session.number if stored else None
         self.ledger = (
             Ledger(stored.session.watermark, stored.offsets_min, stored.given_up) if stored else Ledger()
         )
+        if foreign is not None:
+            self.ledger = Ledger(foreign.last, given_up=[foreign])
         self.fetch = Fetch(self.ledger, patience, check_s)
         self.values = dict(stored.values) if stored else {}
         self.newest_min = self.ledger.newest_min
@@ -76,7 +82,7 @@ class Wearing:
         self._patience = patience
         self._on_written = on_written
         # What is not written yet is part of every entry, until one of them has been written.
-        self._giving_up: list[GivenUp] = []
+        self._giving_up = [] if foreign is None else [foreign]
         self._changes: dict[str, int | None] = {}
 
     def is_other(self, offset_min: int, value: float | None) -> bool:
@@ -92,7 +98,7 @@ class Wearing:
 
     def begin(self) -> None:
         """The session exists, whether or not there is a record of it."""
-        self._submit(Entry(self._sensor_no, self.beginning))
+        self._submit(self._entry())
 
     def keep(self, readings: Sequence[Reading]) -> None:
         """Store readings; all of them are held already."""

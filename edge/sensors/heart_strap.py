@@ -16,12 +16,12 @@ from dsp.cardiac.rr import follow
 from edge.agenda import Agenda
 from edge.clock import NS_PER_S, Clock
 from edge.config import Limits, SensorConfig
-from edge.history.heart_window import RR_UNIT_TRAIT, rr_unit
 from edge.history.periods import Periods
 from edge.kinds import KINDS
 from edge.now.facts import Facts
 from edge.radio.inbox import Notification
 from edge.radio.link import Link
+from edge.sensors.heart_reading import RR_UNIT_TRAIT, rr_unit, why_not_counted
 from edge.sensors.sensor import SensorLive
 from edge.store.door import Store
 from edge.store.raw_chunks import NO_BEAT, HeartChunk, Packet
@@ -139,7 +139,7 @@ class HeartStrap:
         )
 
     def live(self) -> SensorLive:
-        return SensorLive(self.packets, self.oddities, self.dropped)
+        return SensorLive(self.packets, self.oddities, self.dropped, len(self._waiting))
 
     def _on_refused(self, packets: list[Packet]) -> None:
         """The store could not take them: they wait for the next flush."""
@@ -157,13 +157,6 @@ def _span_ms(counts: tuple[int, ...] | None, ms_per_count: float) -> tuple[float
     # Some time must pass between two beats, so an interval of zero is no interval.
     first = next((count for count in counts or () if count), None)
     return None if counts is None or first is None else (first * ms_per_count, sum(counts) * ms_per_count)
-
-
-def why_not_counted(reading: HeartRateMeasurement) -> str | None:
-    """Why the rate of a packet does not count; None where it does."""
-    if reading.contact is False:
-        return "not worn"
-    return None if reading.heart_rate_bpm else "no heart rate"
 
 
 def _chunks(packets: list[Packet], chunk_ns: int) -> list[list[Packet]]:

@@ -15,6 +15,7 @@ class SensorLive(NamedTuple):
         records: packets or records that this process has accepted.
         oddities: how many of them broke the specification and could be read all the same.
         dropped: how many were dropped because the store could not write for too long.
+        waiting: how many are not in the store because it could not write.
         missing: about how many of the sensor's stored records are still to be fetched.
         warm_up_left_s: how long the sensor may still send no values, because its session has just begun.
         is_catching_up: whether it is looking for missing records, or fetching them.
@@ -23,6 +24,7 @@ class SensorLive(NamedTuple):
     records: int
     oddities: int = 0
     dropped: int = 0
+    waiting: int = 0
     missing: int | None = None
     warm_up_left_s: float | None = None
     is_catching_up: bool = False

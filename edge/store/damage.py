@@ -1,7 +1,8 @@
 """Handling of a damaged database: it is marked as damaged while it is in use, and the next start sets it aside.
 
-Contract: a damaged file is moved together with its log, not deleted. Of several damaged files only the first and the
-last are kept, so that a failing memory card is not filled by them.
+Contract: a damaged file is moved together with its log, not deleted. If only the log is damaged, a copy of it is kept
+and the database stays in use. Of several damaged files only the first and the last are kept, so that a failing memory
+card is not filled by them.
 """
 
 import re
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from edge import durable
 from edge.errors import StoreGone
+from edge.store.write_ahead import log_of
 
 _COMPANIONS = ("-wal", "-shm", "")
 
@@ -34,31 +36,44 @@ def set_aside(path: Path) -> Path:
     Raises:
         OSError: it could not be moved.
     """
-    numbers = _numbers(path)
-    aside = _aside(path, max(numbers, default=0) + 1)
+    aside, surplus = _next_aside(path)
     for suffix in _COMPANIONS:
         companion = path.with_name(path.name + suffix)
         if companion.exists():
             companion.rename(aside.with_name(aside.name + suffix))
     _mark(path).unlink(missing_ok=True)
-    for number in numbers[1:]:
-        older = _aside(path, number)
+    for older in surplus:
         for suffix in _COMPANIONS:
             older.with_name(older.name + suffix).unlink(missing_ok=True)
     return aside
+
+
+def keep_log(path: Path) -> Path:
+    """Copy the log of the file to the next `-wal.corrupt-<n>`; the path of the copy.
+
+    Raises:
+        OSError: it could not be copied.
+    """
+    log = log_of(path)
+    copy, surplus = _next_aside(log)
+    durable.write(copy, log.read_bytes(), 0o600)
+    for older in surplus:
+        older.unlink(missing_ok=True)
+    return copy
 
 
 def _mark(path: Path) -> Path:
     return path.with_name(path.name + ".damaged")
 
 
-def _aside(path: Path, number: int) -> Path:
-    return path.with_name(f"{path.name}.corrupt-{number}")
-
-
-def _numbers(path: Path) -> list[int]:
+def _next_aside(path: Path) -> tuple[Path, list[Path]]:
+    """The next path to set something aside, and the paths that are then neither the first nor the last."""
     form = re.compile(re.escape(path.name) + r"\.corrupt-(\d+)")
-    return sorted(int(found[1]) for entry in path.parent.iterdir() if (found := form.fullmatch(entry.name)))
+    names = [entry.name for entry in path.parent.iterdir()]
+    numbers = sorted(int(found[1]) for name in names if (found := form.fullmatch(name)))
+    numbers.append(max(numbers, default=0) + 1)
+    *earlier, following = (path.with_name(f"{path.name}.corrupt-{number}") for number in numbers)
+    return following, earlier[1:]
 
 
 class FileIdentity:

@@ -55,7 +55,9 @@ class Database:
         """
         self.path = path
         try:
-            self._connection = _connect(str(path), identity, page_bytes)
+            # One process has the store, so the index of its log need not lie in a file that all may map: keeping it up
+            # to date would write more than everything else.
+            self._connection = _connect(f"{path.absolute().as_uri()}?vfs=unix-excl", identity, page_bytes)
         except sqlite.Error as failure:
             _raise_typed(failure)
 
@@ -178,9 +180,7 @@ def can_read(path: Path, identity: Identity, page_bytes: int) -> bool:
 def _connect(name: str, identity: Identity, page_bytes: int) -> sqlite.Connection:
     # The owner sees to it that only one thread at a time uses the connection: a worker's thread is not the one that
     # opens it.
-    connection = sqlite.connect(
-        name, isolation_level=None, check_same_thread=False, uri=name.startswith("file:")
-    )
+    connection = sqlite.connect(name, isolation_level=None, check_same_thread=False, uri=True)
     # Otherwise SQLCipher prints a line to stderr for each page that it cannot read.
     connection.execute("PRAGMA cipher_log_level = NONE")
     connection.execute(f"PRAGMA key = \"x'{identity.store_key.hex()}'\"")

@@ -46,6 +46,7 @@ class Store:
         self.path = path
         self.simulated = opened.simulated
         self.quarantined = opened.quarantined
+        self.log_copy = opened.log_copy
         # The tables over the writing connection, for use before `run` begins.
         self.tables = Tables(opened.database)
         self._reading = Tables(_connect_reader(path, identity, opened.database))
@@ -55,7 +56,7 @@ class Store:
 
     @property
     def trouble(self) -> str | None:
-        """Why the last group could not be committed; None if it could."""
+        """Why the last group could not be committed, or nothing can be written any more; otherwise None."""
         return self._writer.trouble
 
     def notify(self, on_tried: Callable[[], None]) -> None:
@@ -84,8 +85,8 @@ class Store:
     ) -> None:
         """Add a job to the next group without waiting; `then` is called with its result.
 
-        While the store cannot write, the job is dropped and `otherwise` is called. Any other exception, of the job or
-        of `then`, is a defect and ends `run`.
+        If the store cannot write, now or ever, the job is dropped and `otherwise` is called. Any other exception, of
+        the job or of `then`, is a defect and ends `run`.
         """
         self._writer.submit(work).add_done_callback(partial(self._writer.conclude, then, otherwise))
 

@@ -3,24 +3,23 @@
 Contract: a damaged file is set aside and a new one begins. A wrong key, a later schema, or data of the other world
 (real and simulated data are never mixed) is an error that the operator has to solve. A database without data belongs to
 neither world. The check has a budget; parts of a large file that it does not reach are checked while the gateway runs.
+If only the log is damaged, a copy of it is kept and what SQLite recovered is used.
+
+The note of the key is written when the new database has its tables, and goes when the database is set aside: a database
+beside such a note was whole once. One without tables and without a note was never finished.
 """
 
-import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from edge import durable
-from edge.errors import ConfigError, StoreCorrupt
+from edge.errors import ConfigError, StoreCorrupt, StoreUnavailable
 from edge.identity import Identity
-from edge.store import checking, damage, migrations
+from edge.store import checking, damage, migrations, write_ahead
 from edge.store.database import PAGE_BYTES, READING, WRITING, Database, can_read
 from edge.store.schema import SCHEMA_VERSION, create
-
-# https://www.sqlite.org/fileformat2.html#the_write_ahead_log
-_LOG_HEADER = struct.Struct(">III")
-_LOG_MAGIC = 0x377F0682
 
 
 class Opened(NamedTuple):
@@ -29,12 +28,14 @@ class Opened(NamedTuple):
     Attributes:
         simulated: whether its data come from simulated sensors.
         quarantined: the new path of a damaged file that was set aside.
+        log_copy: where a log is kept that ended too early because it was damaged.
         unchecked: the tables that the check did not reach within its budget.
     """
 
     database: Database
     simulated: bool
     quarantined: Path | None
+    log_copy: Path | None
     unchecked: tuple[checking.Part, ...]
 
 
@@ -53,20 +54,21 @@ def open_for_writing(path: Path, identity: Identity, *, simulated: bool) -> Open
     with ExitStack() as unless_opened:
         quarantined = None
         try:
-            database, unchecked = _whole(path, identity, unless_opened)
+            database, unchecked, log_copy = _whole(path, identity, unless_opened)
         except StoreCorrupt:
             # Before closing: SQLite would write to the file, and delete its log.
             with _usable(path):
                 quarantined = damage.set_aside(path)
+                _note(path).unlink(missing_ok=True)
                 path.touch(mode=0o600)
             unless_opened.close()
-            database, unchecked = _connected(path, identity, unless_opened), ()
+            database, unchecked, log_copy = _connected(path, identity, unless_opened), (), None
         _prepare(database, simulated=simulated)
         if _noted(path) != identity.key_check:
             with _usable(path):
                 durable.write(_note(path), f"{identity.key_check}\n".encode(), 0o600)
         unless_opened.pop_all()
-    return Opened(database, simulated, quarantined, unchecked)
+    return Opened(database, simulated, quarantined, log_copy, unchecked)
 
 
 def open_for_reading(path: Path, identity: Identity) -> Opened:
@@ -81,9 +83,16 @@ def open_for_reading(path: Path, identity: Identity) -> Opened:
         if not path.exists():
             raise ConfigError(str(path), "is not there", "run the gateway first")
     with ExitStack() as unless_opened:
+        with _usable(path):
+            # Before connecting: SQLite deletes the log when the last connection is closed.
+            if _log_is_damaged(path, identity):
+                raise StoreCorrupt(
+                    "the log of the database is damaged; the next run keeps it and goes on with what is whole"
+                )
         database = _unlocked(path, identity, unless_opened)
         version = _version(database)
         if version == 0:
+            _must_be_new(path)
             raise ConfigError(str(path), "holds nothing yet", "run the gateway first")
         if version < SCHEMA_VERSION:
             raise ConfigError(str(path), f"has schema {version}, an older one", "run the gateway first")
@@ -91,26 +100,28 @@ def open_for_reading(path: Path, identity: Identity) -> Opened:
         database.set(READING)
         simulated = _world(database) == _name(simulated=True)
         unless_opened.pop_all()
-    return Opened(database, simulated, None, ())
+    return Opened(database, simulated, None, None, ())
 
 
 def _whole(
     path: Path, identity: Identity, unless_opened: ExitStack
-) -> tuple[Database, tuple[checking.Part, ...]]:
-    """A connection to the file in its present version, and the tables that were not checked.
+) -> tuple[Database, tuple[checking.Part, ...], Path | None]:
+    """A connection to the file in its present version, the tables that were not checked, and the copy of its log.
 
     SQLite reads the file together with its log, so a checkpoint that a power cut interrupted is no damage.
     """
-    with _usable(path):
-        if path.stat().st_size == 0 and _noted(path) is not None:
-            raise StoreCorrupt("the database is damaged: it is empty, and was not")
     database = _unlocked(path, identity, unless_opened)
     unchecked = checking.check_at_start(database)
-    if _version(database) == migrations.OLD_VERSION:
+    version = _version(database)
+    if version == 0:
+        _must_be_new(path)
+    with _usable(path):
+        log_copy = damage.keep_log(path) if _log_is_damaged(path, identity) else None
+    if version == migrations.OLD_VERSION:
         database.close()
         migrations.migrate(path, identity)
-        return _connected(path, identity, unless_opened), ()
-    return database, unchecked
+        return _connected(path, identity, unless_opened), (), log_copy
+    return database, unchecked, log_copy
 
 
 def _unlocked(path: Path, identity: Identity, unless_opened: ExitStack) -> Database:
@@ -121,6 +132,9 @@ def _unlocked(path: Path, identity: Identity, unless_opened: ExitStack) -> Datab
     with _usable(path):
         if (reason := damage.marked(path)) is not None:
             raise StoreCorrupt(reason)
+        if path.stat().st_size == 0:
+            # Before connecting: SQLite deletes the log of an empty file.
+            _must_be_new(path)
         page_bytes = _page_bytes(path, identity)
     database = _connected(path, identity, unless_opened, page_bytes)
     try:
@@ -139,13 +153,20 @@ def _page_bytes(path: Path, identity: Identity) -> int:
     This must not be tried by opening the database: with the wrong page size, SQLite deletes the log.
     """
     sizes = (PAGE_BYTES, migrations.OLD_PAGE_BYTES)
-    with suppress(FileNotFoundError), path.with_name(path.name + "-wal").open("rb") as log:
-        header = log.read(_LOG_HEADER.size)
-        if len(header) == _LOG_HEADER.size:
-            magic, _, page_bytes = _LOG_HEADER.unpack(header)
-            if magic & ~1 == _LOG_MAGIC and page_bytes in sizes:
-                return int(page_bytes)
+    told = write_ahead.page_bytes(write_ahead.log_of(path))
+    if told in sizes:
+        return told
     return next((page_bytes for page_bytes in sizes if can_read(path, identity, page_bytes)), PAGE_BYTES)
+
+
+def _log_is_damaged(path: Path, identity: Identity) -> bool:
+    return write_ahead.hides_commits(write_ahead.log_of(path), _page_bytes(path, identity))
+
+
+def _must_be_new(path: Path) -> None:
+    """Raise StoreCorrupt if the database, which has no tables, has had some."""
+    if _noted(path) is not None:
+        raise StoreCorrupt("the database is damaged: it is empty, and was not")
 
 
 def _connected(
@@ -163,6 +184,9 @@ def _prepare(database: Database, *, simulated: bool) -> None:
         # Only for a new database: on an existing one this would write, and have no effect.
         database.read("PRAGMA auto_vacuum = INCREMENTAL")
     database.set(READING + WRITING)
+    # What an earlier process left behind the end of the log must not look like damage to the next one.
+    with suppress(StoreUnavailable):
+        database.read("PRAGMA wal_checkpoint(TRUNCATE)")
     if is_new:
         with database.transaction():
             create(database)

@@ -3,6 +3,10 @@
 A device is (kind, address, person). Its number never changes; its name in the configuration may. A device that the
 configuration no longer names is retired: its data stay and its sessions end. If the configuration names it again, the
 device and its sessions are in use again.
+
+What a sensor with storage recorded while it was known as another person's is that person's. So where an address goes
+from one person to another, the moment is kept: it is that of the start at which the configuration says so first. A
+device that comes back to a person this way begins another session.
 """
 
 from collections.abc import Sequence
@@ -18,6 +22,7 @@ from edge.store.sessions import Sessions
 _UNTOLD_PERSON = "sensor/{no}"
 
 _TAKEN_AWAY = ("replaced", "removed")
+_WORN_FROM = "worn_from"
 
 
 class SensorRow(NamedTuple):
@@ -31,6 +36,13 @@ class SensorRow(NamedTuple):
     retired: bool
 
 
+class WornFrom(NamedTuple):
+    """The moment from which a device is its wearer's, who has it from somebody else."""
+
+    boot_no: int
+    boot_ns: int
+
+
 class Sensors:
     """The devices."""
 
@@ -38,14 +50,18 @@ class Sensors:
         self._database = database
         self._sessions = sessions
 
-    def register(self, sensors: Sequence[SensorConfig], people: Sequence[Person]) -> list[SensorRow]:
-        """Update the devices to the configuration; returns the rows of its sensors, in its order.
+    def register(
+        self, sensors: Sequence[SensorConfig], people: Sequence[Person], *, boot_no: int, boot_ns: int
+    ) -> list[SensorRow]:
+        """Update the devices to the configuration, now; returns the rows of its sensors, in its order.
 
         A known device keeps its data and takes the new name. A name whose device has no data takes the new address.
         A name whose device has data gets a new device: the old one is retired, its sessions end as "replaced".
         """
         wanted = self._wanted(sensors, people)
         known = {row.no: row for row in self.all()}
+        # Who had each address last.
+        wearers = {row.address: row.person for row in sorted(known.values(), key=self._in_order_of_use)}
         numbers = {row.no for row in wanted}
         names = {row.id for row in wanted}
         # Only one device in use may have a name. So first all devices whose name changes give up their old one.
@@ -57,7 +73,17 @@ class Sensors:
                 if row.person is None and len(people) == 1:
                     # Version 1 knew only one person, who wore all sensors.
                     self._tell_person(row.no, people[0].pseudonym)
-        return [self._settle(row, known.get(row.no)) for row in wanted]
+        now = WornFrom(boot_no, boot_ns)
+        return [
+            self._settle(
+                row, known.get(row.no), now if wearers.get(row.address) not in (None, row.person) else None
+            )
+            for row in wanted
+        ]
+
+    def _in_order_of_use(self, row: SensorRow) -> tuple[WornFrom, int]:
+        """Of the devices with one address, the last was in use last."""
+        return self.worn_from(row.no) or WornFrom(0, 0), row.no
 
     def get(self, no: int) -> SensorRow:
         (row,) = self._database.read("SELECT * FROM sensors WHERE no = ?", no)
@@ -74,6 +100,11 @@ class Sensors:
 
     def keep_trait(self, no: int, key: str, value: str) -> None:
         self._database.write("INSERT OR REPLACE INTO traits VALUES (?, ?, ?)", no, key, value)
+
+    def worn_from(self, no: int) -> WornFrom | None:
+        """From when on the device is its wearer's; None if it has been nobody else's before."""
+        moment = self.trait(no, _WORN_FROM)
+        return None if moment is None else WornFrom(*map(int, moment.split()))
 
     def is_unused(self, no: int) -> bool:
         """Whether a device has no data; what was learned about it does not matter."""
@@ -121,10 +152,15 @@ class Sensors:
             for kind in PERIODS
         )
 
-    def _settle(self, row: SensorRow, known: SensorRow | None) -> SensorRow:
+    def _settle(self, row: SensorRow, known: SensorRow | None, worn_from: WornFrom | None) -> SensorRow:
         """Write a device as the configuration describes it; the row with its number."""
-        if row == known:
-            return row
+        if row != known:
+            row = self._write(row, known, is_handed_on=worn_from is not None)
+        if worn_from is not None:
+            self.keep_trait(row.no, _WORN_FROM, " ".join(map(str, worn_from)))
+        return row
+
+    def _write(self, row: SensorRow, known: SensorRow | None, *, is_handed_on: bool) -> SensorRow:
         if known is None:
             self._database.write(
                 "INSERT INTO sensors (id, kind, address, person) VALUES (?, ?, ?, ?)", *row[1:5]
@@ -141,7 +177,7 @@ class Sensors:
         if known.person is None:
             assert row.person is not None
             self._tell_person(row.no, row.person)
-        if known.retired:
+        if known.retired and not is_handed_on:
             self._sessions.resume(row.no, _TAKEN_AWAY)
         return row
 

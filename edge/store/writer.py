@@ -15,6 +15,7 @@ What the jobs do, and which tables there are, is not known here.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -26,6 +27,8 @@ from edge.errors import StoreCorrupt, StoreGone, StoreUnavailable
 from edge.store import damage
 from edge.store.tables import Tables
 from edge.workers import Worker
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[Tables], T]
@@ -45,7 +48,7 @@ class Writer:
     """The one who writes.
 
     Attributes:
-        trouble: why the last group could not be committed; None if it could.
+        trouble: why the last group could not be committed, or nothing can be written any more; otherwise None.
         on_tried: called on the loop when a group has been committed, or could not be.
     """
 
@@ -78,6 +81,7 @@ class Writer:
     def stop(self, failure: StoreCorrupt | StoreGone) -> None:
         """Nothing can be written any more: all that wait hear of it, and `run` raises it."""
         self.stopped = failure
+        self.trouble = failure.reason
         _fail(self._waiting, failure)
         self._tried += len(self._waiting)
         self._waiting.clear()
@@ -90,10 +94,8 @@ class Writer:
         if future.cancelled():
             return
         failure = future.exception()
-        if isinstance(failure, StoreCorrupt | StoreGone):
-            return
         try:
-            if isinstance(failure, StoreUnavailable):
+            if isinstance(failure, StoreUnavailable | StoreCorrupt | StoreGone):
                 otherwise()
             elif failure:
                 raise failure
@@ -163,8 +165,9 @@ class Writer:
         try:
             outcomes = await self._worker(partial(self._commit, [job.work for job in jobs]))
         except (StoreUnavailable, OSError) as failure:
-            self.trouble = _reason(failure)
-            _fail(jobs, StoreUnavailable(self.trouble))
+            reason = _reason(failure)
+            self._note(reason)
+            _fail(jobs, StoreUnavailable(reason))
         except (StoreCorrupt, StoreGone) as failure:
             _fail(jobs, failure)
             self.stop(failure)
@@ -175,12 +178,20 @@ class Writer:
             raise
         else:
             if jobs:
-                self.trouble = None
+                self._note(None)
             for job, outcome in zip(jobs, outcomes, strict=True):
                 outcome.tell(job.future)
         finally:
             self._tried += len(jobs)
             self.on_tried()
+
+    def _note(self, trouble: str | None) -> None:
+        """Log when trouble begins, and when it ends."""
+        if trouble is not None and self.trouble is None:
+            log.warning("the store cannot be written: %s", trouble)
+        elif trouble is None and self.trouble is not None:
+            log.info("the store can be written again")
+        self.trouble = trouble
 
     def _commit(self, works: Sequence[Work[Any]]) -> "list[_Trial]":
         """Runs in the worker: all that the jobs wrote is committed when this returns, nothing when it raises."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from protocols import (
     blood_pressure,
+    body_composition,
     cgm,
     cgm_control,
     current_time,
@@ -129,6 +130,12 @@ STANDARD_NAMES: Final[Mapping[type, Names]] = {
     thermometer.TemperatureMeasurement: {"temperature": "temperature_measurement_value"},
     blood_pressure.BloodPressureMeasurement: {"mean_arterial": "mean_arterial_pressure"},
     current_time.CurrentTime: {"fraction": "fractions256"},
+    body_composition.Features: {
+        "supported": "body_composition_feature",
+        "mass_resolution": "mass_measurement_resolution",
+        "height_resolution": "height_measurement_resolution",
+    },
+    body_composition.BodyComposition: {"multiple_packets": "multiple_packet_measurement"},
     weight_scale.WeightMeasurement: {
         "bmi_and_height": {"bmi_tenths": "bmi_tenths", "height_counts": "height_counts"}
     },

@@ -14,6 +14,7 @@ from typing import Any, Final
 from protocols import (
     battery,
     blood_pressure,
+    body_composition,
     cgm,
     current_time,
     date_time,
@@ -74,6 +75,32 @@ def _scale(reading: weight_scale.WeightMeasurement, _args: Args) -> Document:
         "height": None if both is None else both.height_counts / (1000 if in_si else 10),
         "height_unit": "m" if in_si else "in",
     }
+
+
+def _composition(reading: body_composition.BodyComposition, _args: Args) -> Document:
+    in_si = reading.units == weight_scale.Units.SI
+    masses = {
+        "muscle_mass": reading.muscle_mass_counts,
+        "fat_free_mass": reading.fat_free_mass_counts,
+        "soft_lean_mass": reading.soft_lean_mass_counts,
+        "body_water_mass": reading.body_water_mass_counts,
+        "weight": reading.weight_counts,
+    }
+    height = reading.height_counts
+    return {
+        "body_fat_percentage": reading.body_fat_pct,
+        "muscle_percentage": reading.muscle_pct,
+        **{name: n if n is None else n / (200 if in_si else 100) for name, n in masses.items()},
+        "mass_unit": "kg" if in_si else "lb",
+        "impedance_ohm": reading.impedance_ohm,
+        "height": None if height is None else height / (1000 if in_si else 10),
+        "height_unit": "m" if in_si else "in",
+    }
+
+
+def _composition_features(payload: bytes, _args: Args) -> Document:
+    document = document_of(body_composition.FEATURES.decode(payload))
+    return document | named("body_composition_feature", body_composition.Feature(word(payload)))
 
 
 def _racp(payload: bytes, _args: Args) -> Document:
@@ -167,6 +194,8 @@ DECODERS: Final[Mapping[str, Decoder]] = {
     "2A5E": lenient_record(pulse_oximeter.SPOT_CHECK),
     "2A5F": lenient_record(pulse_oximeter.CONTINUOUS),
     "2A60": _plx_features,
+    "2A9B": _composition_features,
+    "2A9C": lenient_record(body_composition.MEASUREMENT, _composition),
     "2A9D": lenient_record(weight_scale.MEASUREMENT, _scale),
     "2AA7": decode_cgm.measurement,
     "2AA8": decode_cgm.feature,

@@ -1,0 +1,31 @@
+"""What all tests share: the mode of the kernels of `dsp`, and a last line about what could not be tested."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+# Not the library that may lie beside the sources: what is tested does not depend on what was built before.
+os.environ.setdefault("VITALGATE_KERNELS", "jit")
+# Where Python itself runs the kernels, an example may take longer than hypothesis likes.
+settings.register_profile("plain", deadline=None)
+if os.environ["VITALGATE_KERNELS"] == "plain":
+    settings.load_profile("plain")
+
+UNTESTED = "not tested: "  # how the reason of such a skip begins
+
+
+def untested(config: pytest.Config) -> Iterator[str]:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    for report in reporter.stats.get("skipped", []) if reporter else []:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+        if UNTESTED in reason:
+            yield reason.partition(": ")[2]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The very last line, where nobody overlooks it."""
+    if not hasattr(config, "workerinput"):
+        for line in sorted(set(untested(config))):
+            print(line)

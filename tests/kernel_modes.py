@@ -1,0 +1,64 @@
+"""For tests in every mode of the kernels of `dsp`: shorter input where Python runs them, and the library to load."""
+
+import fcntl
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dsp import mode as kernel_mode
+from tools import build_kernels
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = ROOT / ".pytest_cache/kernels"
+# Names the library to test; without it one is built.
+LIBRARY = "VITALGATE_KERNEL_LIBRARY"
+
+
+def fewer(usual: int, plain: int) -> int:
+    """How many, in the mode that the tests run in."""
+    return plain if kernel_mode.MODE == "plain" else usual
+
+
+heavy = pytest.mark.skipif(kernel_mode.MODE == "plain", reason="takes minutes without a compiler")
+
+
+def environment(mode: str) -> dict[str, str]:
+    """For a process in which the kernels run in this mode."""
+    others = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "VITALGATE_"))
+    }
+    library = {LIBRARY: str(library_path())} if mode == "library" else {}
+    return {**others, "PYTHONPATH": str(ROOT), "VITALGATE_KERNELS": mode, **library}
+
+
+@functools.cache
+def library_path() -> Path:
+    """A library of these sources, built when it is first asked for; a skip where there is nothing to build it with."""
+    if given := os.environ.get(LIBRARY):
+        return Path(given).absolute()
+    machine = platform.machine()
+    try:
+        command = build_kernels.compiler(machine)
+    except SystemExit as error:
+        pytest.skip(f"not tested: the library of kernels: {error}")
+    tools = [ROOT / "tools/build_kernels.py", *sorted((ROOT / "tools/kernels").iterdir())]
+    seen = hashlib.sha256(b"".join(path.read_bytes() for path in tools if path.is_file()))
+    seen.update(f"{kernel_mode.digest()} {command}".encode())
+    place = CACHE / seen.hexdigest()[:16]
+    place.mkdir(parents=True, exist_ok=True)
+    path = place / build_kernels.library_name(machine)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other processes test, too
+        if not path.exists():
+            for old in set(CACHE.iterdir()) - {place}:
+                shutil.rmtree(old)
+            building = [sys.executable, "-P", "-m", "tools.build_kernels", "--out", str(place)]
+            subprocess.run(building, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return path
