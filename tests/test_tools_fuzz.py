@@ -8,6 +8,7 @@ comes before is the real thing. The default suite tries a few hundred; a hundred
 
 import os
 import random
+import signal
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -196,7 +197,7 @@ def options_of(words: tuple[str, ...]) -> Iterator[str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working directory with some files, and commands that end before they would do for hours what they do."""
 
     async def nothing(*_: object, **__: object) -> None:
@@ -229,7 +230,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "ecg.csv").write_text("ecg\n" + "0\n1\n0\n-1\n" * 500)
     (tmp_path / "torn.csv.gz").write_bytes((RECORDINGS / "azt1d_09_glucose.csv.gz").read_bytes()[:500])
     (tmp_path / "a directory").mkdir()
-    return tmp_path
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield tmp_path
+    for number, handler in before.items():  # the daemon leaves its own
+        signal.signal(number, handler)
 
 
 def try_calls(place: Path, seed: int, count: int) -> None:

@@ -1,4 +1,4 @@
-"""What is the same for all commands: help, version, errors, exit codes, interrupts, pipes, and what the README says."""
+"""What is the same for all commands: help, version, errors, exit codes, interrupts, pipes, and what the guides say."""
 
 import os
 import re
@@ -196,10 +196,10 @@ def epilogs() -> str:
     return "".join(texts)
 
 
-README = (ROOT / "README.md").read_text()
+GUIDES = "".join((ROOT / name).read_text() for name in ("README.md", "edge/README.md", "tools/README.md"))
 
 
-@pytest.mark.parametrize("text", [README, epilogs()], ids=["README", "help"])
+@pytest.mark.parametrize("text", [GUIDES, epilogs()], ids=["guides", "help"])
 def test_every_call_that_is_shown_is_one_that_is_understood(text: str) -> None:
     shown = [call for call in calls(text) if not call[0].startswith("-")]
     assert len(shown) >= 6
@@ -213,8 +213,8 @@ def test_every_call_that_is_shown_is_one_that_is_understood(text: str) -> None:
         assert not unknown, call
 
 
-def test_readme_and_help_say_the_same_of_a_world() -> None:
-    for text in (README, epilogs()):
+def test_guides_and_help_say_the_same_of_a_world() -> None:
+    for text in (GUIDES, epilogs()):
         of_a_world = [call for call in calls(text) if "--world" in call]
         assert of_a_world
         assert all(call[0] == "run" and "--simulate" not in call for call in of_a_world)
