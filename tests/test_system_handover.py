@@ -8,11 +8,11 @@ from random import Random
 from typing import Any
 
 import pytest
-from hw_sim.direct_stack import DirectStack
 from schedule_world import FILE, MIDNIGHT_UTC_S, SENSOR, STALE_S, Wearer, World, glucose_of, person_of
 
 from edge.config import Config, parse
 from hw_sim.clock import run
+from hw_sim.radio.direct_stack import DirectStack
 from hw_sim.sensors.direct_strap import DirectStrap
 from hw_sim.sensors.wayward_cgm import WaywardCgm
 from protocols import heart_rate
