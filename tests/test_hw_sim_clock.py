@@ -278,6 +278,7 @@ def test_an_interrupt_while_the_loop_is_made_does_not_leave_half_of_one(
     async def nothing() -> None: ...
 
     monkeypatch.setattr(asyncio.SelectorEventLoop, "_make_self_pipe", make_self_pipe)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # who started us may have had it ignored
     coroutine = nothing()
     with pytest.raises(KeyboardInterrupt):
         clock.run(coroutine)
