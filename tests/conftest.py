@@ -1,6 +1,7 @@
 """What all tests share: the mode of the kernels of `dsp`, and a last line about what could not be tested."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,16 @@ os.environ.setdefault("VITALGATE_KERNELS", "jit")
 settings.register_profile("plain", deadline=None)
 if os.environ["VITALGATE_KERNELS"] == "plain":
     settings.load_profile("plain")
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """A gateway that has ended in this process ignores the signals that ended it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
 
 UNTESTED = "not tested: "  # how the reason of such a skip begins
 

@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import random
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 from bleak import BleakAdapter, BleakClient, BleakScanner
 from bleak.exc import BleakBluetoothNotAvailableError, BleakError
 from bumble import hci
+from bumble.transport.common import TransportLostError
 from bumble_peripheral import NOTIFIED, SECRET, VALUE, Peripheral, in_virtual_time
 
 from hw_sim.radio import central as central_module
@@ -288,4 +290,54 @@ async def test_who_does_not_answer_like_a_controller_is_an_os_error_in_time(
             await open_remote_central(HOST, server.sockets[0].getsockname()[1], bonds=None)
         assert asyncio.get_running_loop().time() <= central_module.ANSWER_S_MAX + 1
         await asyncio.sleep(0.1)
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+@in_virtual_time
+async def test_a_transport_that_is_lost_fails_every_command_at_once() -> None:
+    server, port, _ = await room()
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=None)
+        send = central.device.host.send_sync_command
+        commands = [asyncio.ensure_future(send(hci.HCI_LE_Rand_Command())) for _ in range(3)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(1.0):
+            await power_cut(central)
+            failed = await asyncio.gather(*commands, return_exceptions=True)
+    assert [type(error) for error in failed] == [TransportLostError] * 3
+
+
+@in_virtual_time
+async def test_links_end_when_the_transport_is_lost_in_the_moment_of_an_answer() -> None:
+    server, port, _ = await room()
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=None)
+        client = BleakClient(SENSOR, backend=central.client_backend)
+        await client.connect()
+        answered = asyncio.get_running_loop().create_future()
+        answered.set_result(None)
+        central.device.host.pending_response = answered
+        central.device.host.on_transport_lost()
+        assert not client.is_connected
+        await power_cut(central)
+
+
+@in_virtual_time
+async def test_a_controller_that_stops_answering_is_hung_up_on_without_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server, port, _ = await room()
+    async with server:
+        central = await open_remote_central(HOST, port, bonds=None)
+        client = BleakClient(SENSOR, backend=central.client_backend)
+        await client.connect()
+        sink = central.device.host.hci_sink
+        assert sink is not None
+        sink.on_packet = lambda _: None  # type: ignore[method-assign]
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.0):
+                await client.disconnect()
+        await asyncio.sleep(60)
+        gc.collect()
+        await power_cut(central)
     assert [record for record in caplog.records if record.name == "asyncio"] == []

@@ -1,13 +1,14 @@
 """Command lines and configurations as nobody would write them: each is done, or refused in words; never a traceback.
 
 What a command would do for hours, or for ever, is left out: the gateway, the simulated home and its sensors. All that
-comes before is the real thing. The default suite tries a few hundred; a hundred thousand, in about an hour:
+comes before is the real thing. The default suite tries a few hundred; a hundred thousand, in half an hour:
 
     .venv/bin/python -P -m pytest -q -m soak tests/test_tools_fuzz.py
 """
 
 import os
 import random
+import signal
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 import typer.main
+import typer.testing
 from edge_parts import MINIMAL
 from simulated_gateway import RECORDINGS
 from typer.testing import CliRunner
@@ -24,7 +26,7 @@ from edge import config as config_module
 from edge import daemon
 from edge.config import load
 from tools.cli import app
-from tools.rig import demo, demo_view, simulation
+from tools.rig import demo, demo_recordings, demo_view, simulation
 
 SHORT, LONG = 400, int(os.environ.get("FUZZED", "100000"))
 EXAMPLE = Path(config_module.__file__).with_name("example.toml").read_text()
@@ -195,7 +197,7 @@ def options_of(words: tuple[str, ...]) -> Iterator[str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working directory with some files, and commands that end before they would do for hours what they do."""
 
     async def nothing(*_: object, **__: object) -> None:
@@ -209,6 +211,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             demo.prepare(options.out)
         raise SystemExit(0)
 
+    # Building the commands anew, and reading the recordings that come along, would take most of the time.
+    commands = typer.main.get_command(app)
+    monkeypatch.setattr(typer.testing, "_get_command", lambda _: commands)
+    monkeypatch.setattr(demo_recordings, "RECORDINGS", tmp_path / "none")
     monkeypatch.setattr(daemon, "serve", nothing)
     monkeypatch.setattr(simulation, "serve_world", serve_world)
     monkeypatch.setattr(demo_view, "watched", prepared)
@@ -224,7 +230,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "ecg.csv").write_text("ecg\n" + "0\n1\n0\n-1\n" * 500)
     (tmp_path / "torn.csv.gz").write_bytes((RECORDINGS / "azt1d_09_glucose.csv.gz").read_bytes()[:500])
     (tmp_path / "a directory").mkdir()
-    return tmp_path
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield tmp_path
+    for number, handler in before.items():  # the daemon leaves its own
+        signal.signal(number, handler)
 
 
 def try_calls(place: Path, seed: int, count: int) -> None:

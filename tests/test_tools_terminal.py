@@ -1,4 +1,4 @@
-"""What is the same for all commands: help, version, errors, exit codes, interrupts, pipes, and what the README says."""
+"""What is the same for all commands: help, version, errors, exit codes, interrupts, pipes, and what the guides say."""
 
 import os
 import re
@@ -6,7 +6,8 @@ import shlex
 import signal
 import subprocess
 import sys
-from contextlib import nullcontext
+import threading
+from contextlib import nullcontext, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,13 @@ def test_the_command_is_called_vitalgate_however_it_was_started() -> None:
     command = [sys.executable, "-P", "-m", "tools", "status", "-h"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert "Usage: vitalgate status" in done.stdout
+
+
+def test_a_name_that_the_system_does_not_take_is_one_line() -> None:
+    name = "x" * 300
+    done = CliRunner().invoke(app, ["analyse", "ecg", name])
+    assert done.exit_code == 2
+    assert done.stderr == f"vitalgate: {name}.hea: File name too long; name another file or directory\n"
 
 
 def closed_pipe() -> int:
@@ -104,13 +112,25 @@ def test_a_file_without_an_end_is_one_line(arguments: tuple[str, ...], tmp_path:
     done = CliRunner().invoke(app, list(arguments))
     assert done.exit_code == 2
     (line,) = done.stderr.splitlines()
-    assert "zero" in line
+    assert "the first line of /dev/zero does not end" in line
 
 
-def test_a_file_whose_second_line_has_no_end_is_one_line(tmp_path: Path) -> None:
+def test_of_a_second_line_without_an_end_only_the_beginning_is_read(tmp_path: Path) -> None:
     endless = tmp_path / "rr.csv"
-    endless.write_bytes(b"rr_ms\n" + bytes(10_000_000))
+    os.mkfifo(endless)
+    written: list[int] = []
+
+    def write() -> None:
+        with suppress(BrokenPipeError), endless.open("wb", buffering=0) as pipe:
+            pipe.write(b"rr_ms\n")
+            while len(written) < 100:
+                written.append(pipe.write(bytes(1 << 20)))
+
+    writing = threading.Thread(target=write)
+    writing.start()
     done = CliRunner().invoke(app, ["analyse", "rr", str(endless)])
+    writing.join()
+    assert len(written) < 10
     assert done.exit_code == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("vitalgate: FILE: cannot read")
@@ -176,10 +196,10 @@ def epilogs() -> str:
     return "".join(texts)
 
 
-README = (ROOT / "README.md").read_text()
+GUIDES = "".join((ROOT / name).read_text() for name in ("README.md", "edge/README.md", "tools/README.md"))
 
 
-@pytest.mark.parametrize("text", [README, epilogs()], ids=["README", "help"])
+@pytest.mark.parametrize("text", [GUIDES, epilogs()], ids=["guides", "help"])
 def test_every_call_that_is_shown_is_one_that_is_understood(text: str) -> None:
     shown = [call for call in calls(text) if not call[0].startswith("-")]
     assert len(shown) >= 6
@@ -193,8 +213,8 @@ def test_every_call_that_is_shown_is_one_that_is_understood(text: str) -> None:
         assert not unknown, call
 
 
-def test_readme_and_help_say_the_same_of_a_world() -> None:
-    for text in (README, epilogs()):
+def test_guides_and_help_say_the_same_of_a_world() -> None:
+    for text in (GUIDES, epilogs()):
         of_a_world = [call for call in calls(text) if "--world" in call]
         assert of_a_world
         assert all(call[0] == "run" and "--simulate" not in call for call in of_a_world)

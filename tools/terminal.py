@@ -71,21 +71,19 @@ def main(app: typer.Typer, name: str) -> NoReturn:
             app(prog_name=name)
         finally:
             print(end="", flush=True)
-    except SystemExit as end:
+    except (SystemExit, OSError) as end:
         behind = list(_contexts(end))
         if any(isinstance(error, BrokenPipeError) for error in behind):
             _stop_writing()
             sys.exit(0)
+        if isinstance(end, OSError):
+            _stop_writing()
+            print(f"vitalgate: {one_line(str(end))}", file=sys.stderr)
+            sys.exit(1)
         is_told = any(isinstance(error, _Failed) for error in behind)
         if not is_told and any(isinstance(error, KeyboardInterrupt) for error in behind):
             print("vitalgate: interrupted", file=sys.stderr)
         raise
-    except OSError as error:
-        _stop_writing()
-        if isinstance(error, BrokenPipeError):
-            sys.exit(0)
-        print(f"vitalgate: {one_line(str(error))}", file=sys.stderr)
-        sys.exit(1)
     sys.exit(0)
 
 

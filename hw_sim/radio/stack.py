@@ -119,7 +119,10 @@ class Stack:
 
     async def _to_the_end(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Await work of several HCI commands that must not stop half-way when the caller is cancelled."""
-        return await asyncio.shield(self._spawn(work))
+        task = self._spawn(work)
+        # Nobody may be left to look at its error.
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(task)
 
     def _spawn(self, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
         task = asyncio.get_running_loop().create_task(work)
