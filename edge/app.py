@@ -33,8 +33,8 @@ from edge.radio.inbox import Inbox
 from edge.radio.intake import Intake
 from edge.radio.session import Phase, Session, SessionState
 from edge.sensors.cgm import CgmSensor
-from edge.sensors.cgm_identity import SessionNames
 from edge.sensors.heart_strap import HeartStrap
+from edge.sensors.means import Means
 from edge.sensors.sensor import Sensor
 from edge.store import retention
 from edge.store.door import Store
@@ -75,7 +75,6 @@ class Gateway:
         """
         self.config = config
         self.clock = clock
-        self.rng = rng
         self._workers = workers
         self._lock = lock(config.gateway.state_dir)
         self.identity = identity.load(config.key_file, config.database, known)
@@ -100,8 +99,19 @@ class Gateway:
         self.agenda = Agenda(clock)
         self.timekeeper = Timekeeper(clock, self.store, self.boot_no, tables.boots.timeline())
         self.periods = Periods(config, self.identity, self.store, self.timekeeper)
+        means = Means(
+            store=self.store,
+            periods=self.periods,
+            facts=self.facts,
+            agenda=self.agenda,
+            clock=clock,
+            timekeeper=self.timekeeper,
+            limits=config.limits,
+            identity=self.identity,
+            rng=rng,
+        )
         self.sensors = {
-            sensor.id: SENSORS[KINDS[sensor.kind].procedure](self, sensor, row)
+            sensor.id: SENSORS[KINDS[sensor.kind].procedure](sensor, row, means)
             for sensor, row in zip(config.sensors, self.rows, strict=True)
         }
         self.intake = Intake(self.inbox, {name: sensor.take for name, sensor in self.sensors.items()}, clock)
@@ -282,43 +292,11 @@ class Gateway:
                     await asyncio.sleep(PURGE_PAUSE_S)
 
 
-def _heart_strap(gateway: Gateway, config: SensorConfig, row: SensorRow) -> Sensor:
-    return HeartStrap(
-        config,
-        row,
-        store=gateway.store,
-        periods=gateway.periods,
-        facts=gateway.facts,
-        agenda=gateway.agenda,
-        clock=gateway.clock,
-        boot_no=gateway.boot_no,
-        limits=gateway.config.limits,
-    )
-
-
-def _cgm(gateway: Gateway, config: SensorConfig, row: SensorRow) -> Sensor:
-    return CgmSensor(
-        config,
-        row,
-        store=gateway.store,
-        periods=gateway.periods,
-        facts=gateway.facts,
-        clock=gateway.clock,
-        timekeeper=gateway.timekeeper,
-        limits=gateway.config.limits,
-        names=SessionNames(
-            partial(gateway.identity.id, "session", str(row.person), row.address),
-            [session.uuid for session in gateway.store.tables.sessions.of_sensor(row.no)],
-            gateway.rng,
-        ),
-    )
-
-
-SENSORS: Final[dict[Procedure, Callable[[Gateway, SensorConfig, SensorRow], Sensor]]] = {
-    Procedure.HEART_STRAP: _heart_strap,
-    Procedure.CGM: _cgm,
+SENSORS: Final[dict[Procedure, Callable[[SensorConfig, SensorRow, Means], Sensor]]] = {
+    Procedure.HEART_STRAP: HeartStrap,
+    Procedure.CGM: CgmSensor,
 }
-"""What builds the gateway's side of a sensor, by what is said to it."""
+"""The gateway's side of a sensor, by what is said to it."""
 
 
 async def unforeseen(task: Coroutine[Any, Any, None], name: str) -> None:

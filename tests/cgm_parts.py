@@ -21,6 +21,7 @@ from bleak.exc import BleakError
 from edge_parts import IDENTITY, MIDNIGHT_UTC_S, minimal_config
 from msgspec import structs
 
+from edge.agenda import Agenda
 from edge.anchors import Anchor, Timeline
 from edge.errors import StoreUnavailable
 from edge.now.facts import Fact, Facts
@@ -28,6 +29,7 @@ from edge.radio.inbox import Inbox, Notification
 from edge.radio.intake import Intake
 from edge.sensors.cgm import CgmSensor
 from edge.sensors.cgm_identity import SessionNames
+from edge.sensors.means import Means
 from edge.store.database import Database
 from edge.store.readings import Reading
 from edge.store.schema import SCHEMA, statements
@@ -266,18 +268,21 @@ class Gateway:
         """A new process; what it knows is what is stored."""
         self.inbox = Inbox(self._capacity)
         self.facts = WatchedFacts()
-        known = self.store.tables.sessions.of_sensor(self.store.row.no)
         parts: Any = SimpleNamespace(store=self.store, periods=self.periods, clocks=self.clocks)
         self.cgm = CgmSensor(
             CGM,
             self.store.row,
-            store=parts.store,
-            periods=parts.periods,
-            facts=self.facts,
-            clock=self.clocks,
-            timekeeper=parts.clocks,
-            limits=CONFIG.limits,
-            names=session_names(self._rng, [session.uuid for session in known], str(self.store.row.person)),
+            Means(
+                store=parts.store,
+                periods=parts.periods,
+                facts=self.facts,
+                agenda=Agenda(self.clocks),
+                clock=self.clocks,
+                timekeeper=parts.clocks,
+                limits=CONFIG.limits,
+                identity=IDENTITY,
+                rng=self._rng,
+            ),
         )
         self.intake = Intake(self.inbox, {CGM.id: self.cgm.take}, self.clocks)
 

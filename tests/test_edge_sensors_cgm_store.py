@@ -18,6 +18,7 @@ from edge_parts import (
 )
 from scripted_cgm import Sensor
 
+from edge.agenda import Agenda
 from edge.history.periods import Periods
 from edge.now.facts import Facts
 from edge.radio.inbox import Inbox
@@ -27,6 +28,7 @@ from edge.sensors.cgm import CgmSensor
 from edge.sensors.cgm_identity import Beginning, Seen, begin
 from edge.sensors.cgm_ledger import Loss
 from edge.sensors.cgm_store import Entry
+from edge.sensors.means import Means
 from edge.sensors.validity import NotCounted
 from edge.store.readings import Reading
 from edge.store.sessions import GivenUp
@@ -201,13 +203,17 @@ def test_a_sensor_on_the_parts_of_a_gateway(tmp_path: Path) -> None:
         cgm = CgmSensor(
             config.sensors[1],
             sensor_row(store, "cgm"),
-            store=store,
-            periods=periods,
-            facts=facts,
-            clock=clock,
-            timekeeper=timekeeper,
-            limits=config.limits,
-            names=session_names(random.Random(1)),
+            Means(
+                store=store,
+                periods=periods,
+                facts=facts,
+                agenda=Agenda(clock),
+                clock=clock,
+                timekeeper=timekeeper,
+                limits=config.limits,
+                identity=IDENTITY,
+                rng=random.Random(1),
+            ),
         )
         world: Any = Gateway()
         world.inbox, world.cgm, world.clocks, world.facts = inbox, cgm, clock, facts

@@ -19,6 +19,7 @@ from edge.radio.intake import Intake
 from edge.radio.session import Session
 from edge.sensors import heart_strap
 from edge.sensors.heart_strap import HeartStrap
+from edge.sensors.means import Means
 from edge.store.raw_chunks import NO_BEAT, Packet
 from edge.timekeeper import Timekeeper
 from edge.workers import InlineWorker, Workers
@@ -62,13 +63,17 @@ class Bench:
         self.strap = HeartStrap(
             config.sensors[0],
             row,
-            store=self.store,
-            periods=periods,
-            facts=self.facts,
-            agenda=self.agenda,
-            clock=self.clock,
-            boot_no=1,
-            limits=config.limits,
+            Means(
+                store=self.store,
+                periods=periods,
+                facts=self.facts,
+                agenda=self.agenda,
+                clock=self.clock,
+                timekeeper=timekeeper,
+                limits=config.limits,
+                identity=IDENTITY,
+                rng=random.Random(1),
+            ),
         )
         self.row = row
 

@@ -26,12 +26,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from edge.clock import NS_PER_S, Clock
-from edge.config import Limits, SensorConfig
+from edge.clock import NS_PER_S
+from edge.config import SensorConfig
 from edge.errors import SensorLost
-from edge.history.periods import Periods
 from edge.kinds import KINDS
-from edge.now.facts import Facts
 from edge.radio.inbox import Notification
 from edge.radio.link import Link
 from edge.sensors import cgm_handover, cgm_identity, cgm_store
@@ -45,12 +43,11 @@ from edge.sensors.cgm_receiver import Receiver
 from edge.sensors.cgm_recognition import Look, Recognised, Recognition
 from edge.sensors.cgm_state import CgmState, Phase
 from edge.sensors.cgm_store import Stored
-from edge.sensors.cgm_wearing import Means, Wearing
+from edge.sensors.cgm_wearing import Wearing
+from edge.sensors.means import Means
 from edge.sensors.sensor import SensorLive
-from edge.store.door import Store
 from edge.store.sensors import SensorRow
 from edge.store.sessions import GivenUp
-from edge.timekeeper import Timekeeper
 from protocols import uuids
 from protocols.cgm import SessionStartTime
 from protocols.cgm_profile import CgmProfile
@@ -69,32 +66,30 @@ class CgmSensor:
         self,
         config: SensorConfig,
         row: SensorRow,
-        *,
-        store: Store,
-        periods: Periods,
-        facts: Facts,
-        clock: Clock,
-        timekeeper: Timekeeper,
-        limits: Limits,
-        names: SessionNames,
+        means: Means,
     ) -> None:
-        """Read what the store knows of the sensor; call this before the store's `run`. `names` names its sessions."""
+        """Read what the store knows of the sensor; call this before the store's `run`."""
+        store, clock, timekeeper = means.store, means.clock, means.timekeeper
         self.config = config
         self.kind = KINDS[config.kind]
         self.stale_s = config.stale_s or self.kind.stale_s
         self.battery_pct: int | None = None
         self.asks = 0
         self._sensor_no = row.no
-        self._means = Means(store, periods, timekeeper, clock)
+        self._means = means
         self._clock = clock
         self._timekeeper = timekeeper
-        self._check_s = limits.racp_reconcile_s
-        self._names = names
+        self._check_s = means.limits.racp_reconcile_s
+        self._names = SessionNames(
+            partial(means.identity.id, "session", str(row.person), row.address),
+            [session.uuid for session in store.tables.sessions.of_sensor(row.no)],
+            means.rng,
+        )
         self._patience = Patience()
         self._wake = asyncio.Event()
         self._worn_from = store.tables.sensors.worn_from(row.no)
         self._receiver = Receiver(
-            config.id, facts, clock, self._rouse, worn_from_boot_ns=self._worn_from_boot_ns()
+            config.id, means.facts, clock, self._rouse, worn_from_boot_ns=self._worn_from_boot_ns()
         )
         self._profile = cgm_store.load_profile(store.tables, row.no)
         stored = cgm_store.load(store.tables, row.no)

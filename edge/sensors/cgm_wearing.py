@@ -8,33 +8,22 @@ made, each as a whole or not at all.
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final
 
-from edge.clock import NS_PER_S, Clock
+from edge.clock import NS_PER_S
 from edge.errors import StoreCorrupt, StoreGone, StoreUnavailable
-from edge.history.periods import Periods
 from edge.sensors import cgm_store
 from edge.sensors.cgm_asking import Hindrance, Patience
 from edge.sensors.cgm_fetch import Fetch, GiveUp
 from edge.sensors.cgm_identity import Beginning
 from edge.sensors.cgm_ledger import Ledger
 from edge.sensors.cgm_store import Entry, Stored, Written
-from edge.store.door import Store
+from edge.sensors.means import Means
 from edge.store.readings import Reading
 from edge.store.sessions import GivenUp
-from edge.timekeeper import Timekeeper
 
 # Enough for all values that may still be live, at one a minute, and more than are compared.
 VALUES_MAX: Final = 16
-
-
-class Means(NamedTuple):
-    """The parts of the gateway that a session needs."""
-
-    store: Store
-    periods: Periods
-    timekeeper: Timekeeper
-    clock: Clock
 
 
 class Wearing:

@@ -13,17 +13,14 @@ from operator import attrgetter
 
 from dsp.cardiac.rr import Timeline as BeatTimeline
 from dsp.cardiac.rr import follow
-from edge.agenda import Agenda
-from edge.clock import NS_PER_S, Clock
-from edge.config import Limits, SensorConfig
-from edge.history.periods import Periods
+from edge.clock import NS_PER_S
+from edge.config import SensorConfig
 from edge.kinds import KINDS
-from edge.now.facts import Facts
 from edge.radio.inbox import Notification
 from edge.radio.link import Link
 from edge.sensors.heart_reading import RR_UNIT_TRAIT, rr_unit, why_not_counted
+from edge.sensors.means import Means
 from edge.sensors.sensor import SensorLive
-from edge.store.door import Store
 from edge.store.raw_chunks import NO_BEAT, HeartChunk, Packet
 from edge.store.sensors import SensorRow
 from protocols import heart_rate, uuids
@@ -43,14 +40,7 @@ class HeartStrap:
         self,
         config: SensorConfig,
         row: SensorRow,
-        *,
-        store: Store,
-        periods: Periods,
-        facts: Facts,
-        agenda: Agenda,
-        clock: Clock,
-        boot_no: int,
-        limits: Limits,
+        means: Means,
     ) -> None:
         self.config = config
         self.kind = KINDS[config.kind]
@@ -60,15 +50,15 @@ class HeartStrap:
         self.oddities = 0
         self.dropped = 0  # packets that the store could not take for too long
         self._row = row
-        self._store = store
-        self._periods = periods
-        self._facts = facts
-        self._agenda = agenda
-        self._clock = clock
-        self._boot_no = boot_no
-        self._chunk_ns = round(limits.chunk_s * NS_PER_S)
+        self._store = means.store
+        self._periods = means.periods
+        self._facts = means.facts
+        self._agenda = means.agenda
+        self._clock = means.clock
+        self._boot_no = means.timekeeper.boot_no
+        self._chunk_ns = round(means.limits.chunk_s * NS_PER_S)
         self._beats = BeatTimeline()
-        self._rr_unit = rr_unit(store.tables, row.no)
+        self._rr_unit = rr_unit(means.store.tables, row.no)
         self._rr_units = RrUnitDetector()
         self._is_worn: bool | None = None
         self._open: list[tuple[Notification, HeartRateMeasurement]] = []

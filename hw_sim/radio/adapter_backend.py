@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 from bleak.backends.adapter import BaseBleakAdapter
 from bleak.backends.device import BLEDevice
 
+from hw_sim.radio.process import Process
 from hw_sim.radio.scanner_backend import uuid_str
-from hw_sim.radio.stack import Process, Stack
+from hw_sim.radio.stack import Stack
 from hw_sim.radio.stack_link import StackLink
 
 

@@ -30,8 +30,9 @@ from bleak.exc import BleakDeviceNotFoundError, BleakError, BleakGATTProtocolErr
 from bumble import hci
 from bumble.gatt_client import CharacteristicProxy, Client
 
+from hw_sim.radio.process import Process
 from hw_sim.radio.scanner_backend import uuid_str
-from hw_sim.radio.stack import Process, Stack
+from hw_sim.radio.stack import Stack
 from hw_sim.radio.stack_link import StackLink
 
 _T = TypeVar("_T")

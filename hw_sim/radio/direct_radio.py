@@ -16,11 +16,12 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient, NotifyCallback
 from bleak.backends.descriptor import BleakGATTDescriptor
 from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData, AdvertisementDataCallback, BaseBleakScanner
+from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.exc import BleakError
 
-from hw_sim.radio.direct_stack import DirectLink, DirectStack, Peripheral, Process
+from hw_sim.radio.direct_stack import DirectLink, DirectStack, Peripheral
+from hw_sim.radio.process import Process, ProcessScanner
 
 MTU: Final = 247
 _RSSI_DBM: Final = -50
@@ -44,24 +45,12 @@ def backends(stack: DirectStack) -> Backends:
     )
 
 
-class ScannerBackend(BaseBleakScanner):
+class ScannerBackend(ProcessScanner):
     """Hears every sensor in reach that is not connected, at once and then every second."""
 
     stack: ClassVar[DirectStack]
-    process: ClassVar[Process]
 
-    def __init__(
-        self,
-        detection_callback: AdvertisementDataCallback | None,
-        service_uuids: list[str] | None,
-        scanning_mode: str,  # noqa: ARG002 - part of bleak's interface
-        **_: Any,
-    ) -> None:
-        super().__init__(detection_callback, service_uuids)
-
-    async def start(self) -> None:
-        self.process.require_alive()
-        self.seen_devices = {}
+    async def listen(self) -> None:
         self.stack.scan(self)
 
     async def stop(self) -> None:

@@ -18,6 +18,8 @@ from typing import Final, Protocol
 
 from bleak.exc import BleakDBusError, BleakDeviceNotFoundError, BleakError
 
+from hw_sim.radio.process import Process
+
 ADVERTISE_S: Final = 1.0
 ATTEMPT_S: Final = 25.0
 """How long the machine tries to reach a sensor that does not answer."""
@@ -55,17 +57,6 @@ class Scanner(Protocol):
     """A process's ear."""
 
     def hear(self, peripheral: Peripheral) -> None: ...
-
-
-class Process:
-    """A process that uses the stack, until it is killed."""
-
-    def __init__(self) -> None:
-        self.is_alive = True
-
-    def require_alive(self) -> None:
-        if not self.is_alive:
-            raise BleakError("this process is dead")
 
 
 class DirectLink:

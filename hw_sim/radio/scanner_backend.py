@@ -7,14 +7,15 @@ scan responses.
 Not here: switching the radio's scanning on and off (stack).
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from bleak.backends.scanner import AdvertisementData, AdvertisementDataCallback, BaseBleakScanner
+from bleak.backends.scanner import AdvertisementData
 from bleak.uuids import normalize_uuid_str
 from bumble.core import UUID, AdvertisingData
 from bumble.device import Advertisement
 
-from hw_sim.radio.stack import Process, Stack
+from hw_sim.radio.process import ProcessScanner
+from hw_sim.radio.stack import Stack
 
 _Type = AdvertisingData.Type
 _SERVICE_UUID_TYPES = {
@@ -32,24 +33,12 @@ _SERVICE_DATA_TYPES = {
 }
 
 
-class ScannerBackend(BaseBleakScanner):
-    """Bound to a stack by subclassing: bleak wants a class, and reads its name."""
+class ScannerBackend(ProcessScanner):
+    """Hears what the stack's radio hears."""
 
     stack: ClassVar[Stack]
-    process: ClassVar[Process]
 
-    def __init__(
-        self,
-        detection_callback: AdvertisementDataCallback | None,
-        service_uuids: list[str] | None,
-        scanning_mode: str,  # noqa: ARG002 - part of bleak's interface
-        **_: Any,
-    ) -> None:
-        super().__init__(detection_callback, service_uuids)
-
-    async def start(self) -> None:
-        self.process.require_alive()
-        self.seen_devices = {}
+    async def listen(self) -> None:
         await self.stack.listen(self._on_advertisement)
 
     async def stop(self) -> None:

@@ -20,6 +20,7 @@ from bumble import core, hci
 from bumble.device import Advertisement, Connection, Device
 from bumble.keys import KeyStore
 
+from hw_sim.radio.process import Process
 from hw_sim.radio.stack_link import StackLink
 
 ATTEMPT_S: Final = 20.0
@@ -28,18 +29,6 @@ ATTEMPT_S: Final = 20.0
 _PUBLIC = hci.OwnAddressType.PUBLIC
 
 _T = TypeVar("_T")
-
-
-class Process:
-    """One process that uses the machine's Bluetooth, until it is cut off."""
-
-    def __init__(self) -> None:
-        self.is_alive = True
-
-    def require_alive(self) -> None:
-        """Raises BleakError if it was cut off."""
-        if not self.is_alive:
-            raise BleakError("this process was cut off")
 
 
 class Controller(NamedTuple):
