@@ -79,15 +79,7 @@ class Gateway:
         self._lock = lock(config.gateway.state_dir)
         self.identity = identity.load(config.key_file, config.database, known)
         self.store = Store(config.database, self.identity, simulated=simulated, workers=workers)
-        if self.store.quarantined:
-            log.error(
-                "the database was damaged and is set aside as %s; a new one begins", self.store.quarantined
-            )
-        if self.store.log_copy:
-            log.error(
-                "the log of the database was damaged and what followed the damage is lost; a copy is kept as %s",
-                self.store.log_copy,
-            )
+        self._say_what_was_damaged()
         tables = self.store.tables
         with tables.database.transaction():
             self.boot_no = tables.boots.note(clock.boot_id)
@@ -130,6 +122,17 @@ class Gateway:
         )
         self.uploader = self._uploader(rng, simulated=simulated)
         self._recall()
+
+    def _say_what_was_damaged(self) -> None:
+        if self.store.quarantined:
+            log.error(
+                "the database was damaged and is set aside as %s; a new one begins", self.store.quarantined
+            )
+        if self.store.log_copy:
+            log.error(
+                "the log of the database was damaged and what followed the damage is lost; a copy is kept as %s",
+                self.store.log_copy,
+            )
 
     def _uploader(self, rng: random.Random, *, simulated: bool) -> Uploader:
         compose = Composer(
