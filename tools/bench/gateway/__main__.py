@@ -16,14 +16,17 @@ Parts (all but `written` unless some are named; each runs in processes of its ow
     written   octets that a gateway process with a strap and a CGM writes in real time, by /proc/PID/io; `--minutes 60`
               is an hour.
 
-Of several runs the best counts, on both sides. Whoever else uses the machine makes everything slower.
+Of several runs the best counts, on both sides; they take turns. In `hour` and `sensors` each process has one core, on
+both sides. Whoever else uses the machine makes everything slower.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -86,33 +89,58 @@ def child(module: str, *arguments: object) -> dict[str, Any]:
     return result
 
 
-def best(runs: int, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The run with the least CPU."""
-    return min((measure() for _ in range(runs)), key=lambda result: float(result["cpu_s"]))
+def best(runs: int, *measures: Callable[[], dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each the run with the least CPU. They take turns, so that a slow time of the machine meets them all."""
+    rounds = [[measure() for measure in measures] for _ in range(runs)]
+    return [min(results, key=lambda result: float(result["cpu_s"])) for results in zip(*rounds, strict=True)]
 
 
-def a_day(options: argparse.Namespace, straps: int, cgms: int, *flags: str) -> Numbers:
-    """Cost an hour of so many sensors, the feed's own subtracted."""
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """What is started within runs on one core: the cost of wandering between cores varies more than all else."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def a_day(
+    options: argparse.Namespace,
+    straps: int,
+    cgms: int,
+    *flags: str,
+    beside: Sequence[Callable[[], dict[str, Any]]] = (),
+) -> tuple[Numbers, list[dict[str, Any]]]:
+    """Cost an hour of so many sensors, the feed's own subtracted; and what was measured in turns with it."""
     arguments = (straps, cgms, options.hours)
-    ours = best(options.runs, lambda: child("day", *arguments, *flags))
-    feed = best(options.runs, lambda: child("day", *arguments, "--null", *flags))
+    with on_one_core():
+        ours, feed, *others = best(
+            options.runs,
+            lambda: child("day", *arguments, *flags),
+            lambda: child("day", *arguments, "--null", *flags),
+            *beside,
+        )
     assert ours["dropped"] == ours["undecodable"] == ours["losses"] == 0, ours
-    return {
+    numbers = {
         "CPU ms an hour": 1000 * (ours["cpu_s"] - feed["cpu_s"]) / options.hours,
         "MB written an hour": (ours["written_octets"] - feed["written_octets"]) / options.hours / 1e6,
         "MB of memory": ours["rss_mb"],
     }
+    return numbers, others
 
 
 def hour(options: argparse.Namespace) -> Numbers:
     numbers: Numbers = {}
     packets = recorded(options.hours)
     for name, mix in MIXES.items():
-        ours = a_day(options, *mix)
+        script = partial(peer.run, options.peer, packets, *mix)
+        scripts = [] if options.no_peer else [script, partial(script, ["--by-hand"])]
+        ours, others = a_day(options, *mix, beside=scripts)
         numbers |= {f"{name}: {figure}": value for figure, value in ours.items()}
-        if not options.no_peer:
-            theirs = best(options.runs, partial(peer.run, options.peer, packets, *mix))
-            by_hand = best(options.runs, partial(peer.run, options.peer, packets, *mix, ["--by-hand"]))
+        if others:
+            theirs, by_hand = others
             their_ms = 1000 * theirs["cpu_s"] / options.hours
             numbers[f"{name}: the script, CPU ms an hour"] = their_ms
             numbers[f"{name}: the script, decoding by hand"] = 1000 * by_hand["cpu_s"] / options.hours
@@ -121,7 +149,7 @@ def hour(options: argparse.Namespace) -> Numbers:
             )
             numbers[f"{name}: the script, MB of memory"] = theirs["rss_mb"]
             numbers[f"{name}: times less CPU than the script"] = their_ms / ours["CPU ms an hour"]
-    silent = a_day(options, 1, 1, "--silent")
+    silent, _ = a_day(options, 1, 1, "--silent")
     return numbers | {f"silent: {figure}": value for figure, value in silent.items()}
 
 
@@ -129,7 +157,8 @@ def sensors(options: argparse.Namespace) -> Numbers:
     numbers: Numbers = {}
     for size in SIZES:
         for kind, mix in (("straps", (size, 0)), ("CGMs", (0, size))):
-            numbers |= {f"{size} {kind}: {figure}": value for figure, value in a_day(options, *mix).items()}
+            ours, _ = a_day(options, *mix)
+            numbers |= {f"{size} {kind}: {figure}": value for figure, value in ours.items()}
     return numbers
 
 
