@@ -4,26 +4,27 @@ from pathlib import Path
 
 import pytest
 from fhir_directory import LOINC, receive
-from simulated_gateway import CGM, MIDNIGHT_UTC_S, configured, world
 
 from hw_sim.clock import run
 from hw_sim.faults import LinkFaults
+from tools.rig.scenario import CGM, home_of
+from tools.rig.world import open_world
 
 
 async def day_with_drops(
     directory: Path, seed: int
 ) -> tuple[list[tuple[int, float]], list[tuple[int, float]], int]:
     """What the sensor stored, what arrived (time offset by the clock, mg/dL), and how often the link dropped."""
-    faults = LinkFaults(seed, up_s_mean=1500.0, down_s_mean=900.0)
-    async with world(configured(directory, "cgm"), hours=24, seed=seed, faults=faults) as home:
-        await home.until_utc_s(MIDNIGHT_UTC_S + 24 * 3600)
-        await home.until_sent(24 * 3600.0)
-        (cgm,) = home.home.cgms
-        session = home.gateway.store.tables.sessions.current(home.gateway.rows[0].no)
+    async with open_world(home_of(CGM, hours=24, seed=seed), directory) as world:
+        world.drop_links(LinkFaults(seed, up_s_mean=1500.0, down_s_mean=900.0))
+        await world.until_s(24 * 3600.0)
+        await world.until_settled(24 * 3600.0)
+        (cgm,) = world.home.cgms
+        session = world.gateway.store.tables.sessions.current(world.row_no("cgm"))
         assert session is not None
         stored = [(session.start_utc_s + 60 * r.time_offset_min, float(r.glucose_mg_dl)) for r in cgm.stored]
         assert cgm.sessions_started == 0
-        return stored, arrived(directory / "bundles"), home.drops[CGM]
+        return stored, arrived(world.bundles), world.drops[cgm.address]
 
 
 def arrived(bundles: Path) -> list[tuple[int, float]]:
