@@ -222,7 +222,7 @@ def status(played: Played, expected: v.Status) -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else repr(value)
+    return "null" if value is None else repr(str(value)) if isinstance(value, str) else repr(value)
 
 
 def log(played: Played, expected: v.Log) -> Iterator[str]:

@@ -27,6 +27,8 @@ from tools.rig.world import Disks, World, open_world
 
 # Who is heard: the gateway, and what asyncio says of tasks that nobody awaited. To Bumble every lost link is an error.
 HEARD = ("edge", "asyncio")
+# After the last beat: a window of five minutes ends, and the time that it waits for late data.
+CLOSED_S = 300.0 + 60.0
 
 
 @dataclass
@@ -98,6 +100,7 @@ async def _pass(played: Played) -> None:
     try:
         await world.until_s(scenario.lasts_s)
         await asyncio.gather(*tasks)
+        await world.for_s(CLOSED_S)
         await world.until_settled(scenario.settles_s)
     finally:
         for task in tasks:

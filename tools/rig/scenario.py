@@ -1,8 +1,8 @@
 """A scenario: who lives in a home and what they wear, what goes wrong, and what must be true. Read from TOML.
 
 Contract: `load` and `parse` give a checked `Scenario` or raise one `ConfigError` with file, place, cause and remedy. A
-scenario that expects nothing is refused, and so is a name that means nothing in it. Python tests make a `Scenario`
-themselves, or take the `home_of` one person.
+scenario that expects nothing is refused, and so is a name that means nothing in it. Unless it says otherwise, its
+bundles go out at once. Python tests make a `Scenario` themselves, or take the `home_of` one person.
 
 It begins at midnight UTC of `MIDNIGHT`; bodies begin then, and the gateway was switched on `LEAD_S` earlier. Everything
 random follows from `seed`.
@@ -176,7 +176,7 @@ def parse(content: bytes, path: Path) -> Scenario:
         ConfigError: as `load`.
     """
     document = config.read_toml(content, path)
-    rest = {key: value for key, value in document.items() if key not in ROWS}
+    rest = merged({"gateway": AT_ONCE}, {key: value for key, value in document.items() if key not in ROWS})
     lists = {key: tuple(_rows(document.get(key, []), key, path)) for key in ROWS}
     scenario: Scenario = structs.replace(_converted(rest, Scenario, str(path)), **lists)
     if not scenario.expect:
