@@ -73,41 +73,6 @@ def stored(world: World) -> list[float]:
     return [float(record.glucose_mg_dl) for record in cgm.stored]
 
 
-def test_an_unwritable_upstream_delays_and_loses_nothing(tmp_path: Path) -> None:
-    async def outage() -> None:
-        in_the_way = tmp_path / "bundles"
-        in_the_way.write_text("a file where the directory should be")
-        async with open_world(home_of(CGM, hours=3), tmp_path) as world:
-            await world.until_s(2 * HOUR_S)
-            (route,) = (await world.gateway.status()).deliveries
-            assert route.trouble is not None
-            assert str(in_the_way) in route.trouble
-            assert route.batches == 0
-            assert (route.pending or 0) + (route.inflight or 0) == len(stored(world)) > 20
-            in_the_way.unlink()
-            await world.until_s(3 * HOUR_S)
-            await world.until_settled()
-            (route,) = (await world.gateway.status()).deliveries
-            assert route.trouble is None
-            assert readings(tmp_path) == stored(world)
-
-    run(outage())
-
-
-def test_an_unwritable_upstream_is_one_line_in_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def outage() -> None:
-        (tmp_path / "bundles").write_text("")
-        async with open_world(home_of(CGM, hours=3), tmp_path) as world:
-            await world.until_s(3 * HOUR_S)
-
-    with caplog.at_level(logging.WARNING):
-        run(outage())
-    (line,) = [record for record in caplog.records if "upstream" in record.name]
-    assert str(tmp_path / "bundles") in line.getMessage()
-
-
 @pytest.mark.parametrize("seed", range(3))
 def test_a_corrupt_database_is_set_aside_and_the_sensor_asked_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int
@@ -142,33 +107,6 @@ def test_a_corrupt_database_is_set_aside_and_the_sensor_asked_again(
     again = receive(tmp_path / "bundles").observations.keys()
     assert again == first
     assert readings(tmp_path)[: len(values)] == values
-
-
-def test_garbage_from_a_sensor_is_counted_and_the_link_stays(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    rng = random.Random(1)
-
-    async def noisy() -> None:
-        async with open_world(home_of(STRAP, hours=0.5), tmp_path) as world:
-            await world.until_s(60.0)
-            (strap,) = world.home.straps
-            for _ in range(500):
-                # Flags that announce a rate of two octets, and one: never a packet.
-                strap.babble(b"\x11" + rng.randbytes(1))
-            await world.until_s(0.5 * HOUR_S)
-            await world.until_settled()
-            (sensor,) = (await world.gateway.status()).sensors
-            assert sensor.undecodable == 500
-            assert (sensor.connects, sensor.losses, sensor.phase) == (1, 0, "streaming")
-            first = world.gateway.store.tables.summaries.between("heart_5min", 0, 1 << 40)[0]
-            assert first.body["coverage_pct"] > 98
-
-    with caplog.at_level(logging.WARNING):
-        run(noisy())
-    lines = [record.getMessage() for record in caplog.records if "dropped" in record.getMessage()]
-    assert len(lines) == 3  # the 1st, the 10th, the 100th
-    assert "Heart Rate Measurement" in lines[0]
 
 
 def test_no_identifier_stands_readable_in_the_database_or_the_log(
