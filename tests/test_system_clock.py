@@ -12,6 +12,9 @@ from tools.rig.world import open_world
 MINUTE_S, HOUR_S = 60, 3600
 LOST_S, AFTER_S = 1800.0, 3600.0
 
+# Who is killed closes nothing.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
 
 @pytest.mark.parametrize("wrong_s", [-20_000 * 86_400, -400 * 86_400, 30 * 86_400, 3650 * 86_400])
 def test_a_wrong_clock_at_start_costs_nothing_once_the_time_is_known(tmp_path: Path, wrong_s: int) -> None:

@@ -77,7 +77,7 @@ class World:
     central: Central
     machine: Machine
     begin_s: float
-    disks: "Disks | None"
+    disks: Disks | None
     consents: list[tuple[float, dict[str, bool]]] = field(default_factory=list)
     drops: Counter[str] = field(default_factory=Counter)
     _dropping: list[asyncio.Task[None]] = field(default_factory=list)
@@ -180,7 +180,7 @@ async def open_world(
     config: Config | None = None,
     worn: DemoRecordings | None = None,
     bodies: Bodies | None = None,
-    disks: "Disks | None" = None,
+    disks: Disks | None = None,
 ) -> AsyncIterator[World]:
     """A home in which a gateway has just been switched on; its files lie in `directory`.
 
