@@ -15,13 +15,13 @@ import pytest
 from edge_parts import MINIMAL
 from kernel_modes import library_path
 from service_user import NOBODY, another_user, open_place
-from simulated_gateway import configured
 
 from edge.config import KEY_SUFFIX, parse
 from edge.identity import load
 from edge.local import control
 from edge.store.door import Store
 from edge.workers import inline
+from tools.rig.scenario import CGM, STRAP, home_of
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_S = 90.0
@@ -189,7 +189,7 @@ def test_a_signal_while_cold_kernels_are_compiled_ends_it_at_once(
 def test_with_a_simulated_home_in_the_process_a_signal_ends_it_cleanly_at_any_moment(
     place: Path, moment: str, number: int
 ) -> None:
-    configured(place, "heart_rate", "cgm")
+    home_of(STRAP, CGM).configure(place)
     service = Service(place, "-m", "tools", "run", "--simulate", "--config", str(place / "gateway.toml"))
 
     def phases() -> set[str]:
@@ -213,7 +213,7 @@ def test_with_a_simulated_home_in_the_process_a_signal_ends_it_cleanly_at_any_mo
 
 
 def test_on_a_slow_disk_a_process_manager_that_insists_changes_nothing(place: Path) -> None:
-    configured(place, "heart_rate")
+    home_of(STRAP).configure(place)
     service = Service(place, "-c", SLOW, "run", "--simulate", "--config", str(place / "gateway.toml"))
 
     def packets() -> int:
