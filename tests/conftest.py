@@ -1,4 +1,6 @@
-"""What all tests share: the mode of the kernels of `dsp`, and a last line about what could not be tested."""
+"""What all tests share: the mode of the kernels of `dsp`, which tests begin, and a last line about what could not be
+tested.
+"""
 
 import os
 import signal
@@ -13,6 +15,34 @@ os.environ.setdefault("VITALGATE_KERNELS", "jit")
 settings.register_profile("plain", deadline=None)
 if os.environ["VITALGATE_KERNELS"] == "plain":
     settings.load_profile("plain")
+
+
+# The files with the longest tests, longest first: so no worker is left alone with one of them in the end. What compiles
+# kernels comes before all that load them.
+LONGEST = (
+    "test_dsp_compiled.py",
+    "test_dsp_modes.py",
+    "test_dsp_*.py",
+    "test_system_kill.py",
+    "test_system_day.py",
+    "test_system_*.py",
+    "test_tools_cli.py",
+    "test_edge_daemon_process.py",
+)
+
+
+def place(item: pytest.Item) -> int:
+    """When a test begins, among the others."""
+    fitting = (k for k, pattern in enumerate(LONGEST) if item.path.match(pattern))
+    return next(fitting, len(LONGEST))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    from kernel_modes import leave_out  # it looks at the mode, which is set above
+
+    leave_out(items)
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)

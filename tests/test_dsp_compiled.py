@@ -15,7 +15,7 @@ from pathlib import Path
 import kernel_cases
 import numpy as np
 import pytest
-from kernel_modes import ROOT, environment, library_path
+from kernel_modes import EVERY, ROOT, environment, library_path, with_the_library
 
 from dsp import compiled
 from dsp.arrays import F64, F64x2
@@ -56,16 +56,20 @@ def test_every_kernel_has_its_cases() -> None:
 
 
 @only_jit
-@pytest.mark.xdist_group("kernel cases")
-@pytest.mark.parametrize("mode", ["library", "plain"])
-def test_results_are_those_of_the_compiled_kernel(mode: str, tmp_path: Path) -> None:
+@with_the_library
+@pytest.mark.parametrize(
+    ("mode", "every"), [("library", 1), ("plain", EVERY), pytest.param("plain", 1, marks=pytest.mark.soak)]
+)
+def test_results_are_those_of_the_compiled_kernel(mode: str, every: int, tmp_path: Path) -> None:
     """On ordinary, empty, missing, constant, infinite and senseless input; nothing raises, nothing warns."""
     write = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); import kernel_cases; kernel_cases.main"
-    said(mode, f"{write}('write', {str(tmp_path / 'found')!r})")
+    said(mode, f"{write}('write', {str(tmp_path / 'found')!r}, {str(every)!r})")
     found = json.loads((tmp_path / "found").read_text())
     assert found["mode"] == mode
+    same = {case.id: ours()[case.id] for case in CASES[::every]}
+    assert {case.kernel for case in CASES[::every]} == set(KERNELS)
     assert [
-        d for d in kernel_cases.differences(ours(), found["outcomes"]) if d[0] > kernel_cases.CLOSE[mode]
+        d for d in kernel_cases.differences(same, found["outcomes"]) if d[0] > kernel_cases.CLOSE[mode]
     ] == []
 
 
@@ -141,6 +145,7 @@ def test_annotations_say_what_is_taken_and_given() -> None:
 
 
 @only_jit
+@with_the_library
 @in_every_mode
 def test_results_are_pythons_own(mode: str) -> None:
     code = """
@@ -178,6 +183,7 @@ print(MODE, *{'numba', 'llvmlite'} & {*sys.modules})
 
 
 @only_jit
+@with_the_library
 @in_every_mode
 def test_warming_works_and_loads_no_compiler_but_to_compile(mode: str) -> None:
     loaded = ["llvmlite", "numba"] if mode == "jit" else []
@@ -185,6 +191,7 @@ def test_warming_works_and_loads_no_compiler_but_to_compile(mode: str) -> None:
 
 
 @only_jit
+@with_the_library
 def test_the_library_runs_where_no_memory_may_become_executable() -> None:
     """Linux refuses it to this process from here on, as systemd's MemoryDenyWriteExecute does."""
     deny = "import ctypes; assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0, 'too old'\n"
@@ -195,6 +202,7 @@ def test_the_library_runs_where_no_memory_may_become_executable() -> None:
 
 
 @only_jit
+@with_the_library
 def test_a_library_is_used_only_if_it_is_one_of_these_sources(tmp_path: Path) -> None:
     """Whatever is wrong with it, the kernels run, and `REASON` tells."""
     code = "from dsp.mode import MODE, REASON; print(MODE, REASON)"
@@ -268,6 +276,8 @@ def library() -> elf.Wants:
     return elf.wants(library_path())
 
 
+@only_jit
+@with_the_library
 def test_library_asks_for_libc_and_libm_alone(library: elf.Wants) -> None:
     names = {compiled.symbol(name) for name in KERNELS}
     assert build_kernels.faults(library_path(), platform.machine(), frozenset(names), None) == []
