@@ -17,22 +17,21 @@ if os.environ["VITALGATE_KERNELS"] == "plain":
     settings.load_profile("plain")
 
 
-# The files with the longest tests, longest first: so no worker is left alone with one of them in the end. What compiles
-# kernels comes before all that load them.
+# These files begin first, because they take longest: a worker runs whole files, and none is to be alone with a long one
+# in the end. The first builds the library and compiles every kernel, so those that come later need not wait.
 LONGEST = (
     "test_dsp_compiled.py",
-    "test_dsp_modes.py",
-    "test_dsp_*.py",
-    "test_system_kill.py",
-    "test_system_day.py",
     "test_system_*.py",
-    "test_tools_cli.py",
+    "test_edge_sensors_cgm_property.py",
+    "test_dsp_modes.py",
     "test_edge_daemon_process.py",
+    "test_edge_upstream_schedules.py",
+    "test_tools_*.py",
 )
 
 
 def place(item: pytest.Item) -> int:
-    """When a test begins, among the others."""
+    """Of a test's file among the others."""
     fitting = (k for k, pattern in enumerate(LONGEST) if item.path.match(pattern))
     return next(fitting, len(LONGEST))
 

@@ -28,9 +28,6 @@ CACHE = ROOT / ".pytest_cache/kernels"
 LIBRARY = "VITALGATE_KERNEL_LIBRARY"
 EVERY = 7  # no divisor of how many cases there are of a kind
 
-# By one worker: it builds the library, for which the others would wait, and it compiles each kernel but once.
-with_the_library = pytest.mark.xdist_group("library")
-
 
 def fewer(usual: int, plain: int) -> int:
     """How many, in the mode that the tests run in."""

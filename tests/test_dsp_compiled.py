@@ -15,7 +15,7 @@ from pathlib import Path
 import kernel_cases
 import numpy as np
 import pytest
-from kernel_modes import EVERY, ROOT, environment, library_path, with_the_library
+from kernel_modes import EVERY, ROOT, environment, library_path
 
 from dsp import compiled
 from dsp.arrays import F64, F64x2
@@ -56,7 +56,6 @@ def test_every_kernel_has_its_cases() -> None:
 
 
 @only_jit
-@with_the_library
 @pytest.mark.parametrize(
     ("mode", "every"), [("library", 1), ("plain", EVERY), pytest.param("plain", 1, marks=pytest.mark.soak)]
 )
@@ -145,7 +144,6 @@ def test_annotations_say_what_is_taken_and_given() -> None:
 
 
 @only_jit
-@with_the_library
 @in_every_mode
 def test_results_are_pythons_own(mode: str) -> None:
     code = """
@@ -183,7 +181,6 @@ print(MODE, *{'numba', 'llvmlite'} & {*sys.modules})
 
 
 @only_jit
-@with_the_library
 @in_every_mode
 def test_warming_works_and_loads_no_compiler_but_to_compile(mode: str) -> None:
     loaded = ["llvmlite", "numba"] if mode == "jit" else []
@@ -191,7 +188,6 @@ def test_warming_works_and_loads_no_compiler_but_to_compile(mode: str) -> None:
 
 
 @only_jit
-@with_the_library
 def test_the_library_runs_where_no_memory_may_become_executable() -> None:
     """Linux refuses it to this process from here on, as systemd's MemoryDenyWriteExecute does."""
     deny = "import ctypes; assert ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0, 'too old'\n"
@@ -202,7 +198,6 @@ def test_the_library_runs_where_no_memory_may_become_executable() -> None:
 
 
 @only_jit
-@with_the_library
 def test_a_library_is_used_only_if_it_is_one_of_these_sources(tmp_path: Path) -> None:
     """Whatever is wrong with it, the kernels run, and `REASON` tells."""
     code = "from dsp.mode import MODE, REASON; print(MODE, REASON)"
@@ -277,7 +272,6 @@ def library() -> elf.Wants:
 
 
 @only_jit
-@with_the_library
 def test_library_asks_for_libc_and_libm_alone(library: elf.Wants) -> None:
     names = {compiled.symbol(name) for name in KERNELS}
     assert build_kernels.faults(library_path(), platform.machine(), frozenset(names), None) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from kernel_modes import EVERY, environment, leave_out, with_the_library
+from kernel_modes import EVERY, environment, leave_out
 
 from dsp import mode as kernel_mode
 
@@ -19,7 +19,7 @@ FILES = [path for path in sorted(HERE.glob("test_dsp_*.py")) if path.name not in
 @pytest.mark.parametrize(
     ("mode", "which"),
     [
-        pytest.param("library", "not soak", id="library", marks=with_the_library),
+        pytest.param("library", "not soak", id="library"),
         pytest.param("plain", "not soak", id="plain"),
         pytest.param("plain", "soak or not soak", id="plain, all", marks=pytest.mark.soak),
     ],
