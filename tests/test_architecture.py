@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from conftest import LONGEST
 
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTION_LINES_MAX = 70
@@ -550,6 +551,13 @@ def test_pyproject_lists_the_packages_and_their_data() -> None:
     setuptools = PYPROJECT["tool"]["setuptools"]
     assert unlisted_packages(setuptools["packages"], PACKAGE_MODULES) == []
     assert unpacked_data(setuptools.get("package-data", {}), FILES) == []
+
+
+def test_a_run_ends_with_its_slowest_tests_and_begins_with_the_longest_files() -> None:
+    options = PYPROJECT["tool"]["pytest"]["ini_options"]["addopts"]
+    assert [option for option in options if re.fullmatch(r"--durations=[1-9]\d*", option)]
+    assert {"--dist=loadfile", "--no-loadscope-reorder"} <= {*options}
+    assert [pattern for pattern in LONGEST if not fnmatch.filter(FILES, f"tests/{pattern}")] == []
 
 
 def test_no_file_names_a_path_of_one_machine() -> None:
