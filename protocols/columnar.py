@@ -97,8 +97,16 @@ class Kernel:
 
     @cached_property
     def compiled(self) -> Callable[..., int]:
-        """The kernel, compiled or loaded from numba's cache at its first call."""
-        from numba import njit
+        """The kernel, compiled or loaded from numba's cache at its first call.
+
+        Raises:
+            ModuleNotFoundError: numba is not installed.
+        """
+        try:
+            from numba import njit
+        except ModuleNotFoundError as error:
+            need = "batches are decoded by numba, which is not installed: pip install 'vitalgate[jit]'"
+            raise ModuleNotFoundError(need, name="numba") from error
 
         compiled: Callable[..., int] = njit(cache=True)(self.function)
         return compiled

@@ -1,24 +1,26 @@
 """The samples in Polar data frames: numba kernels, for live frames too, because one frame holds many samples.
 
 Contract: a frame that cannot be decoded as a whole gives no samples: `samples` raises, the kernels return an
-array of no rows. Samples are in the counts of the wire; `scaled` applies the device's factor.
+array of no rows. Samples are in the counts of the wire; `scaled` applies the device's factor. numba is imported when
+the first frame is decoded; where it is not installed, Python runs the kernels as they stand, a hundred times slower.
 
 Source: public Polar BLE SDK (layouts); Polar Measurement Data Specification 1.0 (delta frames).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from functools import cached_property, update_wrapper
+from typing import Final, Generic, ParamSpec, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from protocols.errors import DecodeError
 from protocols.polar import FRAME, Frame, MeasurementType
 
 I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,33 @@ DELTA: Final[Mapping[tuple[int, int], Delta]] = {
 """By measurement and frame type; the fourth channel of magnetometer type 1 is a calibration status."""
 
 
-@njit(cache=True)
+_HALF_32: Final = 1 << 31
+_MASK_32: Final = (1 << 32) - 1
+
+
+class Kernel(Generic[P]):
+    """A function that is compiled, or loaded from numba's cache, when it is first called."""
+
+    def __init__(self, function: Callable[P, I32]) -> None:
+        self.function = function
+        update_wrapper(self, function)
+
+    @cached_property
+    def compiled(self) -> Callable[P, I32]:
+        """The function itself where numba is not installed."""
+        try:
+            from numba import njit
+        except ModuleNotFoundError:
+            return self.function
+        compiled: Callable[P, I32] = njit(cache=True)(self.function)
+        return compiled
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> I32:
+        """Call the function."""
+        return self.compiled(*args, **kwargs)
+
+
+@Kernel
 def raw_samples(content: bytes, stride: int, fields: I64) -> I32:
     """Samples of equal width.
 
@@ -138,7 +166,7 @@ def raw_samples(content: bytes, stride: int, fields: I64) -> I32:
     return out
 
 
-@njit(cache=True)
+@Kernel
 def delta_samples(content: bytes, channels: int, octets: int) -> I32:
     """Samples of a delta-compressed frame.
 
@@ -190,7 +218,7 @@ def delta_samples(content: bytes, channels: int, octets: int) -> I32:
                 delta = ((held & mask) ^ half) - half
                 held >>= width
                 bits -= width
-                out[i, channel] = out[i - 1, channel] + delta
+                out[i, channel] = ((out[i - 1, channel] + delta + _HALF_32) & _MASK_32) - _HALF_32
         row += samples
     return out
 

@@ -112,6 +112,7 @@ test)
     shift
     install_set dev
     cd "$root"
+    warm # once, or every gateway that the tests start would compile its kernels
     "$venv/bin/ruff" check .
     "$venv/bin/ruff" format --check .
     "$venv/bin/python" -P -m mypy
