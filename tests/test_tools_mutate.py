@@ -283,7 +283,9 @@ def test_the_test_that_must_notice_looks_first_and_the_others_if_it_does_not(
     (dead,) = json.loads(capsys.readouterr().out)["dead"]
     assert dead["by"] == "tests/test_tiny_sums.py::test_total"
     write(tiny, "tests/mutants_named.toml", named.format("total"))
-    write(tiny, "tests/test_else.py", "from tiny.sums import total\ndef test_total(): assert total([2]) == 2\n")
+    write(
+        tiny, "tests/test_else.py", "from tiny.sums import total\ndef test_total(): assert total([2]) == 2\n"
+    )
     assert main(["--json", "--named"], root=tiny) == 0
     (dead,) = json.loads(capsys.readouterr().out)["dead"]
     assert dead["by"] == "tests/test_else.py::test_total"
