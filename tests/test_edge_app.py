@@ -18,8 +18,9 @@ from edge.local import control
 from edge.radio.adapter import Radio
 from edge.radio.inbox import Notification
 from edge.store.raw_chunks import HeartChunk
-from edge.workers import inline
+from edge.workers import InlineWorker, Workers, inline
 from hw_sim.clock import VirtualClock, run
+from hw_sim.disk import SimulatedDisk
 from protocols import heart_rate, uuids
 from protocols.heart_rate import HeartRateMeasurement
 
@@ -55,12 +56,15 @@ def test_what_could_not_be_closed_is_closed_once_the_clock_is_sure(
 
 
 @asynccontextmanager
-async def running(config: Config, clock: VirtualClock | None = None) -> AsyncIterator[Gateway]:
+async def running(
+    config: Config, clock: VirtualClock | None = None, workers: Workers | None = None
+) -> AsyncIterator[Gateway]:
     """A gateway that hears nothing, on a clock that is right unless another is given."""
     config.upstream.directory.mkdir(exist_ok=True)
     clock = clock or VirtualClock(MIDNIGHT_UTC_S * 10**9, "boot-1", 500)
     radio = Radio(DeafScanner)
-    gateway = Gateway(config, clock, radio, random.Random(1), simulated=True, workers=inline())
+    workers = workers or inline()
+    gateway = Gateway(config, clock, radio, random.Random(1), simulated=True, workers=workers)
     task = asyncio.ensure_future(gateway.run())
     yield gateway
     task.cancel()
@@ -147,6 +151,20 @@ def test_a_period_is_closed_and_sent_when_it_is_over(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_a_period_that_an_earlier_process_left_open_is_closed_when_it_is_over(tmp_path: Path) -> None:
+    config = minimal_config(tmp_path)
+
+    async def scenario() -> None:
+        async with running(config) as gateway:
+            await keep_beat(gateway, 10.0)
+            await asyncio.sleep(100)
+        async with running(config) as gateway:
+            await asyncio.sleep(240)
+            assert len(gateway.store.tables.summaries.between("heart_5min")) == 1
+
+    run(scenario())
+
+
 def test_a_period_is_closed_with_the_packets_that_are_still_open(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(minimal_config(tmp_path)) as gateway:
@@ -164,10 +182,10 @@ def test_what_is_open_in_memory_is_stored_on_the_way_out(tmp_path: Path) -> None
     config = minimal_config(tmp_path)
 
     async def scenario() -> None:
-        async with running(config) as gateway:
+        slow = Workers(SimulatedDisk(1, delay_s=(1.0, 2.0)), InlineWorker(), InlineWorker())
+        async with running(config, workers=slow) as gateway:
             await asyncio.sleep(100)
             take_beat(gateway)
-            await asyncio.sleep(5)
         async with running(config) as gateway:
             chunk = gateway.store.tables.raw_chunks.newest(strap_no(gateway))
             assert chunk is not None
