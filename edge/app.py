@@ -262,7 +262,7 @@ class Gateway:
 
     def _poll_clock(self) -> None:
         self.timekeeper.poll()
-        # The error of the time may have changed, although no wall time has.
+        # At the start nothing else asks when the periods are due that an earlier process left open.
         self._await_periods()
         self.agenda.set("clock", self.clock.boot_ns() + CLOCK_POLL_NS, self._poll_clock)
 

@@ -92,3 +92,22 @@ def test_a_machine_that_slept_catches_up_within_a_minute() -> None:
     run(main())
     assert len(called) == 1
     assert called[0] <= 10 + 60
+
+
+def test_who_rests_wakes_once_a_minute() -> None:
+    class CountedClock(VirtualClock):
+        reads = 0
+
+        def boot_ns(self) -> int:
+            self.reads += 1
+            return super().boot_ns()
+
+    async def main() -> int:
+        clock = CountedClock(0, "boot-1")
+        resting = asyncio.ensure_future(Agenda(clock).run())
+        await asyncio.sleep(3600)
+        resting.cancel()
+        await asyncio.wait({resting})
+        return clock.reads
+
+    assert run(main()) <= 61

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,23 @@ def test_never_heard_is_silence_too(store: Store) -> None:
         assert b.of("cgm") == set()
         await b.silence(1)
         assert b.of("cgm") == {"cgm_silence"}
+
+    play(store, scenario)
+
+
+def test_silence_is_looked_for_when_it_would_be_too_long(store: Store) -> None:
+    looks: Counter[str] = Counter()
+
+    async def scenario(bench: Bench) -> None:
+        bench.agenda.set = partial(counting, bench.agenda.set)  # type: ignore[method-assign]
+        await bench.silence(500)
+        assert looks == {}
+        await bench.silence(101)
+        assert bench.open == {"heart_rate_silence"}
+
+    def counting(set_it: Callable[..., None], name: str, *rest: object) -> None:
+        looks[name] += 1
+        set_it(name, *rest)
 
     play(store, scenario)
 

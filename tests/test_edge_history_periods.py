@@ -426,6 +426,22 @@ def test_a_repaired_clock_amends_what_it_moves(tmp_path: Path) -> None:
     play(scenario)
 
 
+def test_whoever_asks_too_early_has_nothing_closed(tmp_path: Path) -> None:
+    """The deadline may have been set by a clock that was surer then."""
+
+    async def scenario() -> None:
+        box = Box(tmp_path)
+        await box.at(0)
+        box.beats(10.0)
+        box.reboot("boot-2", MIDNIGHT_UTC_S + 340, error_ms=100_000)
+        box.timekeeper.poll()
+        box.periods.close_due()
+        await box.store.drain()
+        assert box.closed == []
+
+    play(scenario)
+
+
 def test_a_period_is_over_only_when_it_is_by_a_clock_that_is_as_fast_as_it_may_be(tmp_path: Path) -> None:
     async def scenario() -> None:
         box = Box(tmp_path, clock=SetClock(error_ms=100_000))

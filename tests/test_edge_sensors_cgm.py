@@ -38,6 +38,18 @@ def test_everything_stored_is_fetched_and_then_only_what_is_new(crc: bool) -> No
     play(scenario)
 
 
+def test_what_a_sensor_recorded_while_out_of_reach_is_asked_for_at_once_when_it_is_back() -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=1000, stored=range(0, 1000, 5))
+        await g.talk(sensor, 60)
+        sensor.store([1000])
+        await g.talk(sensor, 10)
+        assert sensor.reported[1:] == [[1000]]
+        assert g.store.kept()[-1] == 1000
+
+    play(scenario)
+
+
 def test_a_gap_in_live_readings_is_asked_for_at_once_and_an_unsteady_step_is_not() -> None:
     async def scenario(g: Gateway) -> None:
         sensor = Sensor(age_min=100, stored=range(0, 100, 5))

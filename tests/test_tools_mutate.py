@@ -265,6 +265,35 @@ def test_named_mutants_must_die(tiny: Path, capsys: pytest.CaptureFixture[str]) 
     assert modules == {"tiny/sums.py": {"killed": 1, "survived": 1, "timed out": 0}}
 
 
+def test_the_test_that_must_notice_looks_first_and_the_others_if_it_does_not(
+    tiny: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tiny, "tests/test_else.py", "def test_nothing(): pass\n")
+    named = """
+        [[mutant]]
+        file = "tiny/sums.py"
+        where = "total"
+        line = "return found"
+        becomes = "return -found"
+        test = "tests/test_else.py::test_{}"
+        why = "The sum is a debt."
+    """
+    write(tiny, "tests/mutants_named.toml", named.format("nothing"))
+    assert main(["--json", "--named"], root=tiny) == 0
+    (dead,) = json.loads(capsys.readouterr().out)["dead"]
+    assert dead["by"] == "tests/test_tiny_sums.py::test_total"
+    write(tiny, "tests/mutants_named.toml", named.format("total"))
+    write(
+        tiny, "tests/test_else.py", "from tiny.sums import total\ndef test_total(): assert total([2]) == 2\n"
+    )
+    assert main(["--json", "--named"], root=tiny) == 0
+    (dead,) = json.loads(capsys.readouterr().out)["dead"]
+    assert dead["by"] == "tests/test_else.py::test_total"
+    write(tiny, "tests/mutants_named.toml", named.format("that_is_not_there"))
+    assert main(["--named"], root=tiny) == 2
+    assert "tests fail without a mutation" in capsys.readouterr().err
+
+
 def test_the_seed_draws_the_mutants(tiny: Path) -> None:
     def drawn(seed: str) -> list[Mutant]:
         return picked(tiny, parser().parse_args(["tiny/sums.py", "--limit", "2", "--seed", seed]))
@@ -295,3 +324,10 @@ def test_what_was_named_is_still_there() -> None:
     found = lists.named(ROOT, ROOT / lists.NAMED)
     assert len(found) >= 5
     assert all(map(can_be_parsed, found))
+    assert [test for mutant in found if (test := mutant.test) and not is_there(test)] == []
+
+
+def is_there(test: str) -> bool:
+    """Whether such a test stands in its file."""
+    file, _, name = test.partition("::")
+    return f"def {name.partition('[')[0]}(" in (ROOT / file).read_text()

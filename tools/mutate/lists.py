@@ -25,10 +25,11 @@ class Key(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A mutant, and what is said of it."""
+    """A mutant, and what is said of it; `test` is the one that must notice, "" where nobody has said which."""
 
     key: Key
     why: str
+    test: str = ""
 
 
 def key_of(mutant: Mutant) -> Key:
@@ -45,13 +46,15 @@ def entries(path: Path) -> list[Entry]:
         return []
     found: dict[Key, Entry] = {}
     for table in tomllib.loads(path.read_text()).get("mutant", []):
+        test = table.pop("test", "")
         if set(table) != {*Key._fields, "why"} or not table["why"]:
-            raise ValueError(f"{path}: an entry has {', '.join(Key._fields)} and why, not {', '.join(table)}")
+            wanted = f"{', '.join(Key._fields)}, why and perhaps test"
+            raise ValueError(f"{path}: an entry has {wanted}, not {', '.join(table)}")
         why = table.pop("why")
         key = Key(**table)
         if key in found:
             raise ValueError(f"{path}: {key.file}: {key.line!r} becomes {key.becomes!r} twice")
-        found[key] = Entry(key, why)
+        found[key] = Entry(key, why, test)
     return list(found.values())
 
 
@@ -62,4 +65,4 @@ def named(root: Path, path: Path) -> list[Mutant]:
         OSError: there is no such source.
         ValueError: a line is not there, or more than once.
     """
-    return [changed_line((root / key.file).read_text(), *key) for key, _ in entries(path)]
+    return [changed_line((root / key.file).read_text(), *key, test) for key, _, test in entries(path)]

@@ -34,6 +34,7 @@ class Mutant(NamedTuple):
     line: str
     becomes: str
     source: str
+    test: str = ""  # the one that must notice, where somebody has said so
 
 
 class _Edit(NamedTuple):
@@ -313,7 +314,7 @@ def can_be_parsed(mutant: Mutant) -> bool:
     return True
 
 
-def changed_line(source: str, file: str, where: str, line: str, becomes: str) -> Mutant:
+def changed_line(source: str, file: str, where: str, line: str, becomes: str, test: str = "") -> Mutant:
     """A mutant that somebody wrote: one line, which must be there once, in the class or function `where`.
 
     Raises:
@@ -329,7 +330,7 @@ def changed_line(source: str, file: str, where: str, line: str, becomes: str) ->
     (n,) = found
     indent = lines[n][: len(lines[n]) - len(lines[n].lstrip())]
     changed = [*lines[:n], f"{indent}{becomes}\n", *lines[n + 1 :]]
-    return Mutant(file, where, n + 1, line, becomes, "".join(changed))
+    return Mutant(file, where, n + 1, line, becomes, "".join(changed), test)
 
 
 def _scopes(tree: ast.AST, where: str = "") -> dict[str, tuple[int, int]]:

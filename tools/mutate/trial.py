@@ -149,9 +149,11 @@ class Trials:
         self._limits_s: dict[tuple[str, ...], float | None] = {}
         self._measuring = Lock()
 
-    def stages(self, file: str) -> dict[str, tuple[str, ...]]:
-        found = self._imports.stages(file)
-        return {stage: tests for stage, tests in found.items() if stage in self._stages_max}
+    def stages(self, mutant: Mutant) -> dict[str, tuple[str, ...]]:
+        """The tests that look at a mutant, in this order; first of all the one that must notice."""
+        found = self._imports.stages(mutant.file)
+        first = {"its own": (mutant.test,)} if mutant.test else {}
+        return first | {stage: tests for stage, tests in found.items() if stage in self._stages_max}
 
     def _limit_s(self, tree: _Tree, tests: tuple[str, ...]) -> float | None:
         """How long these tests may take; None if nothing of them is run by default."""
@@ -166,7 +168,7 @@ class Trials:
 
     def _verdict(self, tree: _Tree, mutant: Mutant) -> Verdict:
         is_fresh = mutant.file.startswith(COMPILED)
-        for stage, tests in self.stages(mutant.file).items():
+        for stage, tests in self.stages(mutant).items():
             limit_s = self._limit_s(tree, tests)
             if limit_s is None:
                 continue
