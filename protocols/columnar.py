@@ -98,10 +98,9 @@ class Kernel:
     @cached_property
     def compiled(self) -> Callable[..., int]:
         """The kernel, compiled or loaded from numba's cache at its first call."""
-        from numba import njit
+        from protocols.compiled import njit
 
-        compiled: Callable[..., int] = njit(cache=True)(self.function)
-        return compiled
+        return njit(self.function)
 
     def __call__(self, flat: Octets, offsets: Offsets) -> Columns:
         """The columns of packets that lie end to end in `flat`; packet i from `offsets[i]` to `[i + 1]`.

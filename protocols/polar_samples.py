@@ -12,8 +12,8 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from protocols.compiled import njit
 from protocols.errors import DecodeError
 from protocols.polar import FRAME, Frame, MeasurementType
 
@@ -104,7 +104,7 @@ DELTA: Final[Mapping[tuple[int, int], Delta]] = {
 """By measurement and frame type; the fourth channel of magnetometer type 1 is a calibration status."""
 
 
-@njit(cache=True)
+@njit
 def raw_samples(content: bytes, stride: int, fields: I64) -> I32:
     """Samples of equal width.
 
@@ -138,7 +138,7 @@ def raw_samples(content: bytes, stride: int, fields: I64) -> I32:
     return out
 
 
-@njit(cache=True)
+@njit
 def delta_samples(content: bytes, channels: int, octets: int) -> I32:
     """Samples of a delta-compressed frame.
 
