@@ -7,20 +7,19 @@ the first frame is decoded; where it is not installed, Python runs the kernels a
 Source: public Polar BLE SDK (layouts); Polar Measurement Data Specification 1.0 (delta frames).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, update_wrapper
-from typing import Final, Generic, ParamSpec, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from protocols.compiled import Kernel
 from protocols.errors import DecodeError
 from protocols.polar import FRAME, Frame, MeasurementType
 
 I32: TypeAlias = npt.NDArray[np.int32]
 I64: TypeAlias = npt.NDArray[np.int64]
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -108,28 +107,6 @@ DELTA: Final[Mapping[tuple[int, int], Delta]] = {
 
 _HALF_32: Final = 1 << 31
 _MASK_32: Final = (1 << 32) - 1
-
-
-class Kernel(Generic[P]):
-    """A function that is compiled, or loaded from numba's cache, when it is first called."""
-
-    def __init__(self, function: Callable[P, I32]) -> None:
-        self.function = function
-        update_wrapper(self, function)
-
-    @cached_property
-    def compiled(self) -> Callable[P, I32]:
-        """The function itself where numba is not installed."""
-        try:
-            from numba import njit
-        except ModuleNotFoundError:
-            return self.function
-        compiled: Callable[P, I32] = njit(cache=True)(self.function)
-        return compiled
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> I32:
-        """Call the function."""
-        return self.compiled(*args, **kwargs)
 
 
 @Kernel

@@ -143,6 +143,29 @@ def test_it_runs_from_a_read_only_installation_as_a_user_without_a_home(place: P
     assert not list(copy.rglob("__pycache__"))
 
 
+# The daemon where no temporary directory can be written to either.
+WITHOUT_ROOM = """
+import runpy, tempfile
+tempfile.tempdir = "/nonexistent"
+runpy.run_module("edge", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_where_nothing_can_keep_its_kernels_it_says_so_and_runs(place: Path) -> None:
+    copy = read_only_copy(place)
+    state = place / "var/state"
+    state.mkdir(parents=True)
+    (state / "kernels").touch()
+    service = installed(place, copy, "-c", WITHOUT_ROOM)
+    try:
+        service.until(lambda: service.status(state))
+        assert service.end() == 0
+    finally:
+        service.kill()
+    assert f"compiled kernels cannot be kept in {state / 'kernels'}" in service.said()
+    assert "Traceback" not in service.said()
+
+
 # The daemon where no compiler is installed, and where the system refuses memory that becomes executable.
 WITHOUT_COMPILER = """
 import ctypes, runpy, sys

@@ -7,9 +7,10 @@ import pytest
 from protocol_vectors import name, octets, rows
 
 from protocols import polar, polar_samples
+from protocols.compiled import Kernel
 from protocols.errors import DecodeError
 from protocols.polar import FRAME, REQUEST, Frame, MeasurementType, OpCode, Request, Response, Setting, Status
-from protocols.polar_samples import DELTA, RAW, Kernel, delta_samples, raw_samples, samples, scaled
+from protocols.polar_samples import DELTA, RAW, delta_samples, raw_samples, samples, scaled
 
 
 @pytest.mark.parametrize("row", rows("polar", "PMD-DATA"), ids=name)
