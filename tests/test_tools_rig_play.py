@@ -159,6 +159,17 @@ def test_an_alert_that_is_not_raised_is_missed(tmp_path: Path) -> None:
     ]
 
 
+def test_an_alert_that_is_raised_is_not_missed_where_there_is_to_be_none(tmp_path: Path) -> None:
+    away = '{ what = "out of reach", at = "10s", sensor = "strap", for = "15min" }'
+    none = '{ what = "no alert" }, { what = "no alert", alert = "heart_rate_silence", sensor = "strap" }'
+    others = '{ what = "no alert", alert = "heart_rate_high" }, { what = "no alert", sensor = "cgm" }'
+    found = failures(tmp_path / "1", f"{none}, {others}", away, lasts="16min", sensors=f"{STRAP}, {CGM}")
+    assert [line.rpartition(" ")[0] for line in found] == [
+        "no alert: heart_rate_silence of strap was raised"
+    ] * 2
+    assert failures(tmp_path / "2", none) == []
+
+
 def test_a_warning_that_nobody_expects_is_seen(tmp_path: Path) -> None:
     garbage = '{ what = "garbage", at = "1min", sensor = "strap" }'
     nothing = '{ what = "nothing else" }'

@@ -242,6 +242,12 @@ def alert(played: Played, expected: v.Alert) -> Iterator[str]:
         yield f"alert: {expected.alert} of {expected.sensor} was raised {when}, expected {span}"
 
 
+def no_alert(played: Played, expected: v.NoAlert) -> Iterator[str]:
+    for one in played.alerts:
+        if expected.alert in (None, one.kind) and expected.sensor in (None, one.sensor):
+            yield f"no alert: {one.kind} of {one.sensor} was raised {clock_time(one.at_s)}"
+
+
 def nothing_else(played: Played, _: v.NothingElse) -> Iterator[str]:
     expected = played.scenario.expect
     named = [one.says for one in expected if isinstance(one, v.Log)]
@@ -258,5 +264,6 @@ CHECKS: Final[dict[type[v.Expectation], Check]] = {
     v.Status: status,
     v.Log: log,
     v.Alert: alert,
+    v.NoAlert: no_alert,
     v.NothingElse: nothing_else,
 }

@@ -46,6 +46,11 @@ ALERTS: Final = tuple(
 ) + tuple(silence.kind for silence in SILENCE.values() if silence)
 
 
+def _check_alert(kind: str | None) -> None:
+    if kind is not None and kind not in ALERTS:
+        raise ValueError(f"{kind!r} is no alert; use one of: {', '.join(ALERTS)}")
+
+
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="what"):
     """Something that goes wrong, at a time."""
 
@@ -198,8 +203,17 @@ class Alert(Expectation, frozen=True, kw_only=True, tag="alert"):
     before_s: Duration | None = field(name="before", default=None)
 
     def __post_init__(self) -> None:
-        if self.alert not in ALERTS:
-            raise ValueError(f"{self.alert!r} is no alert; use one of: {', '.join(ALERTS)}")
+        _check_alert(self.alert)
+
+
+class NoAlert(Expectation, frozen=True, kw_only=True, tag="no alert"):
+    """No alert of any sensor was raised, or none of this kind, or none of this sensor."""
+
+    alert: str | None = None
+    sensor: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_alert(self.alert)
 
 
 class NothingElse(Expectation, frozen=True, tag="nothing else"):
@@ -226,4 +240,4 @@ FAULTS: Final = _by_name(
     UpstreamAway,
     SensorReplaced,
 )
-EXPECTATIONS: Final = _by_name(Complete, Status, Log, Alert, NothingElse)
+EXPECTATIONS: Final = _by_name(Complete, Status, Log, Alert, NoAlert, NothingElse)
