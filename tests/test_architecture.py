@@ -83,6 +83,13 @@ def tree_of(source: str) -> ast.Module:
     return ast.parse(source)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _trees_are_given_back() -> Iterator[None]:
+    """They take 130 MB, and this process has other tests to run."""
+    yield
+    tree_of.cache_clear()
+
+
 def imported(tree: ast.Module) -> Iterator[str]:
     """Dotted names of what a module imports from outside its package, wherever in the file."""
     for node in ast.walk(tree):
