@@ -7,7 +7,7 @@
 #
 # What is fetched comes from where this machine gets it: by apt's mirror, pip's configuration and PIP_*, and proxies. Files
 # and directories that these name are there, too. The systems are kept in ${XDG_CACHE_HOME:-~/.cache}/vitalgate-debian,
-# about 1 GB each; delete one to have it made anew.
+# 300 MB each; delete one to have it made anew.
 # packages: debootstrap debian-archive-keyring
 # as root
 set -eu
@@ -19,13 +19,15 @@ started_tests='tests/test_architecture.py tests/test_ci.py tests/test_dsp_modes.
 visitor=1000 visitors_home=/home/visitor service=4242
 mask=022 read_only='' offline='' hiding=''
 
+say() { printf 'bare_debian: %s\n' "$*" >&2; }
+fail() { say "$@"; exit 1; }
+
+[ "$(id -u)" = 0 ] || fail "root has to run this: sudo $0"
 mkdir -p "$cache"
 work=$(mktemp -d "$cache/run.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
 chmod 1777 "$work"
-
-say() { printf 'bare_debian: %s\n' "$*" >&2; }
-fail() { say "$@"; exit 1; }
 
 timed() { # WHAT COMMAND...
     what=$1
