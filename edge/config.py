@@ -253,6 +253,19 @@ def parse(content: bytes, path: Path) -> Config:
     Raises:
         ConfigError: as `load`.
     """
+    document = read_toml(content, path)
+    try:
+        return msgspec.convert(document, Config, dec_hook=partial(_special, path.parent.absolute()))
+    except msgspec.ValidationError as fault:
+        raise config_faults.not_valid(path, document, Config, fault) from fault
+
+
+def read_toml(content: bytes, path: Path) -> dict[str, Any]:
+    """The document in a file's content.
+
+    Raises:
+        ConfigError: the content is too long, or no TOML.
+    """
     if len(content) > FILE_BYTES_MAX:
         raise ConfigError(str(path), f"longer than {FILE_BYTES_MAX} bytes", "give a configuration file")
     try:
@@ -260,13 +273,9 @@ def parse(content: bytes, path: Path) -> Config:
     except UnicodeDecodeError as fault:
         raise config_faults.undecodable(path, content, fault) from fault
     try:
-        document = tomllib.loads(text)
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as fault:
         raise config_faults.not_toml(path, text, fault) from fault
-    try:
-        return msgspec.convert(document, Config, dec_hook=partial(_special, path.parent.absolute()))
-    except msgspec.ValidationError as fault:
-        raise config_faults.not_valid(path, document, Config, fault) from fault
 
 
 def _special(base: Path, kind: type, value: Any) -> Path | Passkey:

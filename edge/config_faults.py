@@ -96,7 +96,7 @@ def not_toml(path: Path, text: str, fault: Exception) -> ConfigError:
     return ConfigError(where, f"not valid TOML: {cause}", remedy)
 
 
-def not_valid(path: Path, document: Any, root: type, fault: msgspec.ValidationError) -> ConfigError:
+def not_valid(path: Path | str, document: Any, root: type, fault: msgspec.ValidationError) -> ConfigError:
     """Turn "Expected `int` <= 250 - at `$.alerts.x`" into file, key, reason and remedy."""
     reason, _, place = str(fault).rpartition(" - at `$")
     if not reason:

@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -43,16 +43,23 @@ def chosen(state_dir: Path) -> Iterator[Path | None]:
         # If the whole state directory cannot be used, the code that opens the store reports it.
         if state_dir.is_dir() and os.access(state_dir, os.W_OK):
             log.warning("compiled kernels cannot be kept in %s: %s", directory, fault.strerror)
-        with tempfile.TemporaryDirectory(
-            prefix="vitalgate-kernels-", ignore_cleanup_errors=True
-        ) as temporary:
-            _fill(Path(temporary))
-            os.environ[VARIABLE] = temporary
-            yield Path(temporary)
+        with _temporary() as temporary:
+            if temporary is not None:
+                _fill(Path(temporary))
+                os.environ[VARIABLE] = temporary
+            yield Path(temporary or directory)
     else:
         _fill(directory)
         os.environ[VARIABLE] = str(directory)
         yield directory
+
+
+def _temporary() -> AbstractContextManager[str | None]:
+    """A directory for this process, None where there is room for none: then kernels are kept in memory alone."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="vitalgate-kernels-", ignore_cleanup_errors=True)
+    except OSError:
+        return nullcontext()
 
 
 def _is_compiling() -> bool:

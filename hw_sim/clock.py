@@ -183,23 +183,25 @@ def _loop(speed: float) -> VirtualTimeLoop:
 
 @dataclass
 class VirtualClock:
-    """The simulated machine's clocks: its boot was at the running loop's time zero.
+    """The simulated machine's clocks, of one boot.
 
     Attributes:
         epoch_utc_ns: what the wall clock showed at boot, were it always set as it is now.
         boot_id: names the boot.
         error_ms: how far the wall clock may be wrong, as the machine knows; None while nothing vouches for it. What it
             says and how right the clock is are two things: `step` makes any clock wrong.
+        booted_ns: when the boot was, in the running loop's time.
     """
 
     epoch_utc_ns: int
     boot_id: str
     error_ms: int | None = 500
+    booted_ns: int = 0
 
     def boot_ns(self) -> int:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualTimeLoop)
-        return loop.time_ns()
+        return loop.time_ns() - self.booted_ns
 
     def utc_ns(self) -> int:
         return self.epoch_utc_ns + self.boot_ns()

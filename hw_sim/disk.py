@@ -1,8 +1,9 @@
-"""A disk in virtual time: what is asked of it is done after a delay, fails, or is cut off by a power failure.
+"""Disks in virtual time: what is asked of one is done after a delay, fails, or is cut off by a power failure.
 
-Contract: takes the place of a worker thread that writes (one thing at a time, in the order asked; who is cancelled
-while waiting stops nothing). Work is done in one go at a moment within its delay, and answered at the end of it: who
-takes a thing for done before it is answered is found out by a cut. The same seed and the same calls give the same run.
+Contract: a disk takes the place of a worker thread that writes (one thing at a time, in the order asked; who is
+cancelled while waiting stops nothing). Work is done in one go at a moment within its delay, and answered at the end of
+it: who takes a thing for done before it is answered is found out by a cut. The same seed and the same calls give the
+same run. An `InstantDisk` does everything at once; else it is the same.
 
     what happens            | the work under way                  | what is asked later
     ------------------------|-------------------------------------|------------------------------
@@ -22,11 +23,43 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
+class InstantDisk:
+    """Takes no time.
+
+    Attributes:
+        refuses: while true, the disk is full.
+    """
+
+    def __init__(self) -> None:
+        self.refuses = False
+        self._is_cut = False
+
+    async def __call__(self, work: Callable[[], _T]) -> _T:
+        """The result of `work`, or what it raised.
+
+        Raises:
+            OSError: the disk would not, and nothing is done.
+        """
+        if self._is_cut:
+            await asyncio.get_running_loop().create_future()
+        if self.refuses:
+            raise _full()
+        return work()
+
+    def cut(self) -> None:
+        """The power fails: from now on nothing is done, and nobody gets an answer."""
+        self._is_cut = True
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
 class SimulatedDisk:
     """Does one piece of work after the other, as far as it lives.
 
     Attributes:
         refuses: while true, the disk is full.
+        delay_s: the shortest and the longest delay of what is asked from now on.
         done: pieces of work that were done.
         failed: pieces of work that were refused.
     """
@@ -34,12 +67,12 @@ class SimulatedDisk:
     def __init__(
         self, seed: int, *, delay_s: tuple[float, float] = (0.005, 0.05), failures: float = 0.0
     ) -> None:
-        """`delay_s`: the shortest and the longest delay; `failures`: the share of work that fails."""
+        """`failures`: the share of work that fails."""
         self.refuses = False
+        self.delay_s = delay_s
         self.done = 0
         self.failed = 0
         self._rng = random.Random(seed)
-        self._delay_s = delay_s
         self._failures = failures
         self._is_cut = False
         self._turn = asyncio.Lock()
@@ -61,13 +94,13 @@ class SimulatedDisk:
 
     async def _do(self, work: Callable[[], _T]) -> _T:
         async with self._turn:
-            delay_s = self._rng.uniform(*self._delay_s)
+            delay_s = self._rng.uniform(*self.delay_s)
             until_done_s = delay_s * self._rng.random()
             fails = self._rng.random() < self._failures
             await self._pass(until_done_s)
             if fails or self.refuses:
                 self.failed += 1
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                raise _full()
             try:
                 result = work()
             finally:
@@ -80,3 +113,7 @@ class SimulatedDisk:
         await asyncio.sleep(seconds)
         if self._is_cut:
             await asyncio.get_running_loop().create_future()
+
+
+def _full() -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -60,12 +60,12 @@ class Home:
         for n, spec in enumerate(specs):
             if spec.kind == "heart_rate":
                 beats = Heart(seed + n) if rr_ms is None else recordings.repeat(rr_ms)
-                self.straps.append(
+                self.wear(
                     HeartRateStrap(air, spec.address, _beats_within(beats, duration_s), begin_s=begin_s)
                 )
             else:
                 readings = GlucoseBody(seed + n) if glucose is None else recordings.repeat_days(glucose)
-                self.cgms.append(
+                self.wear(
                     CgmSensor(
                         air,
                         spec.address,
@@ -75,6 +75,19 @@ class Home:
                         passkey=spec.passkey,
                     )
                 )
+
+    def wear(self, sensor: HeartRateStrap | CgmSensor) -> None:
+        """One more sensor, before the home is started."""
+        if isinstance(sensor, HeartRateStrap):
+            self.straps.append(sensor)
+        else:
+            self.cgms.append(sensor)
+
+    @property
+    def sensors(self) -> dict[str, HeartRateStrap | CgmSensor]:
+        """By address."""
+        sensors: list[HeartRateStrap | CgmSensor] = [*self.straps, *self.cgms]
+        return {sensor.address: sensor for sensor in sensors}
 
     async def start(self) -> None:
         await asyncio.gather(*(sensor.start() for sensor in (*self.straps, *self.cgms)))

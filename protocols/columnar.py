@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocols import crc, kernel, medfloat
+from protocols.compiled import compiled
 from protocols.program import Program
 from protocols.schema import ATT_VALUE_OCTETS_MAX
 
@@ -97,11 +98,16 @@ class Kernel:
 
     @cached_property
     def compiled(self) -> Callable[..., int]:
-        """The kernel, compiled or loaded from numba's cache at its first call."""
-        from numba import njit
+        """The kernel, compiled or loaded from numba's cache at its first call.
 
-        compiled: Callable[..., int] = njit(cache=True)(self.function)
-        return compiled
+        Raises:
+            ModuleNotFoundError: numba is not installed.
+        """
+        try:
+            return compiled(self.function)
+        except ModuleNotFoundError as error:
+            need = "batches are decoded by numba, which is not installed: pip install 'vitalgate[jit]'"
+            raise ModuleNotFoundError(need, name="numba") from error
 
     def __call__(self, flat: Octets, offsets: Offsets) -> Columns:
         """The columns of packets that lie end to end in `flat`; packet i from `offsets[i]` to `[i + 1]`.

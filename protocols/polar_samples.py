@@ -1,7 +1,8 @@
 """The samples in Polar data frames: numba kernels, for live frames too, because one frame holds many samples.
 
 Contract: a frame that cannot be decoded as a whole gives no samples: `samples` raises, the kernels return an
-array of no rows. Samples are in the counts of the wire; `scaled` applies the device's factor.
+array of no rows. Samples are in the counts of the wire; `scaled` applies the device's factor. numba is imported when
+the first frame is decoded; where it is not installed, Python runs the kernels as they stand, a hundred times slower.
 
 Source: public Polar BLE SDK (layouts); Polar Measurement Data Specification 1.0 (delta frames).
 """
@@ -12,8 +13,8 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from protocols.compiled import Kernel
 from protocols.errors import DecodeError
 from protocols.polar import FRAME, Frame, MeasurementType
 
@@ -104,7 +105,11 @@ DELTA: Final[Mapping[tuple[int, int], Delta]] = {
 """By measurement and frame type; the fourth channel of magnetometer type 1 is a calibration status."""
 
 
-@njit(cache=True)
+_HALF_32: Final = 1 << 31
+_MASK_32: Final = (1 << 32) - 1
+
+
+@Kernel
 def raw_samples(content: bytes, stride: int, fields: I64) -> I32:
     """Samples of equal width.
 
@@ -138,7 +143,7 @@ def raw_samples(content: bytes, stride: int, fields: I64) -> I32:
     return out
 
 
-@njit(cache=True)
+@Kernel
 def delta_samples(content: bytes, channels: int, octets: int) -> I32:
     """Samples of a delta-compressed frame.
 
@@ -190,7 +195,7 @@ def delta_samples(content: bytes, channels: int, octets: int) -> I32:
                 delta = ((held & mask) ^ half) - half
                 held >>= width
                 bits -= width
-                out[i, channel] = out[i - 1, channel] + delta
+                out[i, channel] = ((out[i - 1, channel] + delta + _HALF_32) & _MASK_32) - _HALF_32
         row += samples
     return out
 

@@ -1,4 +1,6 @@
-"""What all tests share: the mode of the kernels of `dsp`, and a last line about what could not be tested."""
+"""What all tests share: the mode of the kernels of `dsp`, which tests begin, and a last line about what could not be
+tested.
+"""
 
 import os
 import signal
@@ -13,6 +15,33 @@ os.environ.setdefault("VITALGATE_KERNELS", "jit")
 settings.register_profile("plain", deadline=None)
 if os.environ["VITALGATE_KERNELS"] == "plain":
     settings.load_profile("plain")
+
+
+# These files begin first, because they take longest: a worker runs whole files, and none is to be alone with a long one
+# in the end. The first builds the library and compiles every kernel, so those that come later need not wait.
+LONGEST = (
+    "test_dsp_compiled.py",
+    "test_system_*.py",
+    "test_edge_sensors_cgm_property.py",
+    "test_dsp_modes.py",
+    "test_edge_daemon_process.py",
+    "test_edge_upstream_schedules.py",
+    "test_tools_*.py",
+)
+
+
+def place(item: pytest.Item) -> int:
+    """Of a test's file among the others."""
+    fitting = (k for k, pattern in enumerate(LONGEST) if item.path.match(pattern))
+    return next(fitting, len(LONGEST))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    from kernel_modes import leave_out  # it looks at the mode, which is set above
+
+    leave_out(items)
+    items.sort(key=place)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,9 @@
-"""For tests in every mode of the kernels of `dsp`: shorter input where Python runs them, and the library to load."""
+"""For tests in every mode of the kernels of `dsp`: less of everything where Python runs them, and the library to load.
+
+In plain mode input is shorter (`fewer`), what takes minutes is skipped (`heavy`), and of the cases of a test only every
+seventh runs, beginning with the first, and the last one (`leave_out`). The other cases run in plain mode if soak tests
+do; in the other modes they always run.
+"""
 
 import fcntl
 import functools
@@ -8,6 +13,8 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -19,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CACHE = ROOT / ".pytest_cache/kernels"
 # Names the library to test; without it one is built.
 LIBRARY = "VITALGATE_KERNEL_LIBRARY"
+EVERY = 7  # no divisor of how many cases there are of a kind
 
 
 def fewer(usual: int, plain: int) -> int:
@@ -27,6 +35,17 @@ def fewer(usual: int, plain: int) -> int:
 
 
 heavy = pytest.mark.skipif(kernel_mode.MODE == "plain", reason="takes minutes without a compiler")
+
+
+def leave_out(items: Sequence[pytest.Item]) -> None:
+    """In plain mode, mark the cases that only soak tests run; what is not about kernels has no mode."""
+    if kernel_mode.MODE != "plain":
+        return
+    about_kernels = [item for item in items if item.path.name.startswith("test_dsp_")]
+    for _, of_a_test in groupby(about_kernels, key=lambda item: item.nodeid.partition("[")[0]):
+        for k, item in enumerate(cases := list(of_a_test)):
+            if k % EVERY and item is not cases[-1]:
+                item.add_marker(pytest.mark.soak)
 
 
 def environment(mode: str) -> dict[str, str]:

@@ -8,11 +8,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
 
-from schedule_world import Machine, Wearer, World
+from schedule_world import Wearer, World
 
+from hw_sim.clock import VirtualClock
 from hw_sim.sensors.wayward_cgm import Manner, WaywardCgm
 from protocols.cgm import CgmMeasurement, SessionStartTime
 from protocols.racp import Code, CombinedReportResponse, NumberResponse, OpCode, ResponseCode
+from tools.rig.machine import Machine
 
 Event = Callable[[World, Random], Awaitable[None]]
 WEARING_MIN = 30
@@ -184,71 +186,66 @@ async def heart_for_a_while(world: World, rng: Random) -> None:
 
 async def killed(world: World, rng: Random) -> None:
     """At any await: now, or so many turns of the loop after something has begun."""
-    if not world.is_running:
+    if not world.machine.is_running:
         return
     if rng.random() < 0.6:
         world.stack.cut(_address(world, rng))
         await asyncio.sleep(10.0 ** rng.uniform(-2.0, 1.5))
     for _ in range(rng.randint(0, 40)):
         await asyncio.sleep(0)
-    await world.kill()
+    await world.machine.kill()
     await asyncio.sleep(rng.choice([0.0, 0.0, 1.0, 30.0, 700.0]))
-    world.start()
+    world.machine.start()
     world.expect_back()
 
 
 async def killed_again_and_again(world: World, rng: Random) -> None:
     """Each time before it has come far."""
     for _ in range(rng.randint(2, 4)):
-        if world.is_running:
-            await world.kill()
-            world.start()
+        if world.machine.is_running:
+            await world.machine.kill()
+            world.machine.start()
             await asyncio.sleep(10.0 ** rng.uniform(-2.0, 1.0))
     world.expect_back()
 
 
 async def restarted(world: World, rng: Random) -> None:
-    if world.is_running:
-        await world.stop()
+    if world.machine.is_running:
+        await world.machine.stop()
         await asyncio.sleep(rng.choice([0.0, 5.0, 300.0]))
-        world.start()
+        world.machine.start()
 
 
 async def rebooted(world: World, rng: Random) -> None:
     """The power fails: every link is lost, and the wall clock may be, too."""
-    if not world.is_running:
+    if not world.machine.is_running:
         return
-    await world.kill()
-    for address in list(world.stack.links):
-        world.stack.cut(address)
-    await asyncio.sleep(rng.uniform(5.0, 60.0))
+    off_s = rng.uniform(5.0, 60.0)
     wrong_s = rng.choice([0.0, -20 * YEAR_S, -3600.0, 30 * 86_400.0, 2 * YEAR_S])
-    boot_id = f"boot-{len(world.starts_s)}"
-    world.machine = Machine(world, boot_id, world.now_s, wrong_s, None)
+    await world.machine.reboot(off_s, wrong_s=wrong_s, is_trusted=False)
     if rng.random() < 0.8:
-        _later(rng.uniform(10.0, 4000.0), clock_set_right, world.machine)
-    world.start()
+        _later(rng.uniform(10.0, 4000.0), clock_set_right, world.machine, world.machine.clock)
 
 
-def clock_set_right(machine: Machine) -> None:
-    machine.wrong_s, machine.error_ms = 0.0, 500
+def clock_set_right(machine: Machine, clock: VirtualClock) -> None:
+    """Unless it is the clock of an earlier boot."""
+    if machine.clock is clock:
+        machine.set_clock()
 
 
 async def trust_lost(world: World, rng: Random) -> None:
     """Nothing keeps the clock right any more; it may even be set wrongly; then it is right again."""
     machine = world.machine
-    machine.error_ms = None
+    machine.clock.error_ms = None
     if rng.random() < 0.5:
-        machine.wrong_s = rng.choice([-7200.0, -60.0, 60.0, 86_400.0])
-    _later(rng.uniform(60.0, 3000.0), clock_set_right, machine)
+        machine.set_clock(rng.choice([-7200.0, -60.0, 60.0, 86_400.0]), is_trusted=False)
+    _later(rng.uniform(60.0, 3000.0), clock_set_right, machine, machine.clock)
 
 
 async def disk_full(world: World, rng: Random) -> None:
-    """For a while; a gateway that is started meanwhile finds room."""
-    disk = world.disk
-    if disk is not None:
-        world.disk_failed = disk.refuses = True
-        _later(rng.uniform(1.0, 900.0), setattr, disk, "refuses", False)
+    """For a while, whoever runs meanwhile."""
+    world.disk_failed = world.machine.is_full = True
+    _later(rng.uniform(1.0, 900.0), setattr, world.machine, "is_full", False)
 
 
 EVENTS: dict[Event, int] = {
@@ -278,12 +275,11 @@ EVENTS: dict[Event, int] = {
 def calm(world: World) -> None:
     """From now on everything outside the gateway is as it should be."""
     world.stack.hangs_on_disconnect.clear()
-    clock_set_right(world.machine)
+    world.machine.set_clock()
     for wearer in world.wearers:
         world.stack.regain(wearer.cgm.address)
         wearer.cgm.manners.clear()
         wearer.cgm.miscounts.clear()
         if wearer.strap is not None:
             world.stack.regain(wearer.strap.address)
-    if world.disk is not None:
-        world.disk.refuses = False
+    world.machine.is_full = False

@@ -191,7 +191,9 @@ def wrong_beats(world: World, gateway: Gateway) -> Iterator[str]:
         if not world.disk_failed:
             for at_s, number in wearer.beats:
                 is_lost = number not in packets and at_s + OPEN_CHUNK_S < world.now_s
-                if is_lost and not any(at_s <= kill_s <= at_s + OPEN_CHUNK_S for kill_s in world.kills_s):
+                if is_lost and not any(
+                    at_s <= kill_s <= at_s + OPEN_CHUNK_S for kill_s in world.machine.kills_s
+                ):
                     yield f"{wearer.strap_id}: packet {number} of {at_s:.0f} s is lost, and nobody was killed"
 
 
@@ -278,7 +280,7 @@ def wrong_requests(world: World) -> Iterator[str]:
     for wearer in world.wearers:
         times_s = [at_s for at_s, _ in wearer.cgm.requests]
         occasions_s = [
-            *world.starts_s,
+            *world.machine.starts_s,
             *wearer.cgm.connected_s,
             *wearer.cgm.news_s,
             *(at_s for at_s in wearer.taken_s.values() if at_s >= 0),

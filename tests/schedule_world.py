@@ -1,4 +1,4 @@
-"""A machine, its Bluetooth, its disk, a gateway that lives and dies on it, and people who wear sensors: for schedules.
+"""People who wear sensors, and the machine with the gateway that hears them: for schedules.
 
 The world knows what is true. What a reading is worth says whose it is, of which session, and which: `glucose_of`. Time
 is the loop's; `utc_s` is the true time of day, whatever the machine's clock shows. Nothing random happens here but what
@@ -15,16 +15,15 @@ from random import Random
 
 from edge.app import Gateway
 from edge.config import Config, parse
-from edge.radio.adapter import Radio
 from edge.radio.session import Phase
-from edge.workers import InlineWorker, Workers
-from hw_sim.disk import SimulatedDisk
-from hw_sim.radio.direct_radio import backends
+from edge.workers import Workers
+from hw_sim.disk import InstantDisk, SimulatedDisk
 from hw_sim.radio.direct_stack import DirectStack
 from hw_sim.sensors.direct_strap import DirectStrap
 from hw_sim.sensors.wayward_cgm import WaywardCgm
 from protocols import heart_rate
 from protocols.cgm import CgmMeasurement, SensorStatus
+from tools.rig.machine import Machine, direct
 
 PEOPLE = ("anna", "ben")
 # 2026-03-02 00:00 in Berlin
@@ -83,29 +82,6 @@ def person_of(glucose_mg_dl: float) -> int:
 
 
 @dataclass
-class Machine:
-    """Clocks of one boot: `wrong_s` is how far the wall clock is off, `error_ms` what the machine thinks of it."""
-
-    world: "World"
-    boot_id: str
-    booted_s: float
-    wrong_s: float
-    error_ms: int | None
-    _newest_ns: int = 0
-
-    def boot_ns(self) -> int:
-        # No two looks at a real clock see the same nanosecond.
-        self._newest_ns = max(self._newest_ns + 1, math.ceil((self.world.now_s - self.booted_s) * 1e9))
-        return self._newest_ns
-
-    def utc_ns(self) -> int:
-        return round((self.world.utc_s + self.wrong_s) * 1e9)
-
-    def utc_error_ms(self) -> int | None:
-        return self.error_ms
-
-
-@dataclass
 class Wearer:
     """A person, what they wear, and what was measured: records by session and offset, and when it was."""
 
@@ -153,26 +129,30 @@ class World:
         self.rng = rng
         self.stack = stack
         self.wearers: list[Wearer] = []
-        self.machine = Machine(self, "boot-0", 0.0, 0.0, 500)
-        self.gateway: Gateway | None = None
-        self.disk: SimulatedDisk | None = None
         self.is_worn = True
-        self.starts_s: list[float] = []
-        self.kills_s: list[float] = []
         self.disk_failed = False
         self.broken: list[str] = []
         self.counts: Counter[str] = Counter()
         self.on_watch: Callable[[], None] = lambda: None
-        self._zero_utc_s = zero_utc_s
-        self._running: asyncio.Task[None] | None = None
+        self.machine = Machine(
+            self.config,
+            direct(stack),
+            zero_utc_s=zero_utc_s,
+            new_rng=lambda _: Random(rng.getrandbits(32)),
+            new_workers=self._new_workers,
+        )
+        self.machine.on_start = self._check_age
+        self.machine.died.add_done_callback(
+            lambda died: self.fail(f"the gateway ended by itself: {died.result()}")
+        )
 
     @property
     def now_s(self) -> float:
-        return asyncio.get_running_loop().time()
+        return self.machine.now_s
 
     @property
     def utc_s(self) -> float:
-        return self._zero_utc_s + self.now_s
+        return self.machine.utc_s
 
     def config(self) -> Config:
         text = FILE + "".join(PERSON.format(name=wearer.name) for wearer in self.wearers)
@@ -190,25 +170,14 @@ class World:
 
     # The gateway's lives
 
-    @property
-    def is_running(self) -> bool:
-        return self.gateway is not None
-
-    def start(self) -> None:
-        self.starts_s.append(self.now_s)
+    def _new_workers(self) -> Workers:
         delay_s = self.rng.choice(DISK_DELAYS_S)
-        self.disk = SimulatedDisk(self.rng.getrandbits(32), delay_s=delay_s)
-        self.gateway = Gateway(
-            self.config(),
-            self.machine,
-            Radio(*backends(self.stack)),
-            Random(self.rng.getrandbits(32)),
-            simulated=True,
-            workers=Workers(self.disk, InlineWorker(), InlineWorker()),
-        )
-        self._check_age(self.gateway)
-        self._running = asyncio.ensure_future(self.gateway.run())
-        self._running.add_done_callback(self._on_end)
+        disk = SimulatedDisk(self.rng.getrandbits(32), delay_s=delay_s)
+        return Workers(disk, InstantDisk(), InstantDisk())
+
+    @property
+    def gateway(self) -> Gateway | None:
+        return self.machine.gateway if self.machine.is_running else None
 
     def _check_age(self, gateway: Gateway) -> None:
         """A record is live by its age, whatever else is going on."""
@@ -217,51 +186,20 @@ class World:
         def noted(
             sensor_id: str, measurement: str, value: float, taken_boot_ns: int, *why: str | None
         ) -> None:
-            age_s = (self.machine.boot_ns() - taken_boot_ns) / 1e9
+            age_s = (self.machine.clock.boot_ns() - taken_boot_ns) / 1e9
             if age_s > AGE_S_MAX:
                 self.fail(f"{sensor_id}: {value} is told as live and was taken {age_s:.0f} s ago")
             note(sensor_id, measurement, value, taken_boot_ns, *why)
 
         setattr(gateway.facts, "note", noted)  # noqa: B010 - a method is not to be assigned to
 
-    def _on_end(self, running: "asyncio.Task[None]") -> None:
-        if not running.cancelled() and running.exception() is not None:
-            self.fail(f"the gateway ended by itself: {running.exception()!r}")
-
-    async def kill(self) -> None:
-        """Nothing more of the process is done; the machine's Bluetooth goes on."""
-        self.stack.abandon_clients()
-        self.kills_s.append(self.now_s)
-        assert self.disk is not None
-        self.disk.cut()
-        gateway, running = self._ended()
-        while not running.done():
-            # It may be waiting for what will never be answered.
-            running.cancel()
-            await asyncio.sleep(0)
-        gateway.close()
-
-    async def stop(self) -> None:
-        """As a service manager does."""
-        gateway, running = self._ended()
-        running.cancel()
-        await asyncio.wait({running})
-        gateway.close()
-
-    def _ended(self) -> tuple[Gateway, "asyncio.Task[None]"]:
-        gateway, running = self.gateway, self._running
-        assert gateway is not None
-        assert running is not None
-        self.gateway = None
-        return gateway, running
-
     def expect_back(self) -> None:
         """Whoever was connected, and stays so, is heard again within one back-off."""
         held = {address: self.stack.losses[address] for address in self.stack.links}
-        life = len(self.starts_s)
+        life = len(self.machine.starts_s)
 
         def check() -> None:
-            if self.gateway is None or len(self.starts_s) != life:
+            if self.gateway is None or len(self.machine.starts_s) != life:
                 return
             for name, session in self.gateway.sessions.items():
                 address = session.sensor.config.address
@@ -308,12 +246,12 @@ class World:
         ):
             return
         address = wearer.cgm.address
-        value, life, losses = record.glucose_mg_dl, len(self.starts_s), self.stack.losses[address]
+        value, life, losses = record.glucose_mg_dl, len(self.machine.starts_s), self.stack.losses[address]
         wearer.newest_live = value
         self.counts["live"] += 1
 
         def check() -> None:
-            is_same_life = self.gateway is not None and len(self.starts_s) == life
+            is_same_life = self.gateway is not None and len(self.machine.starts_s) == life
             if not is_same_life or wearer.newest_live != value or self.stack.losses[address] != losses:
                 return
             assert self.gateway is not None

@@ -13,10 +13,13 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from conftest import LONGEST
 
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTION_LINES_MAX = 70
@@ -44,6 +47,11 @@ CLOCK_READERS = frozenset({
 })
 # fmt: on
 
+# Generators that are made with a seed, or for secrets, are no dice; what the module's own, common one gives is.
+DICE = re.compile(
+    r"random\.(?!Random\b|SystemRandom\b)\w+|numpy\.random\.[a-z]\w*(?<!default_rng)|uuid\.uuid[14]|secrets\.\w+"
+)
+
 
 class Layer(NamedTuple):
     """What a package may import: its own modules and the standard library minus `banned` go without saying."""
@@ -69,6 +77,12 @@ SQL_PACKAGE = "edge/store/"
 SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|DROP|PRAGMA|WITH)\b")
 
 
+@cache
+def tree_of(source: str) -> ast.Module:
+    """Most rules look at the same files."""
+    return ast.parse(source)
+
+
 def imported(tree: ast.Module) -> Iterator[str]:
     """Dotted names of what a module imports from outside its package, wherever in the file."""
     for node in ast.walk(tree):
@@ -91,7 +105,7 @@ def layering(source: str, path: str) -> list[str]:
         return []
     layer = LAYERS[package]
     allowed = {package} | layer.third_party | layer.packages | (sys.stdlib_module_names - layer.banned)
-    tops = {name.split(".")[0] for name in imported(ast.parse(source))}
+    tops = {name.split(".")[0] for name in imported(tree_of(source))}
     return [f"{path}: {package} must not import {top}" for top in sorted(tops - allowed)]
 
 
@@ -100,21 +114,70 @@ def compilers(source: str, path: str) -> list[str]:
     if not path.startswith("dsp/") or path == COMPILER_MODULE:
         return []
     names = sorted(
-        {name for name in imported(ast.parse(source)) if name.split(".")[0] in ("numba", "llvmlite")}
+        {name for name in imported(tree_of(source)) if name.split(".")[0] in ("numba", "llvmlite")}
     )
     return [f"{path}: {name} outside {COMPILER_MODULE}" for name in names]
 
 
+def executed(node: ast.AST) -> Iterator[ast.AST]:
+    """What runs when a module is imported: neither what is in functions, nor what only a type checker sees."""
+    for child in ast.iter_child_nodes(node):
+        match child:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                pass
+            case ast.If(
+                test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING"), orelse=other
+            ):
+                yield from (inner for statement in other for inner in (statement, *executed(statement)))
+            case _:
+                yield child
+                yield from executed(child)
+
+
+def module_name(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def needed(source: str, path: str, modules: frozenset[str]) -> set[str]:
+    """Those of `modules` that a module imports while it is imported itself; with them come the packages they lie in."""
+    name = module_name(path)
+    package = name.split(".") if path.endswith("/__init__.py") else name.split(".")[:-1]
+    asked: set[str] = set()
+    for node in executed(tree_of(source)):
+        match node:
+            case ast.Import(names=names):
+                asked |= {alias.name for alias in names}
+            case ast.ImportFrom(module=module, names=names, level=level):
+                start = package[: len(package) - level + 1] if level else []
+                base = ".".join([*start, *([module] if module else [])])
+                inner = {f"{base}.{alias.name}" for alias in names} & modules
+                asked |= inner if len(inner) == len(names) else {base, *inner}
+    around = {".".join(one.split(".")[:k]) for one in asked for k in range(1, one.count(".") + 1)}
+    own = {".".join(name.split(".")[:k]) for k in range(1, name.count(".") + 2)}
+    return (asked | around - own) & modules
+
+
+def import_circles(sources: Mapping[str, str]) -> list[str]:
+    """The first circle of modules that import one another, by paths and their sources."""
+    modules = frozenset(map(module_name, sources))
+    graph = {module_name(path): needed(source, path, modules) for path, source in sources.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return [" needs ".join(reversed(error.args[1]))]
+    return []
+
+
 def undeclared(source: str, path: str, declared: frozenset[str]) -> list[str]:
     """Third-party imports of what a gateway runs that its dependencies do not name."""
-    tops = {name.split(".")[0] for name in imported(ast.parse(source))}
+    tops = {name.split(".")[0] for name in imported(tree_of(source))}
     missing = tops - sys.stdlib_module_names - PACKAGES - declared
     return [f"{path}: {top} is not among the dependencies in pyproject.toml" for top in sorted(missing)]
 
 
 def long_functions(source: str, path: str) -> list[str]:
     """Functions longer than the limit, docstring included."""
-    nodes = ast.walk(ast.parse(source))
+    nodes = ast.walk(tree_of(source))
     functions = [n for n in nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
     lengths = [(f.name, (f.end_lineno or f.lineno) - f.lineno + 1) for f in functions]
     return [f"{path}: {name} has {n} lines" for name, n in lengths if n > FUNCTION_LINES_MAX]
@@ -159,7 +222,7 @@ def clock_readings(source: str, path: str) -> list[str]:
     """References, called or passed on, to functions that read a clock."""
     if path == CLOCK_MODULE:
         return []
-    tree = ast.parse(source)
+    tree = tree_of(source)
     known = origins(tree)
     used = {(dotted(n, known), n.lineno) for n in ast.walk(tree) if isinstance(n, ast.Name | ast.Attribute)}
     starred = {
@@ -169,6 +232,17 @@ def clock_readings(source: str, path: str) -> list[str]:
     }
     bad = {(name, line) for name, line in used | starred if name in CLOCK_READERS}
     return [f"{path}:{line}: {name} outside {CLOCK_MODULE}" for name, line in sorted(bad)]
+
+
+def dice(source: str, path: str) -> list[str]:
+    """References to randomness and identity that nobody was given: the same seed would not give the same run."""
+    if path.split("/")[0] not in LAYERS:
+        return []
+    tree = tree_of(source)
+    known = origins(tree)
+    used = {(dotted(n, known), n.lineno) for n in ast.walk(tree) if isinstance(n, ast.Name | ast.Attribute)}
+    bad = {(name, line) for name, line in used if DICE.fullmatch(name)}
+    return [f"{path}:{line}: {name} has no seed" for name, line in sorted(bad)]
 
 
 def catch_alls(source: str, path: str) -> list[str]:
@@ -184,7 +258,7 @@ def catch_alls(source: str, path: str) -> list[str]:
         )
 
     findings = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree_of(source)):
         match node:
             case ast.ExceptHandler(type=ast.Name(id="BaseException"), body=[*_, ast.Raise(exc=None)]):
                 pass  # Cleaning up is not hiding.
@@ -201,15 +275,13 @@ def foreign_sql(source: str, path: str) -> list[str]:
     """Statements of SQL in the gateway outside its store."""
     if not path.startswith("edge/") or path.startswith(SQL_PACKAGE):
         return []
-    texts = [
-        n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Constant) and isinstance(n.value, str)
-    ]
+    texts = [n for n in ast.walk(tree_of(source)) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     return [f"{path}:{n.lineno}: SQL outside {SQL_PACKAGE}" for n in texts if SQL.match(n.value)]
 
 
 def missing_docstring(source: str, path: str) -> list[str]:
     """The module, if it does not say what it is."""
-    return [] if ast.get_docstring(ast.parse(source)) else [f"{path} has no module docstring"]
+    return [] if ast.get_docstring(tree_of(source)) else [f"{path} has no module docstring"]
 
 
 def stdlib_names(path: str) -> list[str]:
@@ -285,6 +357,10 @@ VIOLATIONS: list[tuple[Rule, str, str]] = [
     (clock_readings, "edge/x.py", "from datetime import datetime as dt, UTC\ndt.now(UTC)"),
     (clock_readings, "edge/x.py", "import datetime\ndatetime.datetime.utcnow()"),
     (clock_readings, "edge/x.py", "import datetime as d\nd.date.today()"),
+    (dice, "edge/x.py", "import random\ndelay_s = random.uniform(1, 2)"),
+    (dice, "hw_sim/x.py", "from random import gauss\nx = gauss(0, 1)"),
+    (dice, "edge/x.py", "import uuid\ndef f(new=uuid.uuid4): ..."),
+    (dice, "dsp/x.py", "import numpy as np\nnp.random.rand(3)"),
     (catch_alls, "edge/x.py", "try: f()\nexcept: pass"),
     (catch_alls, "edge/x.py", "try: f()\nexcept Exception: pass"),
     (catch_alls, "edge/x.py", "try: f()\nexcept Exception: raise"),
@@ -310,11 +386,14 @@ def test_violation_is_caught(rule: Rule, path: str, source: str) -> None:
 
 
 INNOCENT = '''"""What it is."""
+import random
 import time
 from datetime import datetime
+import numpy as np
 from protocols import cgm
-async def f(loop):
+async def f(loop, rng: random.Random):
     try:
+        rng.random(), random.Random(7), np.random.default_rng(7)
         loop.time()
         await asyncio.sleep(1)
         return datetime.fromisoformat("2026-01-01")
@@ -332,6 +411,7 @@ def test_innocent_source_passes() -> None:
         long_functions,
         long_module,
         clock_readings,
+        dice,
         catch_alls,
         foreign_sql,
         missing_docstring,
@@ -344,6 +424,43 @@ def test_exempt_modules_are_exempt() -> None:
     assert compilers("import numba", COMPILER_MODULE) == []
     assert catch_alls("try: f()\nexcept Exception: raise", CATCH_ALL_MODULE) == []
     assert foreign_sql("sql = 'SELECT 1'", f"{SQL_PACKAGE}x.py") == []
+
+
+CIRCLES = [
+    {"edge/a.py": "from edge.b import x", "edge/b.py": "import edge.a"},
+    {"edge/a.py": "from edge import b", "edge/b.py": "if x:\n    from edge import a"},
+    {
+        "dsp/a.py": "from dsp.b import x",
+        "dsp/b.py": "class C:\n    from dsp import c",
+        "dsp/c.py": "import dsp.a",
+    },
+    {"tools/x/__init__.py": "from tools.x.a import f", "tools/x/a.py": "from tools.x import f"},
+    {"tools/x/__init__.py": "from tools import y", "tools/x/a.py": "", "tools/y.py": "import tools.x.a"},
+    {"hw_sim/a.py": "from . import b", "hw_sim/b.py": "from .a import f"},
+    {"protocols/x/a.py": "from ..b import f", "protocols/b.py": "from .x import a"},
+    {"edge/a.py": "import edge.a"},
+]
+NO_CIRCLES = [
+    {"edge/a.py": "from edge.b import x", "edge/b.py": "def f():\n    import edge.a"},
+    {
+        "edge/a.py": "import edge.b",
+        "edge/b.py": "if TYPE_CHECKING:\n    import edge.a\nelse:\n    import edge.c",
+    },
+    {"edge/__init__.py": "", "edge/a.py": "from edge import b", "edge/b.py": "import edge"},
+    {"edge/x/__init__.py": "from edge.x import a", "edge/x/a.py": "from edge.x import b", "edge/x/b.py": ""},
+]
+
+
+@pytest.mark.parametrize("sources", CIRCLES)
+def test_a_circle_of_imports_is_caught(sources: dict[str, str]) -> None:
+    (circle,) = import_circles(sources)
+    first, *_, last = circle.split(" needs ")
+    assert first == last
+
+
+@pytest.mark.parametrize("sources", NO_CIRCLES)
+def test_what_is_no_circle_passes(sources: dict[str, str]) -> None:
+    assert import_circles(sources) == []
 
 
 def test_packaging_and_name_violations_are_caught() -> None:
@@ -391,10 +508,15 @@ def test_every_package_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [layering, compilers, long_module, clock_readings, catch_alls, foreign_sql, missing_docstring]
+    "rule",
+    [layering, compilers, long_module, clock_readings, dice, catch_alls, foreign_sql, missing_docstring],
 )
 def test_packages_obey(rule: Rule) -> None:
     assert breaches(rule, PACKAGE_MODULES) == []
+
+
+def test_no_modules_import_one_another() -> None:
+    assert import_circles({path: (ROOT / path).read_text() for path in PACKAGE_MODULES}) == []
 
 
 def test_the_readme_is_short() -> None:
@@ -431,39 +553,76 @@ def test_pyproject_lists_the_packages_and_their_data() -> None:
     assert unpacked_data(setuptools.get("package-data", {}), FILES) == []
 
 
+def test_a_run_ends_with_its_slowest_tests_and_begins_with_the_longest_files() -> None:
+    options = PYPROJECT["tool"]["pytest"]["ini_options"]["addopts"]
+    assert [option for option in options if re.fullmatch(r"--durations=[1-9]\d*", option)]
+    assert {"--dist=loadfile", "--no-loadscope-reorder"} <= {*options}
+    assert [pattern for pattern in LONGEST if not fnmatch.filter(FILES, f"tests/{pattern}")] == []
+
+
 def test_no_file_names_a_path_of_one_machine() -> None:
     texts = ((path, (ROOT / path).read_text(errors="replace")) for path in FILES)
     assert [finding for path, text in texts for finding in machine_paths(text, path, ROOT)] == []
 
 
 HEAVY = {"numba", "bumble", "hw_sim"}  # slow to import, or not installed on a gateway
+# Who asks for help waits for none of what the commands need.
+NOT_FOR_HELP = HEAVY | {
+    "asyncio", "bleak", "construct", "cryptography", "dsp", "msgspec", "numpy", "protocols", "pydantic", "scipy",
+    "sqlcipher3",
+}  # fmt: skip
+# They are 325 in Python 3.11, most of them typer's, and take 0.2 s of CPU; with pydantic and asyncio it was 0.33 s.
+HELP_MODULES_MAX = 400
 
 
-def loaded_after(code: str) -> list[str]:
-    """Which heavy packages a fresh interpreter has loaded once it ran `code`."""
-    script = "import sys\n"
-    script += f"sys.path.insert(0, {str(ROOT)!r})\n{code}\nprint('loaded:', *{HEAVY!r} & {{*sys.modules}})"
+def modules_after(code: str) -> set[str]:
+    """What a fresh interpreter has loaded once it ran `code`."""
+    script = f"import sys\nsys.path.insert(0, {str(ROOT)!r})\n{code}\nprint('loaded:', *sys.modules)"
     output = subprocess.check_output([sys.executable, "-P", "-c", script], text=True, timeout=60)
-    return sorted(output.splitlines()[-1].split()[1:])
+    return {*output.splitlines()[-1].split()[1:]}
+
+
+@pytest.mark.parametrize("code", ["import edge", "import edge.daemon"])
+def test_import_stays_light(code: str) -> None:
+    assert modules_after(code) & HEAVY == set()
+
+
+def test_no_module_of_protocols_loads_a_compiler() -> None:
+    names = [path.removesuffix(".py").replace("/", ".") for path in MODULES if path.startswith("protocols/")]
+    loaded = modules_after(f"import importlib\nfor name in {names}: importlib.import_module(name)")
+    assert {"protocols.polar_samples", "protocols.columnar"} <= loaded
+    assert loaded & HEAVY == set()
 
 
 HELP = """
-from tools.cli import main
-sys.argv = ["vitalgate", "--help"]
-try:
-    main()
-except SystemExit:
-    pass
+import typer
+from tools.cli import app, main
+
+def calls(command, words=()):
+    yield words
+    for name, child in getattr(command, "commands", {}).items():
+        yield from calls(child, (*words, name))
+
+every = list(calls(typer.main.get_command(app)))
+assert {(), ("run",), ("analyse", "ecg")} <= {*every}
+for words in every:
+    sys.argv = ["vitalgate", *words, "--help"]
+    try:
+        main()
+    except SystemExit as end:
+        assert end.code == 0
 """
 
 
-@pytest.mark.parametrize("code", ["import protocols", "import edge", "import edge.daemon", HELP])
-def test_import_stays_light(code: str) -> None:
-    assert loaded_after(code) == []
+def test_help_of_every_command_stays_light() -> None:
+    """Counted in modules, for seconds depend on the machine."""
+    loaded = modules_after(HELP)
+    assert loaded & NOT_FOR_HELP == set()
+    assert len(loaded) <= HELP_MODULES_MAX
 
 
 def test_heavy_import_is_noticed() -> None:
-    assert loaded_after("import numba") == ["numba"]
+    assert modules_after("import numba") & HEAVY == {"numba"}
 
 
 # Not on every machine that has Python; strace is needed by a soak test, which says so.
@@ -485,7 +644,7 @@ MAY_BE_MISSING = {
 
 def foreign_programs(source: str, path: str) -> list[str]:
     """Command lines that begin with a program that may be missing."""
-    displays = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.List | ast.Tuple))
+    displays = (node for node in ast.walk(tree_of(source)) if isinstance(node, ast.List | ast.Tuple))
     first = (node.elts[0] for node in displays if len(node.elts) > 1)
     names = (node.value for node in first if isinstance(node, ast.Constant))
     return [f"{path}: {name} may be missing" for name in names if name in MAY_BE_MISSING]

@@ -19,7 +19,7 @@ for last; do :; done
 [ "$1" = update ] || touch "$MACHINE/installed/$last"
 """
 SUDO = '#!/bin/sh\necho "sudo $*" >>"$MACHINE/calls"\nshift\nexec "$@"\n'
-STAGE = '#!/bin/sh\n# packages: {package}\necho {name} >>"$MACHINE/calls"\nexit {code}\n'
+STAGE = '#!/bin/sh\n# packages: {package}\n{more}\necho {name} >>"$MACHINE/calls"\nexit {code}\n'
 
 
 class Machine:
@@ -51,8 +51,8 @@ class Machine:
     def user(self, number: int) -> None:
         self.program("id", f"#!/bin/sh\necho {number}\n")
 
-    def stage(self, name: str, package: str, code: int = 0) -> None:
-        script = STAGE.format(package=package, name=name, code=code)
+    def stage(self, name: str, package: str, code: int = 0, more: str = "# of any user") -> None:
+        script = STAGE.format(package=package, name=name, code=code, more=more)
         self.write(self.checkout / f".ci/stages/{name}.sh", script)
 
     def install(self, *packages: str) -> None:
@@ -117,6 +117,34 @@ def test_in_ci_a_package_that_cannot_be_had_fails_the_stage_and_the_others_run(m
     assert machine.calls()[-1] == "two"
     assert "ci: cannot install first; the lines above say why" in done.stderr.splitlines()
     assert done.stderr.splitlines()[-1] == "ci: failed: one"
+
+
+@pytest.mark.parametrize(
+    ("missing", "how"),
+    [
+        ("nothing", "sudo .ci/stages/two.sh"),
+        ("second", "sudo apt-get install second; sudo .ci/stages/two.sh"),
+    ],
+)
+def test_a_local_run_leaves_out_what_root_has_to_run_and_says_so_last(
+    machine: Machine, missing: str, how: str
+) -> None:
+    machine.stage("two", "second", more="# as root")
+    machine.install(*{"first", "second"} - {missing})
+    done = machine.run()
+    assert (done.returncode, machine.calls()) == (0, ["setup test", "one"])
+    assert done.stderr.splitlines()[-1] == f"ci: left out: two; to run it too: {how}"
+
+
+@pytest.mark.parametrize(
+    ("number", "calls"), [(0, ["two"]), (1000, ["sudo -nE sh .ci/stages/two.sh", "two"])]
+)
+def test_in_ci_and_of_root_a_stage_of_root_runs(machine: Machine, number: int, calls: list[str]) -> None:
+    machine.stage("two", "second", more="# as root")
+    machine.install("first", "second")
+    machine.user(number)
+    done = machine.run(**({} if number == 0 else {"CI": "true"}))
+    assert (done.returncode, machine.calls()) == (0, ["setup test", "one", *calls])
 
 
 def test_root_without_a_network_leaves_the_stage_out(machine: Machine) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import kernel_cases
 import numpy as np
 import pytest
-from kernel_modes import ROOT, environment, library_path
+from kernel_modes import EVERY, ROOT, environment, library_path
 
 from dsp import compiled
 from dsp.arrays import F64, F64x2
@@ -56,16 +56,19 @@ def test_every_kernel_has_its_cases() -> None:
 
 
 @only_jit
-@pytest.mark.xdist_group("kernel cases")
-@pytest.mark.parametrize("mode", ["library", "plain"])
-def test_results_are_those_of_the_compiled_kernel(mode: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "every"), [("library", 1), ("plain", EVERY), pytest.param("plain", 1, marks=pytest.mark.soak)]
+)
+def test_results_are_those_of_the_compiled_kernel(mode: str, every: int, tmp_path: Path) -> None:
     """On ordinary, empty, missing, constant, infinite and senseless input; nothing raises, nothing warns."""
     write = f"import sys; sys.path.insert(0, {str(ROOT / 'tests')!r}); import kernel_cases; kernel_cases.main"
-    said(mode, f"{write}('write', {str(tmp_path / 'found')!r})")
+    said(mode, f"{write}('write', {str(tmp_path / 'found')!r}, {str(every)!r})")
     found = json.loads((tmp_path / "found").read_text())
     assert found["mode"] == mode
+    same = {case.id: ours()[case.id] for case in CASES[::every]}
+    assert {case.kernel for case in CASES[::every]} == set(KERNELS)
     assert [
-        d for d in kernel_cases.differences(ours(), found["outcomes"]) if d[0] > kernel_cases.CLOSE[mode]
+        d for d in kernel_cases.differences(same, found["outcomes"]) if d[0] > kernel_cases.CLOSE[mode]
     ] == []
 
 
@@ -268,6 +271,7 @@ def library() -> elf.Wants:
     return elf.wants(library_path())
 
 
+@only_jit
 def test_library_asks_for_libc_and_libm_alone(library: elf.Wants) -> None:
     names = {compiled.symbol(name) for name in KERNELS}
     assert build_kernels.faults(library_path(), platform.machine(), frozenset(names), None) == []

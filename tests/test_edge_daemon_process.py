@@ -15,13 +15,13 @@ import pytest
 from edge_parts import MINIMAL
 from kernel_modes import library_path
 from service_user import NOBODY, another_user, open_place
-from simulated_gateway import configured
 
 from edge.config import KEY_SUFFIX, parse
 from edge.identity import load
 from edge.local import control
 from edge.store.door import Store
 from edge.workers import inline
+from tools.rig.scenario import CGM, STRAP, home_of
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_S = 90.0
@@ -143,6 +143,29 @@ def test_it_runs_from_a_read_only_installation_as_a_user_without_a_home(place: P
     assert not list(copy.rglob("__pycache__"))
 
 
+# The daemon where no temporary directory can be written to either.
+WITHOUT_ROOM = """
+import runpy, tempfile
+tempfile.tempdir = "/nonexistent"
+runpy.run_module("edge", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_where_nothing_can_keep_its_kernels_it_says_so_and_runs(place: Path) -> None:
+    copy = read_only_copy(place)
+    state = place / "var/state"
+    state.mkdir(parents=True)
+    (state / "kernels").touch()
+    service = installed(place, copy, "-c", WITHOUT_ROOM)
+    try:
+        service.until(lambda: service.status(state))
+        assert service.end() == 0
+    finally:
+        service.kill()
+    assert f"compiled kernels cannot be kept in {state / 'kernels'}" in service.said()
+    assert "Traceback" not in service.said()
+
+
 # The daemon where no compiler is installed, and where the system refuses memory that becomes executable.
 WITHOUT_COMPILER = """
 import ctypes, runpy, sys
@@ -189,7 +212,7 @@ def test_a_signal_while_cold_kernels_are_compiled_ends_it_at_once(
 def test_with_a_simulated_home_in_the_process_a_signal_ends_it_cleanly_at_any_moment(
     place: Path, moment: str, number: int
 ) -> None:
-    configured(place, "heart_rate", "cgm")
+    home_of(STRAP, CGM).configure(place)
     service = Service(place, "-m", "tools", "run", "--simulate", "--config", str(place / "gateway.toml"))
 
     def phases() -> set[str]:
@@ -213,7 +236,7 @@ def test_with_a_simulated_home_in_the_process_a_signal_ends_it_cleanly_at_any_mo
 
 
 def test_on_a_slow_disk_a_process_manager_that_insists_changes_nothing(place: Path) -> None:
-    configured(place, "heart_rate")
+    home_of(STRAP).configure(place)
     service = Service(place, "-c", SLOW, "run", "--simulate", "--config", str(place / "gateway.toml"))
 
     def packets() -> int:

@@ -5,6 +5,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,21 @@ def test_a_cache_that_cannot_be_used_is_one_line_and_a_temporary_one(
     assert not directory.exists()
     (record,) = caplog.records
     assert (record.levelname, str(state / "kernels") in record.getMessage()) == ("WARNING", True)
+
+
+def test_without_a_temporary_directory_kernels_are_kept_in_memory_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "kernels").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    before = os.environ[kernel_cache.VARIABLE]
+    with kernel_cache.chosen(state) as directory:
+        assert directory is not None  # kernels are compiled all the same
+        assert os.environ[kernel_cache.VARIABLE] == before
+    (record,) = caplog.records
+    assert str(state / "kernels") in record.getMessage()
 
 
 def test_a_state_directory_that_cannot_be_used_is_for_the_lock_to_tell(

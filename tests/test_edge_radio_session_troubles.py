@@ -262,6 +262,7 @@ def test_a_sensor_that_alone_is_not_heard_is_told_from_a_deaf_adapter() -> None:
         session = w.session(Talker())
         running = start(session)
         await until(session.state, "streaming")
+        await asyncio.sleep(600)  # a packet is heard as well as an advertisement
         w.air.set_reachable(ADDRESS, False)
         await asyncio.sleep(SEARCH_S_MAX + 20)
         assert (session.state.phase, session.state.trouble) == ("searching", Trouble.NOT_HEARD)

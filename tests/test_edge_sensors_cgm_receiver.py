@@ -120,3 +120,17 @@ def test_what_comes_before_the_request_is_answered_has_the_clock_read_at_once() 
         await beside(g.talk(sensor, 400), silently())
 
     play(scenario)
+
+
+def test_a_reading_that_is_fetched_after_the_clock_was_set_forward_is_newer_than_those_before() -> None:
+    async def scenario(g: Gateway) -> None:
+        sensor = Sensor(age_min=1000, stored=DAY)
+        await beside(g.talk(sensor, 90), sensor.live(1001, glucose=101.0))
+        sensor.store([1002], 102.0)  # while there is no link
+        sensor.began_s -= 8 * 60
+        await g.talk(sensor, 5)
+        fact = g.facts.newest("cgm", "glucose")
+        assert fact is not None
+        assert fact.value == 102.0
+
+    play(scenario)

@@ -130,6 +130,11 @@ def test_scripts_modules_and_tests_in_commands_exist(guide: str, command: str) -
         assert (ROOT / path).exists()
 
 
+def test_the_scenario_in_the_guide_is_one_that_is_played() -> None:
+    file = (ROOT / "tests" / "scenarios" / "out_of_reach.toml").read_text()
+    assert textwrap.indent(file, "    ") in text_of("CONTRIBUTING.md")
+
+
 def anchors(markdown: str) -> set[str]:
     """What headings are called in links."""
     titles = re.findall(r"^#+ (.*)$", markdown, re.MULTILINE)

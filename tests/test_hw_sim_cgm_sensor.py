@@ -659,3 +659,36 @@ def test_a_minute_has_one_reading_and_a_session_as_many_as_offsets_can_count():
     assert offsets(session.stored) == [1, 2, 65_535]
     assert session.status(65_535 * 60.0).status == SensorStatus.TIME_SYNC_REQUIRED
     assert SensorStatus.SESSION_STOPPED in session.status(65_536 * 60.0).status
+
+
+def test_a_sensor_that_is_put_on_anew_begins_a_session_and_the_truth_of_both_is_known():
+    async def main():
+        world = await World(readings(6), begin_s=0.0).open()
+        sensor = world.sensor
+        await asyncio.sleep(700.0)
+        sensor.replace()
+        await asyncio.sleep(1000.0)
+        return sensor
+
+    sensor = run(main())
+    assert sensor.taken == 6
+    assert [measured.worn for measured in sensor.measured] == [0, 0, 0, 1, 1, 1]
+    assert [measured.at_s for measured in sensor.measured] == [300.0 * n for n in range(6)]
+    assert [measured.record for measured in sensor.measured[3:]] == sensor.stored
+    assert offsets(sensor.stored) == [3, 8, 13]
+
+
+def test_a_silent_sensor_stores_and_tells_nobody():
+    async def main():
+        world = await World(readings(6), begin_s=0.0).open()
+        await world.ready()
+        world.sensor.is_silent = True
+        await asyncio.sleep(700.0)
+        assert world.records == []
+        world.sensor.is_silent = False
+        await asyncio.sleep(300.0)
+        return world
+
+    world = run(main())
+    assert offsets(world.records) == [FIRST_MIN + 15]
+    assert len(world.sensor.stored) == 4

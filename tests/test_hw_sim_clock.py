@@ -160,6 +160,15 @@ def test_the_clock_reads_the_loop() -> None:
     assert clock.run(read()) == (0, 1_500_000_000, 1_700_000_001_500_000_000)
 
 
+def test_a_later_boot_counts_from_its_own_beginning() -> None:
+    async def read() -> tuple[int, int]:
+        await asyncio.sleep(2.0)
+        later = clock.VirtualClock(epoch_utc_ns=7, boot_id="later", booted_ns=1_500_000_000)
+        return later.boot_ns(), later.utc_ns()
+
+    assert clock.run(read()) == (500_000_000, 500_000_007)
+
+
 BOOT = clock.VirtualClock(epoch_utc_ns=0, boot_id="boot")
 UP_S_MAX = 2**23
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 import pytest
 
 from hw_sim.clock import run
-from hw_sim.disk import SimulatedDisk
+from hw_sim.disk import InstantDisk, SimulatedDisk
 
 
 def now_s() -> float:
@@ -123,3 +123,23 @@ def test_the_same_seed_gives_the_same_run() -> None:
         return found
 
     assert times(7) == times(7) != times(8)
+
+
+def test_an_instant_disk_takes_no_time_and_is_full_or_cut_like_another() -> None:
+    async def main() -> None:
+        disk = InstantDisk()
+        assert await disk(lambda: 5) == 5
+        disk.refuses = True
+        with pytest.raises(OSError, match="No space left") as caught:
+            await disk(lambda: 5)
+        assert caught.value.errno == errno.ENOSPC
+        disk.refuses = False
+        disk.cut()
+        done: list[int] = []
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3600):
+                await disk(lambda: done.append(1))
+        assert done == []
+        disk.close()
+
+    run(main())

@@ -165,3 +165,58 @@ def test_it_says_where_it_is_worn_who_made_it_and_how_full_its_battery_is():
     assert battery.decode_level(level) == 100
     assert "simulated" in device_information.decode_string(maker)
     assert device_information.decode_string(serial) == "F00000000001"
+
+
+def test_what_the_radio_carried_is_known_and_what_was_lost_on_the_way_is_not_in_it():
+    async def main():
+        air, strap, central = await world([800.0] * 200)
+        packets = []
+        async with BleakClient(ADDRESS, backend=central.client_backend) as client:
+            await listen(client, packets)
+            await asyncio.sleep(20.0)
+            assert air.carries(ADDRESS)
+            air.set_reachable(ADDRESS, False)
+            assert not air.carries(ADDRESS)
+            await asyncio.sleep(0.6)  # the strap does not know yet
+            await asyncio.sleep(20.0)
+        return packets, strap
+
+    packets, strap = run(main())
+    assert [beat.rr_ticks for beat in strap.carried] == ticks_of(packets)
+    assert [beat.beat_s for beat in strap.carried] == pytest.approx(
+        [5.0 + 0.8 * n for n in range(1, len(strap.carried) + 1)]
+    )
+    assert all(0.0 <= beat.sent_s - beat.beat_s <= 1.0 for beat in strap.carried)
+    assert len(strap.carried) < strap.rr_sent
+
+
+def test_a_silent_strap_sends_nothing_and_then_does_again():
+    async def main():
+        _, strap, central = await world([800.0] * 200)
+        packets = []
+        async with BleakClient(ADDRESS, backend=central.client_backend) as client:
+            await listen(client, packets)
+            for seconds in (10.0, 10.0, 10.0):
+                before = len(packets)
+                await asyncio.sleep(seconds)
+                yielded.append(len(packets) - before)
+                strap.is_silent = not strap.is_silent
+        return client
+
+    yielded = []
+    run(main())
+    assert [count > 5 for count in yielded] == [True, False, True]
+    assert yielded[1] <= 1
+
+
+def test_a_babbling_strap_sends_what_it_is_told():
+    async def main():
+        _, strap, central = await world([800.0] * 200)
+        heard = []
+        async with BleakClient(ADDRESS, backend=central.client_backend) as client:
+            await client.start_notify(uuids.HEART_RATE_MEASUREMENT, lambda _, data: heard.append(bytes(data)))
+            strap.babble(b"\x11\x00")
+            await asyncio.sleep(0.5)
+        return heard
+
+    assert b"\x11\x00" in run(main())

@@ -546,3 +546,18 @@ async def test_closing_the_central_hangs_up_and_leaves_the_air() -> None:
     assert [reason for _, reason in sensor.disconnect_reasons] == [HUNG_UP_BY_PEER]
     successor = await open_central(air, bonds=None)
     await client_of(successor).connect()
+
+
+@in_virtual_time
+async def test_a_disconnect_can_be_made_to_hang() -> None:
+    _, _, central = await room()
+    client = client_of(central)
+    await client.connect()
+    central.hangs_on_disconnect.add(SENSOR)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(60):
+            await client.disconnect()
+    assert client.is_connected
+    central.hangs_on_disconnect.clear()
+    await client.disconnect()
+    assert not client.is_connected

@@ -1,13 +1,14 @@
 """What a codec's columns promise; that they agree with the other decoders is in test_protocols_fuzz."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
 from protocol_codecs import CODECS
 from protocol_vectors import VECTORS, all_rows
 
-from protocols.columnar import flatten
+from protocols.columnar import Kernel, flatten
 from protocols.medfloat import Special
 
 
@@ -29,6 +30,15 @@ def test_special_floats_stay_distinguishable_in_columns():
 def test_offsets_outside_the_octets_are_the_callers_fault(offsets):
     with pytest.raises(ValueError, match="offsets"):
         CODECS["heart_rate.MEASUREMENT"].columns(np.zeros(6, np.uint8), np.array(offsets, np.int64))
+
+
+def test_a_batch_without_numba_is_one_line_that_says_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    codec = CODECS["heart_rate.MEASUREMENT"]
+    kernel = Kernel("without numba", codec.program)
+    with pytest.raises(ModuleNotFoundError, match=r"^[^\n]* pip install 'vitalgate\[jit\]'$") as error:
+        kernel(*flatten([b"\0\0"]))
+    assert error.value.name == "numba"
 
 
 def test_no_vector_file_is_forgotten():

@@ -1,11 +1,13 @@
 import random
+import sys
 
 import naive_polar
 import numpy as np
 import pytest
 from protocol_vectors import name, octets, rows
 
-from protocols import polar
+from protocols import polar, polar_samples
+from protocols.compiled import Kernel
 from protocols.errors import DecodeError
 from protocols.polar import FRAME, REQUEST, Frame, MeasurementType, OpCode, Request, Response, Setting, Status
 from protocols.polar_samples import DELTA, RAW, delta_samples, raw_samples, samples, scaled
@@ -80,7 +82,35 @@ def test_raw_kernel_equals_the_definition_on_anything():
 def test_kernels_have_one_signature_each():
     raw_samples(b"\0\0\0", 3, RAW[MeasurementType.ECG, 0].fields)
     delta_samples(b"\0", 1, 1)
-    assert len(raw_samples.signatures) == len(delta_samples.signatures) == 1
+    assert len(raw_samples.compiled.signatures) == len(delta_samples.compiled.signatures) == 1
+
+
+def without_numba(kernel):
+    """A kernel that looks for numba anew, where it is not installed."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "numba", None)
+        found = Kernel(kernel.function)
+        assert found.compiled is kernel.function
+    return found
+
+
+def test_without_numba_samples_are_the_same(monkeypatch):
+    kernels = {kernel.__name__: without_numba(kernel) for kernel in (raw_samples, delta_samples)}
+    frames = [
+        FRAME.decode(octets(row)) for row in rows("polar", "PMD-DATA") if "reject" not in row["expected"]
+    ]
+    # Sums that wrap at 32 bits.
+    frames.append(
+        Frame(MeasurementType.GYROSCOPE, 0, 1, True, b"\xff\xff\xff\x7f" * 3 + b"\x20\x01" + b"\x7f" * 12)
+    )
+    frames.append(
+        Frame(MeasurementType.GYROSCOPE, 0, 1, True, b"\x00\x00\x00\x80" * 3 + b"\x20\x01" + b"\xff" * 12)
+    )
+    expected = [samples(frame).tobytes() for frame in frames]
+    for name_of_kernel, kernel in kernels.items():
+        monkeypatch.setattr(polar_samples, name_of_kernel, kernel)
+    assert [samples(frame).tobytes() for frame in frames] == expected
+    assert {frame.compressed for frame in frames} == {True, False}
 
 
 def test_floating_point_streams_add_to_the_pattern():

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from fhir_directory import LOINC, receive
-from simulated_gateway import CGM, GATEWAY, MIDNIGHT_UTC_S, PATIENT, STRAP, World, configured, world
 
 from hw_sim.clock import run
+from tools.rig.scenario import CGM, STRAP, Person, home_of
+from tools.rig.world import World, open_world
 
 HOUR_S = 3600
 
@@ -34,7 +35,7 @@ def complaint(*arguments: str) -> str:
     ("old", "new", "named"),
     [
         ('kind = "cgm"', 'kind = "cgn"', "kind"),
-        (f'address = "{CGM}"', 'address = "nonsense"', "address"),
+        (f'address = "{CGM.address}"', 'address = "nonsense"', "address"),
         ("[people.consent]", "[people.consnet]", "consnet"),
         ("[gateway]", "[gateway", "not valid TOML"),
     ],
@@ -42,7 +43,7 @@ def complaint(*arguments: str) -> str:
 def test_a_malformed_configuration_is_one_line_and_exit_2(
     tmp_path: Path, command: str, old: str, new: str, named: str
 ) -> None:
-    configured(tmp_path, "heart_rate", "cgm")
+    home_of(STRAP, CGM).configure(tmp_path)
     file = tmp_path / "gateway.toml"
     assert old in file.read_text()
     file.write_text(file.read_text().replace(old, new))
@@ -67,76 +68,39 @@ def readings(directory: Path) -> list[float]:
     return [o["valueQuantity"]["value"] for o in received.with_code(LOINC, "99504-3")]
 
 
-def stored(home: World) -> list[float]:
-    (cgm,) = home.home.cgms
+def stored(world: World) -> list[float]:
+    (cgm,) = world.home.cgms
     return [float(record.glucose_mg_dl) for record in cgm.stored]
-
-
-def test_an_unwritable_upstream_delays_and_loses_nothing(tmp_path: Path) -> None:
-    async def outage() -> None:
-        config = configured(tmp_path, "cgm")
-        in_the_way = tmp_path / "bundles"
-        in_the_way.write_text("a file where the directory should be")
-        async with world(config, hours=3) as home:
-            await home.until_utc_s(MIDNIGHT_UTC_S + 2 * HOUR_S)
-            (route,) = (await home.gateway.status()).deliveries
-            assert route.trouble is not None
-            assert str(in_the_way) in route.trouble
-            assert route.batches == 0
-            assert (route.pending or 0) + (route.inflight or 0) == len(stored(home)) > 20
-            in_the_way.unlink()
-            await home.until_utc_s(MIDNIGHT_UTC_S + 3 * HOUR_S)
-            await home.until_sent()
-            (route,) = (await home.gateway.status()).deliveries
-            assert route.trouble is None
-            assert readings(tmp_path) == stored(home)
-
-    run(outage())
-
-
-def test_an_unwritable_upstream_is_one_line_in_the_log(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def outage() -> None:
-        (tmp_path / "bundles").write_text("")
-        async with world(configured(tmp_path, "cgm"), hours=3) as home:
-            await home.until_utc_s(MIDNIGHT_UTC_S + 3 * HOUR_S)
-
-    with caplog.at_level(logging.WARNING):
-        run(outage())
-    (line,) = [record for record in caplog.records if "upstream" in record.name]
-    assert str(tmp_path / "bundles") in line.getMessage()
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_corrupt_database_is_set_aside_and_the_sensor_asked_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, seed: int
 ) -> None:
-    config = configured(tmp_path, "cgm")
-
-    async def before() -> None:
-        async with world(config, hours=6) as home:
-            await home.until_utc_s(MIDNIGHT_UTC_S + 6 * HOUR_S)
-            await home.until_sent()
+    async def before() -> Path:
+        async with open_world(home_of(CGM, hours=6), tmp_path) as world:
+            await world.until_s(6 * HOUR_S)
+            await world.until_settled()
+            return world.config.database
 
     async def after() -> list[float]:
         # The same sensor, seen again: worn for six hours at midnight, its session begun as it was.
-        async with world(config, hours=1, seed=99) as home:
-            assert home.gateway.store.quarantined is not None
-            await home.until_utc_s(MIDNIGHT_UTC_S + HOUR_S)
-            await home.until_sent()
-            return stored(home)
+        async with open_world(home_of(CGM, seed=99), tmp_path) as world:
+            assert world.gateway.store.quarantined is not None
+            await world.until_s(HOUR_S)
+            await world.until_settled()
+            return stored(world)
 
-    run(before())
+    database = run(before())
     first = receive(tmp_path / "bundles").observations.keys()
-    content = bytearray(config.database.read_bytes())
+    content = bytearray(database.read_bytes())
     for place in random.Random(seed).sample(range(len(content)), 50):
         content[place] ^= 0xFF
-    config.database.write_bytes(content)
+    database.write_bytes(content)
     with caplog.at_level(logging.WARNING):
         values = run(after())
     (line,) = [r.getMessage() for r in caplog.records if "damaged" in r.getMessage()]
-    set_aside = config.database.with_name("store.db.corrupt-1")
+    set_aside = database.with_name("store.db.corrupt-1")
     assert str(set_aside) in line
     assert set_aside.read_bytes() == content
     # What went up before the damage goes up again under the ids it had: nothing is there twice.
@@ -145,38 +109,12 @@ def test_a_corrupt_database_is_set_aside_and_the_sensor_asked_again(
     assert readings(tmp_path)[: len(values)] == values
 
 
-def test_garbage_from_a_sensor_is_counted_and_the_link_stays(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    rng = random.Random(1)
-
-    async def noisy() -> None:
-        async with world(configured(tmp_path, "heart_rate"), hours=0.5) as home:
-            await home.until_utc_s(MIDNIGHT_UTC_S + 60)
-            (strap,) = home.home.straps
-            for _ in range(500):
-                # Flags that announce a rate of two octets, and one: never a packet.
-                rubbish = b"\x11" + rng.randbytes(1)
-                await strap.device.notify_subscribers(strap._measurement, rubbish)
-            await home.until_utc_s(MIDNIGHT_UTC_S + 0.5 * HOUR_S)
-            await home.until_sent()
-            (sensor,) = (await home.gateway.status()).sensors
-            assert sensor.undecodable == 500
-            assert (sensor.connects, sensor.losses, sensor.phase) == (1, 0, "streaming")
-            first = home.gateway.store.tables.summaries.between("heart_5min", 0, 1 << 40)[0]
-            assert first.body["coverage_pct"] > 98
-
-    with caplog.at_level(logging.WARNING):
-        run(noisy())
-    lines = [record.getMessage() for record in caplog.records if "dropped" in record.getMessage()]
-    assert len(lines) == 3  # the 1st, the 10th, the 100th
-    assert "Heart Rate Measurement" in lines[0]
-
-
 def test_no_identifier_stands_readable_in_the_database_or_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    planted = [PATIENT, GATEWAY, STRAP, CGM, STRAP.replace(":", ""), CGM.replace(":", "")]
+    patient, gateway, strap, cgm = "patient-x1y2z3", "gateway-x1y2z3", str(STRAP.address), str(CGM.address)
+    planted = [patient, gateway, strap, cgm, strap.replace(":", ""), cgm.replace(":", "")]
+    people, own = (Person(id="jo", pseudonym=patient),), {"gateway": {"id": gateway}}
 
     def found(content: bytes) -> list[str]:
         lower = content.lower()
@@ -188,16 +126,16 @@ def test_no_identifier_stands_readable_in_the_database_or_the_log(
         ]
 
     async def some_hours() -> list[bytes]:
-        async with world(configured(tmp_path, "heart_rate", "cgm"), hours=1) as home:
-            await home.until_utc_s(MIDNIGHT_UTC_S + 0.9 * HOUR_S)
+        async with open_world(home_of(STRAP, CGM, people=people, gateway=own), tmp_path) as world:
+            await world.until_s(0.9 * HOUR_S)
             files = sorted((tmp_path / "state").glob("store.db*"))
             assert {"store.db", "store.db-wal"} <= {file.name for file in files}
             contents = [file.read_bytes() for file in files]
             # The same content in the clear: what the search would find if nothing hid it.
-            plain = "\n".join(str(row) for row in home.gateway.store.tables.sensors.all()).encode()
-            assert set(found(plain)) == {STRAP, CGM, PATIENT}
-            await home.until_utc_s(MIDNIGHT_UTC_S + HOUR_S)
-            await home.until_sent()
+            plain = "\n".join(str(row) for row in world.gateway.store.tables.sensors.all()).encode()
+            assert set(found(plain)) == {strap, cgm, patient}
+            await world.until_s(HOUR_S)
+            await world.until_settled()
             return contents
 
     with caplog.at_level(logging.DEBUG, logger="edge"):
@@ -206,6 +144,6 @@ def test_no_identifier_stands_readable_in_the_database_or_the_log(
     assert sum(map(len, contents)) > 100_000
     assert [found(content) for content in contents] == [[]] * len(contents)
     log = "\n".join(record.getMessage() for record in caplog.records)
-    assert not {STRAP, CGM, PATIENT} & set(found(log.encode()))
+    assert not {strap, cgm, patient} & set(found(log.encode()))
     for bundle in (tmp_path / "bundles").glob("*.json"):
-        assert not {STRAP, CGM} & set(found(bundle.read_bytes()))
+        assert not {strap, cgm} & set(found(bundle.read_bytes()))

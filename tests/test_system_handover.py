@@ -83,15 +83,15 @@ def test_nothing_of_a_person_who_does_not_consent_goes_up_as_anothers(
         body = Body(0, cgm, DirectStrap("F0:00:00:00:00:03"))
         world.wear(body, 10.0)
         world.beat(body, 12 * 3600.0)
-        world.start()
+        world.machine.start()
         packets: list[tuple[int, int]] = []
         for hours in (3, 1.51, 2, 1):
             await asyncio.sleep(hours * 3600)
-            await (world.kill() if is_killed else world.stop())
+            await (world.machine.kill() if is_killed else world.machine.stop())
             await asyncio.sleep(1200)  # nobody hears what is recorded now
             body.who = 1 - body.who
             packets.append((body.packets, body.who))
-            world.start()
+            world.machine.start()
         await asyncio.sleep(3600)
         tables = world.gateway.store.tables if world.gateway else None
         assert tables is not None
@@ -111,6 +111,6 @@ def test_nothing_of_a_person_who_does_not_consent_goes_up_as_anothers(
         assert {person_of(value) for value in sent["p-anna"]} == {0}
         # All that anna's sensor measured while it was heard goes up, but what came right at the change.
         assert len(sent["p-anna"]) >= 12 * 2
-        await world.stop()
+        await world.machine.stop()
 
     run(scenario())

@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cardiac_records import RECORDINGS
 from fhir_directory import LOINC, receive
-from simulated_gateway import RECORDINGS, configured
+
+from tools.rig.scenario import CGM, home_of
 
 # Five-minute readings, played as one a minute, of a sensor that has stored them for five hours already. None of
 # the recorded gaps follows on that.
@@ -50,7 +52,7 @@ def arrived(directory: Path) -> list[tuple[int, float]]:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[str]:
     """The sensors as a process of their own; where they listen."""
-    configured(tmp_path, "cgm")
+    home_of(CGM).configure(tmp_path)
     command = [*VITALGATE, "simulate", "--config", str(tmp_path / "gateway.toml"), "--listen", "127.0.0.1:0"]
     command += ["--history-hours", str(HISTORY_HOURS), "--glucose-pace", str(PACE)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 from kernel_modes import environment
-from simulated_gateway import configured
 
 from edge.local import control
+from tools.rig.scenario import CGM, STRAP, home_of
 
 MINUTES = float(os.environ.get("LIBRARY_MINUTES", "10"))
 RSS_MB_MAX = 90.0
@@ -76,7 +76,7 @@ def rss_mb(pid: int) -> float:
 
 
 def test_it_needs_little_memory_and_no_compiler(tmp_path: Path) -> None:
-    state = configured(tmp_path, "heart_rate", "cgm").gateway.state_dir
+    state = home_of(STRAP, CGM).configure(tmp_path).gateway.state_dir
     config = ("--config", str(tmp_path / "gateway.toml"))
     listen = ("--listen", "127.0.0.1:0", "--history-hours", "48", "--glucose-pace", "5")
     with python("-m", "tools", "simulate", *config, *listen) as home:

@@ -1,45 +1,24 @@
 """Sensors that differ from the specification are read right by the whole gateway, in virtual time."""
 
-import asyncio
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from simulated_gateway import CGM, MIDNIGHT_UTC_S, STRAP, configured, new_gateway
 
-from edge.app import Gateway
 from edge.store.readings import Reading
-from edge.workers import inline
-from hw_sim.clock import VirtualClock, run
+from hw_sim.clock import run
 from hw_sim.radio.air import Air
-from hw_sim.radio.central import open_central
 from hw_sim.sensors.cgm_sensor import CgmSensor
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
-from hw_sim.sensors.peripheral import Peripheral
 from protocols import heart_rate
 from protocols.cgm import OctetOrder, SensorStatus
 from protocols.crc import Crc
 from protocols.heart_rate import RrUnit
-from tools.rig.simulation import radio
-
-
-async def listen(directory: Path, kind: str, body_on: Callable[[Air], Peripheral], hours: float) -> Gateway:
-    """A gateway of one sensor that has listened to a body for so long."""
-    air = Air()
-    body = body_on(air)
-    await body.start()
-    central = await open_central(air, bonds=None)
-    clock = VirtualClock(MIDNIGHT_UTC_S * 10**9, "boot-1")
-    gateway = new_gateway(configured(directory, kind), clock, radio(central), 1, inline())
-    running = asyncio.ensure_future(gateway.run())
-    await asyncio.sleep(hours * 3600)
-    running.cancel()
-    await asyncio.wait({running})
-    await central.close()
-    await body.stop()
-    return gateway
+from tools.rig.scenario import CGM, STRAP, home_of
+from tools.rig.world import open_world
 
 
 def glucose(minutes: int) -> Iterator[tuple[float, float]]:
@@ -49,30 +28,20 @@ def glucose(minutes: int) -> Iterator[tuple[float, float]]:
     )
 
 
-def kept(directory: Path, **quirks: object) -> tuple[list[Reading], int]:
+def kept(directory: Path, **quirks: Any) -> tuple[list[Reading], int]:
     """The readings in the store, and how many records could not be read."""
 
+    def bodies(air: Air) -> list[CgmSensor]:
+        return [CgmSensor(air, str(CGM.address), glucose(180), begin_s=5.0, session_age_s=600.0, **quirks)]
+
     async def main() -> tuple[list[Reading], int]:
-        gateway = await listen(
-            directory,
-            "cgm",
-            lambda air: CgmSensor(
-                air,
-                CGM,
-                glucose(180),
-                begin_s=5.0,
-                session_age_s=600.0,
-                **quirks,  # type: ignore[arg-type]
-            ),
-            hours=2.95,
-        )
-        tables = gateway.store.tables
-        session = tables.sessions.current(gateway.rows[0].no)
-        assert session is not None
-        readings = tables.readings.between(session.no, "glucose", 0, 86_400)
-        unread = gateway.intake.undecodable["cgm"]
-        gateway.close()
-        return readings, unread
+        async with open_world(home_of(CGM), directory, bodies=bodies) as world:
+            await world.for_s(2.95 * 3600)
+            tables = world.gateway.store.tables
+            session = tables.sessions.current(world.row_no("cgm"))
+            assert session is not None
+            readings = tables.readings.between(session.no, "glucose", 0, 86_400)
+            return readings, world.gateway.intake.undecodable["cgm"]
 
     return run(main())
 
@@ -112,23 +81,23 @@ def test_intervals_are_read_in_the_unit_the_strap_sends(tmp_path: Path, rr_in_ms
     rng = random.Random(7)
     truth_ms = [rng.gauss(850.0, 40.0) for _ in range(2000)]
 
+    def bodies(air: Air) -> list[HeartRateStrap]:
+        return [HeartRateStrap(air, str(STRAP.address), iter(truth_ms), begin_s=5.0, rr_in_ms=rr_in_ms)]
+
     async def main() -> list[float]:
-        gateway = await listen(
-            tmp_path,
-            "heart_rate",
-            lambda air: HeartRateStrap(air, STRAP, iter(truth_ms), begin_s=5.0, rr_in_ms=rr_in_ms),
-            hours=0.5,
-        )
-        tables, (row,) = gateway.store.tables, gateway.rows
-        assert (tables.sensors.trait(row.no, "rr_unit") or RrUnit.TICKS.name) == unit.name
-        packets = [
-            packet
-            for from_ns in range(0, 1800 * 10**9, 60 * 10**9)
-            for chunk in tables.raw_chunks.between(row.no, gateway.boot_no, from_ns, from_ns + 60 * 10**9)
-            for packet in chunk.packets
-            if from_ns <= packet.arrival_boot_ns < from_ns + 60 * 10**9
-        ]
-        gateway.close()
+        async with open_world(home_of(STRAP), tmp_path, bodies=bodies) as world:
+            await world.for_s(0.5 * 3600)
+            tables, row_no = world.gateway.store.tables, world.row_no("strap")
+            assert (tables.sensors.trait(row_no, "rr_unit") or RrUnit.TICKS.name) == unit.name
+            packets = [
+                packet
+                for from_ns in range(0, 1800 * 10**9, 60 * 10**9)
+                for chunk in tables.raw_chunks.between(
+                    row_no, world.gateway.boot_no, from_ns, from_ns + 60 * 10**9
+                )
+                for packet in chunk.packets
+                if from_ns <= packet.arrival_boot_ns < from_ns + 60 * 10**9
+            ]
         return [rr for p in packets for rr in heart_rate.intervals_ms(heart_rate.decode(p.payload), unit)]
 
     assert run(main()) == pytest.approx(truth_ms, abs=1.5)

@@ -121,7 +121,7 @@ async def play(seed: int, directory: Path) -> tuple[list[str], Counter[str]]:
         world.broken += wrong_days(world, world.gateway, days)
 
     world.on_watch = on_watch
-    world.start()
+    world.machine.start()
     world.watch()
     for due_s, event in drawn(rng):
         await asyncio.sleep(max(0.0, due_s - world.now_s))
@@ -135,7 +135,7 @@ async def play(seed: int, directory: Path) -> tuple[list[str], Counter[str]]:
     assert gateway is not None
     shown = await gateway.status()
     found = [*unsettled(world, gateway), *faults(world, gateway, days), *unshown(world, gateway, shown)]
-    await world.stop()
+    await world.machine.stop()
     return found, world.counts
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated_gateway import configured
 
 from edge.local import control
+from tools.rig.scenario import CGM, STRAP, home_of
 
 VITALGATE = (sys.executable, "-P", "-m", "tools")
 LIMIT_S = 90.0
@@ -38,7 +38,7 @@ class Sensors:
 
 @pytest.fixture
 def sensors(tmp_path: Path) -> Iterator[Sensors]:
-    configured(tmp_path, "heart_rate", "cgm")
+    home_of(STRAP, CGM).configure(tmp_path)
     process = Sensors(tmp_path / "gateway.toml")
     process.start()
     yield process

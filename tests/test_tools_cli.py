@@ -19,13 +19,13 @@ import typer
 import typer.testing
 from fhir_directory import bundles
 from service_user import NOBODY, another_user, open_place, without_power_over_files
-from simulated_gateway import configured
 
 from edge.lock import lock
 from hw_sim.radio.air import Air
 from hw_sim.radio.hci_server import serve
 from tools import cli
 from tools.cli import app, one_line_errors
+from tools.rig.scenario import CGM, home_of
 
 
 def vitalgate(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -52,7 +52,7 @@ def test_a_wrong_call_is_exit_2_and_no_traceback(arguments: tuple[str, ...]) -> 
 
 @pytest.mark.parametrize("where", ["nowhere", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:1"])
 def test_a_world_that_is_not_there_is_one_line(tmp_path: Path, where: str) -> None:
-    configured(tmp_path, "cgm")
+    home_of(CGM).configure(tmp_path)
     done = vitalgate("run", "--config", str(tmp_path / "gateway.toml"), "--world", where)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -69,7 +69,7 @@ def test_a_recording_that_is_none_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_state_that_is_a_file_is_not_the_worlds_fault(tmp_path: Path) -> None:
-    configured(tmp_path, "cgm")
+    home_of(CGM).configure(tmp_path)
     (tmp_path / "state").touch()
 
     async def run_on_a_world() -> subprocess.CompletedProcess[str]:
@@ -88,7 +88,7 @@ def test_an_unreadable_configuration_is_told_by_who_opens_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "gateway.toml"
-    configured(tmp_path, "cgm")
+    home_of(CGM).configure(tmp_path)
 
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -108,7 +108,7 @@ def test_to_ask_for_the_status_takes_no_compiler() -> None:
 
 
 def test_status_of_what_never_ran_is_one_line(tmp_path: Path) -> None:
-    configured(tmp_path, "cgm")
+    home_of(CGM).configure(tmp_path)
     done = vitalgate("status", "--config", str(tmp_path / "gateway.toml"))
     assert done.returncode == 2
     assert "run the gateway first" in done.stderr
@@ -118,7 +118,7 @@ def test_status_of_what_never_ran_is_one_line(tmp_path: Path) -> None:
 def test_status_of_another_users_gateway_says_whose_it_is_and_how_to_ask() -> None:
     user = another_user()
     with open_place() as place:
-        configured(place, "cgm")
+        home_of(CGM).configure(place)
         state, owner = place / "state", pwd.getpwuid(0).pw_name
         if os.geteuid() != 0:
             state = Path(pwd.getpwuid(0).pw_dir) / "vitalgate"

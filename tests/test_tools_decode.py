@@ -1,11 +1,12 @@
 import json
 import random
+import re
 
 import pytest
 from protocol_vectors import all_rows, name
 from typer.testing import CliRunner
 
-from protocols import polar
+from protocols import polar, uuids
 from tools.cli import app
 from tools.decode import answers as decode
 from tools.decode.packets import DECODERS
@@ -129,7 +130,7 @@ def said(document, characteristic, field):
             return next(value for name, value in document.items() if "_alert_level_mg_dl" in name)
         case "PMD-SETTINGS", kind:
             return document[polar.Setting(int(kind)).name.lower()]
-    return document[_DIALECT[characteristic].get(field, field)]
+    return document[_DIALECT.get(characteristic, {}).get(field, field)]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=name)
@@ -527,6 +528,12 @@ def test_whatever_is_asked_is_answered_in_json():
             packet[rng.randrange(len(packet))] = rng.randrange(256)
         document = decode.answer(rng.choice(numbers), packet.hex(), rng.choice(args))
         json.dumps(document, allow_nan=False)
+
+
+def test_what_can_be_decoded_has_a_name():
+    numbers = [number for number in DECODERS if re.fullmatch("[0-9A-F]{4}", number)]
+    assert [number for number in numbers if int(number, 16) not in uuids._ASSIGNED] == []
+    assert len(numbers) > 40
 
 
 @pytest.mark.parametrize(

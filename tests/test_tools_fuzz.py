@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import typer.main
 import typer.testing
+from cardiac_records import RECORDINGS
 from edge_parts import MINIMAL
-from simulated_gateway import RECORDINGS
 from typer.testing import CliRunner
 
 from edge import config as config_module
@@ -208,7 +208,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     def prepared(options: demo.Options, *, quiet: bool) -> None:
         if options.out is not None:
-            demo.prepare(options.out)
+            demo.prepare(options)
         raise SystemExit(0)
 
     # Building the commands anew, and reading the recordings that come along, would take most of the time.

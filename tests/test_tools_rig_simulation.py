@@ -8,7 +8,6 @@ import pytest
 from bleak import BleakClient
 from bleak.exc import BleakError
 from bumble import hci
-from simulated_gateway import CGM, configured
 
 from edge import config as config_module
 from edge.config import load
@@ -17,21 +16,18 @@ from hw_sim.radio.air import Air
 from hw_sim.radio.central import Central, PasskeyProvider, open_central
 from tools.rig import simulation
 from tools.rig.demo_recordings import DemoRecordings
+from tools.rig.scenario import CGM, STRAP, Sensor, home_of
 from tools.rig.simulation import build_home, passkeys
 
 OTHER_CGM = "F0:00:00:00:00:03"
-MORE = f"""passkey = 123456
-[[sensors]]
-id = "other-cgm"
-kind = "cgm"
-address = "{OTHER_CGM}"
-person = "jo"
-passkey = 654321
-"""
+TWO = [
+    Sensor(id="cgm", kind="cgm", address=CGM.address, passkey="123456"),
+    Sensor(id="other-cgm", kind="cgm", address=OTHER_CGM, passkey="654321"),
+]
 
 
 def test_each_glucose_sensor_has_the_passkey_printed_on_it(tmp_path: Path) -> None:
-    config = configured(tmp_path, "cgm", more=MORE)
+    config = home_of(*TWO).configure(tmp_path)
 
     async def pair_both(typed: PasskeyProvider) -> None:
         air = Air()
@@ -40,7 +36,7 @@ def test_each_glucose_sensor_has_the_passkey_printed_on_it(tmp_path: Path) -> No
         )
         await home.start()
         central = await open_central(air, bonds=None, passkey=typed)
-        for address in (CGM, OTHER_CGM):
+        for address in (str(CGM.address), OTHER_CGM):
             async with BleakClient(address, backend=central.client_backend) as client:
                 await client.pair()
         await home.stop()
@@ -54,7 +50,7 @@ def test_each_glucose_sensor_has_the_passkey_printed_on_it(tmp_path: Path) -> No
 def test_a_home_in_the_process_is_closed_while_its_loop_still_runs(
     tmp_path: Path, turns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = configured(tmp_path, "heart_rate", "cgm")
+    config = home_of(STRAP, CGM).configure(tmp_path)
     opened: list[Central] = []
     asked: list[object] = []
     problems: list[dict[str, Any]] = []

@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from service_user import without_power_over_files
 
 ROOT = Path(__file__).resolve().parents[1]
 SETS = ("runtime", "jit", "sim", "dev", "kernels")
@@ -54,10 +56,20 @@ class Checkout:
         (self.programs / name).write_text(script)
         (self.programs / name).chmod(0o755)
 
-    def run(self, *args: str, **env: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: str, preexec_fn: Callable[[], None] | None = None, **env: str
+    ) -> subprocess.CompletedProcess[str]:
         env |= {"PATH": str(self.programs), "CALLS": str(self.calls_file), "REAL_PYTHON": sys.executable}
         command = ["sh", str(self.root / "tools/setup.sh"), *args]
-        return subprocess.run(command, cwd=self.programs, env=env, capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            command,
+            cwd=self.programs,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            preexec_fn=preexec_fn,
+        )
 
     def calls(self) -> list[str]:
         """Notes since the last time."""
@@ -129,6 +141,58 @@ def test_interrupted_install_is_taken_up_again(with_uv: Checkout) -> None:
     assert "could not be installed" in failed.stderr.splitlines()[-1]
     with_uv.add("uv", STAND_IN_UV)
     assert with_uv.run("install").returncode == 0
+
+
+# What installers say where there is no network, and where what was fetched is not what is locked.
+PIP_OFFLINE = """\
+WARNING: Retrying (Retry(total=4, connect=None, read=None, redirect=None, status=None)) after connection broken by \
+'NewConnectionError('<pip._vendor.urllib3.connection.HTTPSConnection object at 0x7f>: Failed to establish a new \
+connection: [Errno -3] Temporary failure in name resolution')': /simple/bleak/
+ERROR: Could not find a version that satisfies the requirement bleak==3.1.0 (from versions: none)
+ERROR: No matching distribution found for bleak==3.1.0
+"""
+UV_OFFLINE = """\
+error: Request failed after 3 retries in 8.0s
+  Caused by: Failed to fetch: `https://index.example/simple/bleak/`
+  Caused by: dns error
+"""
+WRONG_HASH = """\
+ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.
+    bleak==3.1.0: Expected sha256 00, Got 11
+"""
+FAILING_UV = STAND_IN_UV + '[ "$1" = venv ] || { cat "$CALLS.says" >&2; exit 1; }\n'
+
+
+@pytest.mark.parametrize("says", [PIP_OFFLINE, UV_OFFLINE], ids=["pip", "uv"])
+def test_no_network_is_one_line_with_a_remedy(with_uv: Checkout, says: str) -> None:
+    with_uv.add("uv", FAILING_UV)
+    with_uv.calls_file.with_name("calls.says").write_text(says)
+    done = with_uv.run("install")
+    assert (done.returncode, done.stdout) == (1, "")
+    progress, line = done.stderr.splitlines()
+    assert progress.startswith("setup: installing")
+    assert "no connection to the package index; connect this machine" in line
+    (log,) = re.findall(r"run this again; (.*) says more$", line)
+    assert Path(log).read_text() == says
+
+
+def test_what_else_an_installer_says_is_shown(with_uv: Checkout) -> None:
+    with_uv.add("uv", FAILING_UV)
+    with_uv.calls_file.with_name("calls.says").write_text(WRONG_HASH)
+    done = with_uv.run("install")
+    assert done.returncode == 1
+    assert WRONG_HASH in done.stderr
+    assert "the jit set could not be installed, see above" in done.stderr.splitlines()[-1]
+
+
+def test_an_environment_of_another_owner_is_left_alone_in_one_line(with_uv: Checkout) -> None:
+    with_uv.run("install")
+    (with_uv.root / ".venv/vitalgate-jit.stamp").unlink()
+    (with_uv.root / ".venv").chmod(0o555)
+    done = with_uv.run("install", preexec_fn=without_power_over_files)
+    (with_uv.root / ".venv").chmod(0o755)
+    assert done.returncode == 1
+    assert "is not yours to write to" in done.stderr.splitlines()[-1]
 
 
 def one_line_error(done: subprocess.CompletedProcess[str]) -> str:

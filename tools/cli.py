@@ -1,6 +1,5 @@
 """The `vitalgate` command: what people type. Everything heavy is imported only by the command that needs it."""
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -119,6 +118,8 @@ def simulate(
 
     A gateway reaches them with `vitalgate run --world HOST:PORT`. They outlive it.
     """
+    import asyncio
+
     with one_line_errors():
         simulation = simulation_extra()
         from tools.rig.demo_recordings import DemoRecordings

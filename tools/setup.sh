@@ -61,6 +61,23 @@ pip_install() {
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "$@"
 }
 
+# Says why in one line where it can: without a network an installer says many.
+installing() { # WHAT pip_install's ARGUMENTS...
+    what=$1
+    shift
+    [ -w "$venv" ] || fail "$venv is not yours to write to; whoever owns it has to run this, or copy the directory"
+    log=$venv/vitalgate-install.log
+    ! pip_install "$@" >"$log" 2>&1 || return 0
+    case $(cat "$log") in
+    *"NewConnectionError"* | *"Max retries exceeded"* | *"Request failed after "*" retries"* | *"dns error"*)
+        fail "$what could not be installed: no connection to the package index; connect this machine, or name its proxy" \
+            "(https_proxy=...), then run this again; $log says more"
+        ;;
+    esac
+    cat "$log" >&2
+    fail "$what could not be installed, see above; it needs the network, 1 GB of disk and 64-bit Linux; then run this again"
+}
+
 stamp() { # SET
     { cat "$root/pyproject.toml" "$root/tools/locks/$1.txt"; printf '%s\n' "$root"; identity "$venv/bin/python"; } | cksum
 }
@@ -71,10 +88,8 @@ install_set() { # jit, sim or dev: each contains the one before
     make_venv "$python"
     [ "$(cat "$venv/vitalgate-$1.stamp" 2>/dev/null)" != "$(stamp "$1")" ] || return 0
     say "installing the $1 set into $venv (about a minute the first time)"
-    pip_install --require-hashes --only-binary :all: -r "$root/tools/locks/$1.txt" ||
-        fail "the $1 set could not be installed; it needs the network, 1 GB of disk and 64-bit Linux; then run this again"
-    pip_install --no-deps --no-build-isolation --editable "$root" ||
-        fail "vitalgate itself could not be installed; read the lines above"
+    installing "the $1 set" --require-hashes --only-binary :all: -r "$root/tools/locks/$1.txt"
+    installing "vitalgate itself" --no-deps --no-build-isolation --editable "$root"
     for set in jit sim dev; do
         stamp "$set" >"$venv/vitalgate-$set.stamp"
         [ "$set" != "$1" ] || break
@@ -112,6 +127,7 @@ test)
     shift
     install_set dev
     cd "$root"
+    warm # once, or every gateway that the tests start would compile its kernels
     "$venv/bin/ruff" check .
     "$venv/bin/ruff" format --check .
     "$venv/bin/python" -P -m mypy

@@ -24,10 +24,12 @@ from edge.errors import ConfigError, one_line
 INTERRUPTED = 130
 
 
-def _without_types_of_flags(params: list[Any]) -> list[Any]:
+def _with_plain_flags(params: list[Any]) -> list[Any]:
+    """Flags without a type in the help. One that is not given is False: to understand None typer loads pydantic."""
     for param in params:
         if getattr(param, "is_flag", False):
             param.metavar = ""
+            param.default = param.default or False
     return params
 
 
@@ -37,12 +39,12 @@ class _Failed(typer.Exit):
 
 class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
-        return _without_types_of_flags(super().get_params(ctx))
+        return _with_plain_flags(super().get_params(ctx))
 
 
 class _Group(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
-        return _without_types_of_flags(super().get_params(ctx))
+        return _with_plain_flags(super().get_params(ctx))
 
 
 class Commands(typer.Typer):

@@ -125,6 +125,7 @@ class Session:
     _pause_s: float = field(default=0.0, init=False)
     _takes_no_connection: bool = field(default=False, init=False)
     _distrusts_held: bool = field(default=False, init=False)
+    _heard_boot_ns: int | None = field(default=None, init=False)  # when the newest packet of any link came
     # Whether the next connection is logged.
     _is_news: bool = field(default=True, init=False)
     _told: dict[Trouble, _Told] = field(default_factory=dict, init=False)
@@ -165,6 +166,8 @@ class Session:
             self._on(Event.ENDED)
             is_closed = await link.close()
             self._on(Event.CLOSED)
+        if link.has_spoken:
+            self._heard_boot_ns = link.heard_boot_ns
         self._distrusts_held = found.is_held and not link.has_spoken
         if not is_closed:
             return self._note(
@@ -184,13 +187,21 @@ class Session:
     def _doubt(self, search: Search) -> SensorLost:
         """Why the sensor is not found, as far as that can be told."""
         searched = f"searched for {search.age_s / 60:.0f} min"
-        if search.silent_s is not None:
-            searched += f", last heard {search.silent_s / 60:.0f} min ago"
+        silent_s = self._silent_s(search)
+        if silent_s is not None:
+            searched += f", last heard {silent_s / 60:.0f} min ago"
         if self._takes_no_connection and search.silent_s is not None:
             return SensorLost(f"{searched}; then it took no connection", Trouble.HELD_ELSEWHERE)
         if search.others == 0:
             return SensorLost(searched, Trouble.NOTHING_HEARD)
         return SensorLost(f"{searched}; {search.others} other devices were heard", Trouble.NOT_HEARD)
+
+    def _silent_s(self, search: Search) -> float | None:
+        """How long ago it was heard last, by an advertisement or over a link; None if never."""
+        if self._heard_boot_ns is None:
+            return search.silent_s
+        since_link_s = (self.clock.boot_ns() - self._heard_boot_ns) / NS_PER_S
+        return since_link_s if search.silent_s is None else min(since_link_s, search.silent_s)
 
     # Connecting
 

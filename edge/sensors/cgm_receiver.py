@@ -75,6 +75,7 @@ class Receiver:
         self._wearing: Wearing | None = None
         self._session_boot_ns = 0  # when it began, by the clock as it was when the session was known
         self._aside: list[Reading] = []
+        self._newest_told: tuple[int, int] | None = None  # its offset, and when it was taken
         # One for each sort of record, during a report and otherwise.
         self._pauses = {(sort, amid): Pause(*LOOK_PAUSES_S) for sort in Sort for amid in (False, True)}
 
@@ -109,6 +110,7 @@ class Receiver:
         self._wearing, self._session_boot_ns = wearing, self.live.start_boot_ns
         if is_new:
             self._clear_pauses()
+            self._newest_told = None
         aside, self._aside = self._aside, []
         self._take(aside, wearing, is_second_look=True)
 
@@ -156,13 +158,23 @@ class Receiver:
             self._on_news()
 
     def _tell(self, reading: Reading) -> None:
-        taken_boot_ns = self.live.taken_boot_ns(reading.sequence, reading.boot_ns)
+        taken_boot_ns = self._taken_boot_ns(reading)
         if self._is_foreign(reading.sequence, taken_boot_ns):
             return
         if reading.not_counted in (None, NotCounted.WARMING_UP):
             self._facts.note_heard(self._sensor_id, taken_boot_ns)
         if reading.value is not None:
             self._facts.note(self._sensor_id, GLUCOSE, reading.value, taken_boot_ns, reading.not_counted)
+
+    def _taken_boot_ns(self, reading: Reading) -> int:
+        """When it was taken: after what has a smaller offset, although the sensor's clock was set forward since."""
+        taken_boot_ns = self.live.taken_boot_ns(reading.sequence, reading.boot_ns)
+        offset_min, newest_boot_ns = self._newest_told or (reading.sequence, taken_boot_ns)
+        if reading.sequence < offset_min:
+            return taken_boot_ns
+        taken_boot_ns = max(taken_boot_ns, newest_boot_ns)
+        self._newest_told = reading.sequence, taken_boot_ns
+        return taken_boot_ns
 
     def _is_foreign(self, offset_min: int, taken_boot_ns: int) -> bool:
         """Whether a record is of another person; before the session is known, whether it may be."""

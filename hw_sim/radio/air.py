@@ -72,6 +72,11 @@ class Air(Medium):
         self._unreachable.add(key)
         return self.lose_link(address)
 
+    def carries(self, address: str) -> bool:
+        """Whether a device has a link over which what it sends arrives."""
+        key = bytes(hci.Address(address))
+        return any(not link.silent and key in _addresses(link) for link in self._links)
+
     def fade_links_of(self, controller: SimController) -> None:
         self._fade([link for link in self._links if controller in (link.central, link.peripheral)])
 

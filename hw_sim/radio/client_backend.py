@@ -116,6 +116,8 @@ class ClientBackend(BaseBleakClient):
 
     async def disconnect(self) -> None:
         if self._link is not None and self.process.is_alive:
+            if self._link.address in self.stack.hangs_on_disconnect:
+                await asyncio.get_running_loop().create_future()
             await self.stack.hang_up(self._link)
 
     async def pair(self, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002 - bleak's interface

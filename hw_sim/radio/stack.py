@@ -51,10 +51,11 @@ class _Attempt:
 
 
 class Stack:
-    """One machine's Bluetooth on the air."""
+    """One machine's Bluetooth on the air. A client's `disconnect` never ends of an address in `hangs_on_disconnect`."""
 
     def __init__(self, controller: "Controller") -> None:
         self.links: dict[hci.Address, StackLink] = {}
+        self.hangs_on_disconnect: set[str] = set()
         self.process = Process()
         self._attempts: dict[hci.Address, _Attempt] = {}
         self._connecting = asyncio.Lock()

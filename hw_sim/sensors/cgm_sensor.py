@@ -9,7 +9,7 @@ Must not be here: where glucose comes from; what is stored and how it is selecte
 import asyncio
 from collections.abc import Coroutine, Iterator
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bumble.att import ATT_Error, AttributeValue
 from bumble.device import Connection
@@ -43,11 +43,22 @@ _CRC_OCTETS = 2
 _SESSION_START_OCTETS, _SPECIFIC_OPS_OCTETS_MIN = 9, 1
 
 
+class Measured(NamedTuple):
+    """A record, when it was taken in the loop's time, and the number of the sensor that was worn then, from 0."""
+
+    at_s: float
+    worn: int
+    record: CgmMeasurement
+
+
 class CgmSensor(Peripheral):
     """Takes its first reading at `begin_s` of the loop's time; the session is `session_age_s` older by then.
 
-    Truth: `session.stored` (also `stored`) are the records that can still be asked for, oldest first; `taken`
-    counts all; `sessions_started` counts how often a client has erased them.
+    While `is_silent`, it measures and stores, and tells nobody.
+
+    Truth: `session.stored` (also `stored`) are the records that can still be asked for, oldest first; `measured` are
+    all, those of sensors that were replaced included, and `taken` counts them; `sessions_started` counts how often a
+    client has erased them.
     """
 
     def __init__(
@@ -80,7 +91,9 @@ class CgmSensor(Peripheral):
         self._octet_order = octet_order
         self._annunciation = annunciation
         self.session = CgmSession(begin_s - session_age_s, capacity)
-        self.taken = self.sessions_started = 0
+        self.measured: list[Measured] = []
+        self.worn = self.sessions_started = 0
+        self.is_silent = False
         self._busy: set[Characteristic[bytes]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._abort = False
@@ -92,6 +105,17 @@ class CgmSensor(Peripheral):
     @property
     def stored(self) -> list[CgmMeasurement]:
         return self.session.stored
+
+    @property
+    def taken(self) -> int:
+        return len(self.measured)
+
+    def replace(self) -> None:
+        """A new sensor is put on, at the same transmitter: a new session, and what the old one stored is gone."""
+        self.worn += 1
+        self._notified_min = 0
+        self._unsent.clear()
+        self.session.begin(self._now_s())
 
     def _service(self) -> Service:
         declared = self._crc and self._declares_crc
@@ -135,7 +159,7 @@ class CgmSensor(Peripheral):
                 await asyncio.sleep(due_s - loop.time())
             record = self.session.take(due_s, glucose_mg_dl)
             if record is not None:
-                self.taken += 1
+                self.measured.append(Measured(due_s, self.worn, record))
                 self._offer(record)
 
     def _offer(self, record: CgmMeasurement) -> None:
@@ -145,7 +169,7 @@ class CgmSensor(Peripheral):
         fast = interval_min == cgm_control.INTERVAL_FASTEST or interval_min <= self._interval_min
         if interval_min == cgm_control.INTERVAL_DISABLED or not (fast or since_min >= interval_min):
             return
-        links = self.subscribed(self._measurement)
+        links = [] if self.is_silent else self.subscribed(self._measurement)
         if links:
             self._notified_min = record.time_offset_min
         if self._racp in self._busy:

@@ -9,6 +9,7 @@ Must not be here: where the beats come from.
 import asyncio
 from collections import deque
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from bumble.att import Attribute
 from bumble.device import Connection
@@ -24,11 +25,19 @@ _HEART_RATE_MAX_BPM = 255  # what one octet can show
 _NOTIFICATION_OCTETS = 5  # ATT opcode and handle, then flags and an 8-bit heart rate
 
 
-class HeartRateStrap(Peripheral):
-    """Worn from `begin_s` of the loop's time on, until its beats end.
+class Beat(NamedTuple):
+    """A beat that a strap has told of: when it was and when it was sent, in the loop's time, and its interval."""
 
-    Truth: `rr_sent` and `rr_lost` count the intervals handed to the radio and those nobody was subscribed
-    for.
+    beat_s: float
+    sent_s: float
+    rr_ticks: int
+
+
+class HeartRateStrap(Peripheral):
+    """Worn from `begin_s` of the loop's time on, until its beats end. While `is_silent`, it sends nothing.
+
+    Truth: `carried` are the beats that were sent over a link that carried them; `rr_sent` and `rr_lost` count the
+    intervals handed to the radio and those nobody was subscribed for.
     """
 
     def __init__(
@@ -58,9 +67,11 @@ class HeartRateStrap(Peripheral):
         self._ticks_per_s = 1000 if rr_in_ms else heart_rate.RR_TICKS_PER_S
         self._beat_s: float | None = 0.0
         self._tick = 0
-        self._rr_ticks: deque[int] = deque()
+        self._waiting: deque[tuple[float, int]] = deque()
         self._recent_ticks: deque[int] = deque(maxlen=_AVERAGED_BEATS)
+        self.carried: list[Beat] = []
         self.rr_sent = self.rr_lost = 0
+        self.is_silent = False
         self._await_beat()
 
     async def _live(self) -> None:
@@ -74,10 +85,10 @@ class HeartRateStrap(Peripheral):
 
     def _send(self, t_s: float) -> None:
         self._advance(t_s)
-        subscribed = self.subscribed(self._measurement)
+        subscribed = [] if self.is_silent else self.subscribed(self._measurement)
         if not subscribed:
-            self.rr_lost += len(self._rr_ticks)
-            self._rr_ticks.clear()
+            self.rr_lost += len(self._waiting)
+            self._waiting.clear()
         for link in subscribed:
             self.notify(link, self._measurement, heart_rate.encode(self._packet(link, t_s)))
 
@@ -89,7 +100,7 @@ class HeartRateStrap(Peripheral):
         """
         while self._beat_s is not None and self._beat_s <= t_s:
             tick = round(self._beat_s * self._ticks_per_s)
-            self._rr_ticks.append(tick - self._tick)
+            self._waiting.append((self._begin_s + self._beat_s, tick - self._tick))
             self._recent_ticks.append(tick - self._tick)
             self._tick = tick
             self._await_beat()
@@ -99,12 +110,15 @@ class HeartRateStrap(Peripheral):
         self._beat_s = None if rr_ms is None or self._beat_s is None else self._beat_s + rr_ms / 1000
 
     def _packet(self, link: Connection, t_s: float) -> heart_rate.HeartRateMeasurement:
-        worn = t_s >= 0 and (self._beat_s is not None or bool(self._rr_ticks))
+        worn = t_s >= 0 and (self._beat_s is not None or bool(self._waiting))
         if not worn:
             return heart_rate.HeartRateMeasurement(0, contact=False)
         room = (link.att_mtu - _NOTIFICATION_OCTETS) // 2
-        rr_ticks = tuple(self._rr_ticks.popleft() for _ in range(min(room, len(self._rr_ticks))))
-        self.rr_sent += len(rr_ticks)
+        sent = [self._waiting.popleft() for _ in range(min(room, len(self._waiting)))]
+        self.rr_sent += len(sent)
+        if sent and self._air.carries(self.address):
+            self.carried += [Beat(beat_s, self._begin_s + t_s, ticks) for beat_s, ticks in sent]
+        rr_ticks = tuple(ticks for _, ticks in sent)
         return heart_rate.HeartRateMeasurement(
             self._heart_rate_bpm(), contact=True, rr_ticks=rr_ticks or None
         )

@@ -47,6 +47,8 @@ def uuid16(uuid: str) -> UUID:
 class Peripheral:
     """A sensor on the air with the service given to it, Battery and Device Information."""
 
+    _measurement: Characteristic[bytes]
+
     def __init__(
         self,
         air: Air,
@@ -92,6 +94,11 @@ class Peripheral:
         """The links over which a client has enabled notifications or indications."""
         links = self.device.connections.values()
         return [link for link in links if any(self.device.gatt_server.read_cccd(link, characteristic))]
+
+    def babble(self, payload: bytes) -> None:
+        """Notify whoever listens to what it measures of something else."""
+        for link in self.subscribed(self._measurement):
+            self.notify(link, self._measurement, payload)
 
     def notify(self, link: Connection, characteristic: Characteristic[bytes], payload: bytes) -> None:
         """Hands a notification to the radio; what a dying link does with it nobody learns."""

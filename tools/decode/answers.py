@@ -4,7 +4,7 @@ Contract: every answer is a document of plain values, fields by their standard n
 decoded is `{"error": reason}`; nothing a packet says raises. Asked `strict`ly, so is whatever is odd. JSON is
 written in ASCII, so that no terminal and no text in a packet can stop a stream of answers.
 
-Not here: how each characteristic is answered, see `decode_packets`.
+Not here: how each characteristic is answered, see `packets`.
 """
 
 import json

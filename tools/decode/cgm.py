@@ -1,6 +1,6 @@
 """The documents for the characteristics of a CGM sensor.
 
-Contract: as for `decode_forms`. A sensor tells in its feature which checksum it adds; whoever holds just a packet
+Contract: as for `forms`. A sensor tells in its feature which checksum it adds; whoever holds just a packet
 says so in the arguments, or has it found.
 """
 

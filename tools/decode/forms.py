@@ -1,8 +1,8 @@
 """The forms that an answer takes, whatever the characteristic.
 
-Contract: a decoder takes octets and arguments and returns plain values under standard names (`decode_names`),
+Contract: a decoder takes octets and arguments and returns plain values under standard names (`names`),
 or raises DecodeError; arguments that make no sense raise KeyError, TypeError or ValueError. Something odd about
-a reading is said in its `oddities`; whoever asks `strict`ly is refused it, see `decode`.
+a reading is said in its `oddities`; whoever asks `strict`ly is refused it, see `answers`.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,6 +1,6 @@
 """The decoder of each characteristic, and those of the services that have no module of their own here.
 
-Contract: as for `decode_forms`.
+Contract: as for `forms`.
 
 Arguments: `crc` (auto, none, mcrf4xx, ccitt-false, or whether there is one), `octet_order` of a CGM's status
 (scw as specified, or wcs), `rr_unit` of a strap (1/1024 s or ms), `alg` of a bare checksum, and for Polar frames

@@ -1,6 +1,6 @@
 """The documents for Polar's characteristics and formats.
 
-Contract: as for `decode_forms`. A frame of a kind not known here is an error, with what its head says beside it.
+Contract: as for `forms`. A frame of a kind not known here is an error, with what its head says beside it.
 """
 
 from collections.abc import Iterable

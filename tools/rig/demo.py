@@ -4,12 +4,9 @@ The gateway here is the real one, store and upstream included; only the radio's 
 simulated.
 """
 
-import asyncio
 import os
-import random
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +17,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from dsp.warm import warm_gateway
-from edge import config, workers
+from edge import config
 from edge.app import Gateway
 from edge.clock import NS_PER_S, SystemClock
 from edge.errors import ConfigError, StoreUnavailable
@@ -30,53 +27,19 @@ from edge.local.status import StatusDocument
 from edge.lock import lock
 from edge.store.summaries import Summary
 from edge.store.tables import Tables
-from hw_sim.clock import VirtualClock, VirtualTimeLoop, run
-from hw_sim.faults import LinkFaults, drop_links
-from hw_sim.radio.air import Air
-from hw_sim.radio.central import open_central
+from hw_sim.clock import run
+from hw_sim.faults import LinkFaults
 from tools.rig.demo_recordings import DemoRecordings
-from tools.rig.simulation import build_home, passkeys, radio
+from tools.rig.scenario import CGM, MIDNIGHT, STRAP, Person, Scenario
+from tools.rig.vocabulary import Span
+from tools.rig.world import open_world
 
-# Midnight in the simulated home, when the recordings begin; the gateway is switched on a minute before.
-MIDNIGHT = datetime(2026, 3, 2, tzinfo=UTC)
-LEAD_S = 60
 HOUR_S = 3600
 ZONE = ZoneInfo("UTC")
 SETTLE_S_MAX = 2 * HOUR_S
 MARKER = ".vitalgate-demo"
-
-CONFIG = """\
-# Made by `vitalgate demo`: a simulated home.
-
-[gateway]
-id = "demo-gateway"
-state_dir = "state"
-timezone = "UTC"
-
-[[people]]
-id = "wearer"
-pseudonym = "demo-patient"
-
-[people.consent]
-heart_summaries = true
-glucose_summaries = true
-glucose_readings = true
-
-[[sensors]]
-id = "strap"
-kind = "heart_rate"
-address = "F0:00:00:00:00:01"
-person = "wearer"
-
-[[sensors]]
-id = "cgm"
-kind = "cgm"
-address = "F0:00:00:00:00:02"
-person = "wearer"
-
-[upstream]
-directory = "bundles"
-"""
+HEAD = "# Made by `vitalgate demo`: a simulated home.\n\n"
+DROP_S_MEAN = 120.0
 
 
 Watch = Callable[[float, Gateway], Awaitable[None]]
@@ -92,6 +55,17 @@ class Options:
     out: Path | None
     drops_per_hour: float
     worn: DemoRecordings
+
+    def scenario(self) -> Scenario:
+        """The home that is played."""
+        return Scenario(
+            about="A simulated home: a strap and a CGM",
+            lasts_s=Span(self.hours * HOUR_S),
+            seed=self.seed,
+            people=(Person(id="wearer", pseudonym="demo-patient"),),
+            sensors=(STRAP, CGM),
+            gateway={"gateway": {"id": "demo-gateway"}},
+        )
 
 
 @dataclass(frozen=True)
@@ -142,8 +116,9 @@ def described(summary: Summary) -> dict[str, Any]:
     return {"start": start, "end": end, "status": summary.status, "revision": summary.rev, **summary.body}
 
 
-def prepare(out: Path | None) -> Path:
+def prepare(options: Options) -> Path:
     """An empty directory with the demo's configuration; an earlier demo's is emptied, nobody else's is."""
+    out = options.out
     if out is None:
         out = Path(tempfile.mkdtemp(prefix="vitalgate-demo-"))
     try:
@@ -156,7 +131,7 @@ def prepare(out: Path | None) -> Path:
             shutil.rmtree(out / "bundles", ignore_errors=True)
         (out / MARKER).touch()
         (out / "bundles").mkdir()
-        (out / "gateway.toml").write_text(CONFIG)
+        (out / "gateway.toml").write_text(HEAD + options.scenario().gateway_text())
     except OSError as error:
         raise ConfigError("--out", f"{out}: {error.strerror}", "name a directory you may write") from error
     return out
@@ -186,48 +161,20 @@ def play(options: Options, out: Path, watch: Watch) -> Result:
 
 async def _play(options: Options, out: Path, watch: Watch) -> Result:
     started_ns = SystemClock().boot_ns()
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, VirtualTimeLoop)
     checked = config.load(out / "gateway.toml")
-    clock = VirtualClock(
-        epoch_utc_ns=(round(MIDNIGHT.timestamp()) - LEAD_S) * NS_PER_S, boot_id=f"demo-{options.seed}"
-    )
-    midnight_s = loop.time() + LEAD_S
-    duration_s = options.hours * HOUR_S
-    air = Air()
-    home = build_home(
-        air, checked, options.worn, begin_s=midnight_s, duration_s=duration_s, seed=options.seed
-    )
-    await home.start()
-    central = await open_central(air, bonds=None, passkey=passkeys(checked))
-    rng = random.Random(options.seed)  # noqa: S311 - the same seed gives the same run
-    gateway = Gateway(checked, clock, radio(central), rng, simulated=True, workers=workers.inline())
-    tasks = [asyncio.ensure_future(gateway.run())]
-    if options.drops_per_hour:
-        faults = LinkFaults(options.seed, up_s_mean=HOUR_S / options.drops_per_hour, down_s_mean=120.0)
-        addresses = [sensor.address for sensor in checked.sensors]
-        tasks.append(asyncio.ensure_future(drop_links(air, addresses, faults, Counter())))
-    try:
+    async with open_world(options.scenario(), out, config=checked, worn=options.worn) as world:
+        if options.drops_per_hour:
+            world.drop_links(LinkFaults(options.seed, HOUR_S / options.drops_per_hour, DROP_S_MEAN))
+        duration_s = options.hours * HOUR_S
         for since_midnight_s in _minutes(duration_s):
-            await asyncio.wait(
-                tasks,
-                timeout=midnight_s + since_midnight_s - loop.time(),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            _raise_if_ended(tasks[0])
+            await world.until_s(since_midnight_s)
+            gateway = world.gateway
             if gateway.store.trouble is not None:
                 raise StoreUnavailable(gateway.store.trouble)
             await watch(since_midnight_s, gateway)
-            if since_midnight_s > duration_s and _is_settled(await gateway.status(), gateway):
+            if since_midnight_s > duration_s and await world.is_settled():
                 break
-        return await _result(options, out, gateway, (SystemClock().boot_ns() - started_ns) / NS_PER_S)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
-        await central.close()
-        await home.stop()
-        gateway.close()
+        return await _result(options, out, world.gateway, (SystemClock().boot_ns() - started_ns) / NS_PER_S)
 
 
 def _minutes(duration_s: float) -> Iterator[float]:
@@ -238,21 +185,6 @@ def _minutes(duration_s: float) -> Iterator[float]:
         yield min(60.0 * minute, duration_s)
     for minute in range(1, SETTLE_S_MAX // 60):
         yield duration_s + 60.0 * minute
-
-
-def _raise_if_ended(running: asyncio.Future[None]) -> None:
-    if running.done():
-        running.result()
-        raise AssertionError("the gateway ended by itself")
-
-
-def _is_settled(said: StatusDocument, gateway: Gateway) -> bool:
-    """Whether everything of the simulated time has been fetched, summarised and sent."""
-    due_boot_ns = gateway.periods.next_due_boot_ns()
-    is_closed = due_boot_ns is None or due_boot_ns > gateway.clock.boot_ns()
-    is_connected = all(sensor.phase == "streaming" for sensor in said.sensors)
-    is_sent = not any((route.pending or 0) + (route.inflight or 0) for route in said.deliveries)
-    return is_closed and is_connected and is_sent and not gateway.is_catching_up
 
 
 async def _result(options: Options, out: Path, gateway: Gateway, elapsed_s: float) -> Result:

@@ -30,7 +30,7 @@ RANGES = (
 
 def watched(options: Options, *, quiet: bool) -> Result:
     """Run the demo with a live view on stderr; quiet, or without a terminal, without one."""
-    out = prepare(options.out)
+    out = prepare(options)
     console = Console(stderr=True)
     logging.basicConfig(stream=sys.stderr, level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
     # To the simulated radio every lost link is an error, with a traceback; here links are lost on purpose.

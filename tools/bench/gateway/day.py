@@ -13,24 +13,23 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from hw_sim.clock import VirtualClock, run
+from hw_sim.clock import run
 from tools.bench.gateway import rig
-from tools.bench.gateway.feed import LEAD_S, MIDNIGHT_UTC_S, Home, Packets, recorded
+from tools.bench.gateway.feed import LEAD_S, Home, Packets, recorded
 from tools.bench.gateway.rig import Spent
 
 GRACE_S: Final = 360.0  # the last window closes and goes up
 
 
 async def spend(directory: Path, packets: Packets, options: argparse.Namespace) -> dict[str, Any]:
-    clock = VirtualClock(epoch_utc_ns=round((MIDNIGHT_UTC_S - LEAD_S) * 1e9), boot_id="boot-1")
     home = Home.of(options.straps, options.cgms)
     result: dict[str, Any] = {}
     if options.null:
         await rig.null_gateway(home)
     else:
         checked = rig.config(directory, home, silent=options.silent)
-        made = rig.gateway(checked, clock, home.stack)
-        running = asyncio.ensure_future(made.run())
+        machine = rig.machine(checked, home)
+        made = machine.start()
         await rig.until_connected(made)
     await asyncio.sleep(LEAD_S - asyncio.get_running_loop().time())
     before = Spent.now()
@@ -46,7 +45,7 @@ async def spend(directory: Path, packets: Packets, options: argparse.Namespace) 
             "undecodable": made.intake.undecodable.total(),
             "losses": sum(session.state.losses for session in made.sessions.values()),
         }
-        await rig.end(made, running)
+        await machine.stop()
         bundles = list((directory / "bundles").glob("*.json"))
         result |= {"bundles": len(bundles), "bundle_octets": sum(file.stat().st_size for file in bundles)}
     return {**spent._asdict(), "rss_mb": rig.rss_mb(), **result}

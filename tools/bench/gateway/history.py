@@ -214,13 +214,14 @@ async def measure(directory: Path, options: argparse.Namespace) -> dict[str, Any
     kept = msgspec.structs.replace(checked.limits, raw_retention_days=options.raw_days, retention_days=4000)
     checked = msgspec.structs.replace(checked, limits=kept)
     clock = Clock(NOW_UTC_S, NOW_UTC_S - (options.days + 1) * DAY_S)
-    gateway = rig.gateway(checked, clock, home.stack)
+    machine = rig.machine(checked, home, clock)
+    gateway = machine.open()
     straps, cgms = ([row.no for row in gateway.rows if row.kind == kind] for kind in ("heart_rate", "cgm"))
     Builder(gateway, clock, options.days, options.raw_days).build(straps, cgms)
     gateway.close()
     costs, result = Costs(), {"size_mb": size_mb(checked)}
     before = Spent.now()
-    gateway = rig.gateway(checked, clock, home.stack)
+    gateway = machine.open()
     result["start_cpu_s"] = Spent.now().since(before).cpu_s
     tables = gateway.store.tables
     for _ in range(9):

@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from timeit import default_timer
 from typing import Any, Final, TypeVar
 
-from edge.workers import ThreadWorker, Workers
+from edge.workers import ThreadWorker, Workers, threads
 from tools.bench.gateway import rig
 from tools.bench.gateway.feed import LEAD_S, MIDNIGHT_UTC_S, Home, Packets, recorded
 from tools.bench.gateway.rig import Spent
@@ -155,12 +156,21 @@ def thread_cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def slow_disk(delay_s: float) -> Workers:
+    """Workers whose every fsync takes so long."""
+    return Workers(
+        SlowWorker("writer", FSYNCS_OF_A_COMMIT * delay_s),
+        ThreadWorker("reader"),
+        SlowWorker("files", FSYNCS_OF_A_FILE * delay_s),
+    )
+
+
 async def load(
-    directory: Path, packets: Packets, straps: int, workers: Workers | None, longest: Longest
+    directory: Path, packets: Packets, straps: int, workers: Callable[[], Workers], longest: Longest
 ) -> dict[str, Any]:
     home = Home.of(straps, 0)
-    made = rig.gateway(rig.config(directory, home), LoopClock(), home.stack, workers)
-    running = asyncio.ensure_future(made.run())
+    machine = rig.machine(rig.config(directory, home), home, LoopClock(), workers)
+    made = machine.start()
     await rig.until_connected(made)
     loop = asyncio.get_running_loop()
     home.midnight_s = max(home.midnight_s, loop.time() + LIVE_S)
@@ -181,7 +191,7 @@ async def load(
         "busy_pct": 100 * spent_s / (loop.time() - began_s),
         "rss_mb": rig.rss_mb(),
     }
-    await rig.end(made, running)
+    await machine.stop()
     return {**result, "bundles": len(list((directory / "bundles").glob("*.json")))}
 
 
@@ -195,18 +205,14 @@ def main() -> None:
     options = parser.parse_args()
     longest = Longest()
     loop: Callable[[], asyncio.AbstractEventLoop]
+    workers: Callable[[], Workers]
     if options.what == "many":
-        packets, workers, loop = recorded(options.amount / 3600), None, CoreLoop
+        packets, workers, loop = recorded(options.amount / 3600), threads, CoreLoop
     else:
         # From before the end of a window until after it.
         early = [(t_s - LEAD_S + LIVE_S, payload) for t_s, payload in recorded(CLOSED_S / 3600).heart]
         packets, loop = Packets(early, []), RealLoop
-        delay_s = options.amount / 1000
-        workers = Workers(
-            SlowWorker("writer", FSYNCS_OF_A_COMMIT * delay_s),
-            ThreadWorker("reader"),
-            SlowWorker("files", FSYNCS_OF_A_FILE * delay_s),
-        )
+        workers = partial(slow_disk, options.amount / 1000)
     with tempfile.TemporaryDirectory() as directory, asyncio.Runner(loop_factory=loop) as runner:
         print(json.dumps(runner.run(load(Path(directory), packets, options.straps, workers, longest))))
 

@@ -9,6 +9,7 @@ import gc
 import logging
 import random
 import resource
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -19,15 +20,14 @@ from dsp.warm import warm_gateway
 from edge.app import Gateway
 from edge.clock import Clock
 from edge.config import Config, SensorConfig, parse
-from edge.radio.adapter import Radio
 from edge.radio.session import Phase
 from edge.workers import Workers, threads
 from hw_sim.radio.direct_radio import backends
-from hw_sim.radio.direct_stack import DirectStack
 from hw_sim.sensors.direct_strap import DirectStrap
 from hw_sim.sensors.wayward_cgm import WaywardCgm
 from protocols import uuids
-from tools.bench.gateway.feed import Home
+from tools.bench.gateway.feed import LEAD_S, MIDNIGHT_UTC_S, Home
+from tools.rig.machine import Machine, direct
 
 FILE: Final = """
 [gateway]
@@ -93,15 +93,21 @@ def config(directory: Path, home: Home, *, silent: bool = False) -> Config:
     return msgspec.structs.replace(checked, sensors=(*straps, *cgms), alerts=alerts)
 
 
-def gateway(
-    checked: Config, clock: Clock, stack: DirectStack, workers: Workers | None = None, *, seed: int = 1
-) -> Gateway:
+def machine(
+    checked: Config, home: Home, clock: Clock | None = None, workers: Callable[[], Workers] = threads
+) -> Machine:
+    """The machine of a home, at whose midnight it is `MIDNIGHT_UTC_S`; with other clocks, if they are given."""
     logging.basicConfig(level=logging.ERROR)
     warm_gateway()
     gc.freeze()  # as the daemon does
-    rng = random.Random(seed)  # noqa: S311
-    radio = Radio(*backends(stack))
-    return Gateway(checked, clock, radio, rng, simulated=True, workers=workers or threads())
+    return Machine(
+        lambda: checked,
+        direct(home.stack),
+        zero_utc_s=MIDNIGHT_UTC_S - LEAD_S,
+        new_rng=lambda life: random.Random(1 + life),  # noqa: S311
+        new_workers=workers,
+        other_clock=clock,
+    )
 
 
 async def until_connected(made: Gateway, limit_s: float = 600.0) -> None:
@@ -109,12 +115,6 @@ async def until_connected(made: Gateway, limit_s: float = 600.0) -> None:
     async with asyncio.timeout(limit_s):
         while any(session.state.phase not in connected for session in made.sessions.values()):
             await asyncio.sleep(0.5)
-
-
-async def end(made: Gateway, running: "asyncio.Task[None]") -> None:
-    running.cancel()
-    await asyncio.wait({running})
-    made.close()
 
 
 async def null_gateway(home: Home) -> list[BleakClient]:

@@ -1,0 +1,34 @@
+"""Whole gateways through the scenarios of `tests/scenarios`: files that say what goes wrong, and what must be true.
+
+.venv/bin/python -P -m tools.rig.play tests/scenarios/killed.toml
+"""
+
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from tools.rig.play import play
+from tools.rig.scenario import load
+
+SCENARIOS = Path(__file__).parent / "scenarios"
+SEEDS = {"links_drop": 20}
+PLAYED = [
+    pytest.param(path, seed, id=f"{path.stem}-{seed}")
+    for path in sorted(SCENARIOS.glob("*.toml"))
+    for seed in range(SEEDS.get(path.stem, 1))
+]
+
+# Who is killed closes nothing.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+
+@pytest.mark.parametrize(("path", "seed"), PLAYED)
+def test_what_a_scenario_expects_is_true(path: Path, seed: int, tmp_path: Path) -> None:
+    scenario = load(path)
+    verdict = play(structs.replace(scenario, seed=scenario.seed + seed), tmp_path)
+    assert not verdict.failures, "\n".join([scenario.about, *verdict.failures])
+
+
+def test_every_name_with_several_seeds_is_that_of_a_scenario() -> None:
+    assert {path.stem for path in SCENARIOS.glob("*.toml")} >= SEEDS.keys()

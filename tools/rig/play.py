@@ -1,0 +1,137 @@
+"""Plays a scenario in virtual time, and says what was wrong.
+
+    python -P -m tools.rig.play FILES...
+
+Contract: the same scenario gives the same verdict. Faults happen at their times; when the scenario is over, the gateway
+is given `settles` to finish; then the expectations are looked at. A gateway that ends by itself, or is never done, is a
+failure whatever is expected.
+"""
+
+import asyncio
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge.errors import ConfigError
+from hw_sim.clock import run
+from tools.rig import vocabulary as v
+from tools.rig.expectations import CHECKS, Line, Played, clock_time
+from tools.rig.faults import happen
+from tools.rig.machine import GatewayEnded
+from tools.rig.scenario import Scenario, load
+from tools.rig.world import Disks, World, open_world
+
+# Who is heard: the gateway, and what asyncio says of tasks that nobody awaited. To Bumble every lost link is an error.
+HEARD = ("edge", "asyncio")
+# After the last beat: a window of five minutes ends, and the time that it waits for late data.
+CLOSED_S = 300.0 + 60.0
+
+
+@dataclass
+class Verdict:
+    """What was wrong, a sentence each."""
+
+    scenario: Scenario
+    failures: list[str] = field(default_factory=list)
+
+
+class _Listener(logging.Handler):
+    """Keeps what is logged, with the time in the home."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.lines: list[Line] = []
+        self.begin_s = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text, has_traceback = record.getMessage(), record.exc_info is not None
+        at_s = asyncio.get_running_loop().time() - self.begin_s
+        self.lines.append(Line(at_s, record.levelno, record.name, text, has_traceback or "Traceback" in text))
+
+
+@contextmanager
+def _listening() -> Iterator[_Listener]:
+    listener, loggers = _Listener(), [logging.getLogger(name) for name in HEARD]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(listener)
+        logger.setLevel(logging.INFO)
+    try:
+        yield listener
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.removeHandler(listener)
+            logger.setLevel(level)
+
+
+def play(scenario: Scenario, directory: Path) -> Verdict:
+    """Play it; the gateway's files lie in `directory`."""
+    return Verdict(scenario, run(_play(scenario, directory)))
+
+
+async def _play(scenario: Scenario, directory: Path) -> list[str]:
+    with _listening() as listener:
+        async with open_world(scenario, directory, disks=Disks(scenario.seed)) as world:
+            listener.begin_s = world.begin_s
+            played = Played(scenario, world, listener.lines)
+            try:
+                await _pass(played)
+            except (GatewayEnded, TimeoutError) as error:
+                return [f"{error} (at {clock_time(world.now_s)})"]
+            played.note_alerts()
+        # What is said on the way out is looked at, too.
+        return [
+            failure for expected in scenario.expect for failure in CHECKS[type(expected)](played, expected)
+        ]
+
+
+async def _pass(played: Played) -> None:
+    """Everything, until nothing is left to do."""
+    scenario, world = played.scenario, played.world
+    times = dict.fromkeys(
+        one.at_s for one in scenario.expect if isinstance(one, v.Status) and one.at_s is not None
+    )
+    tasks = [asyncio.ensure_future(happen(world, fault)) for fault in scenario.faults]
+    tasks += [asyncio.ensure_future(_sample(played, at_s)) for at_s in times]
+    try:
+        await world.until_s(scenario.lasts_s)
+        await asyncio.gather(*tasks)
+        await world.for_s(CLOSED_S)
+        await world.until_settled(scenario.settles_s)
+    finally:
+        for task in tasks:
+            task.cancel()
+    played.samples[None] = await world.gateway.status()
+
+
+async def _sample(played: Played, at_s: float) -> None:
+    world: World = played.world
+    await asyncio.sleep(max(0.0, at_s - world.now_s))
+    played.samples[at_s] = await world.gateway.status() if world.machine.is_running else None
+
+
+def main(files: list[str]) -> int:
+    """Play files, and print what was wrong; the exit code is 1 if anything was, 2 if a file cannot be played."""
+    logging.basicConfig(handlers=[logging.NullHandler()])  # what is said is looked at, not shown
+    failed = False
+    for name in files:
+        try:
+            scenario = load(Path(name))
+        except ConfigError as error:
+            print(error, file=sys.stderr)
+            return 2
+        with tempfile.TemporaryDirectory() as directory:
+            failures = play(scenario, Path(directory)).failures
+        print(f"{name}: {'failed' if failures else 'passed'}: {scenario.about}")
+        for failure in failures:
+            print(f"  {failure}")
+        failed = failed or bool(failures)
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
