@@ -274,6 +274,7 @@ def test_a_start_that_never_ends_holds_nobody_up_for_ever() -> None:
                 bluetooth.scanning.clear()
                 await asyncio.sleep(1)
         assert now_s() <= START_S_MAX + SWITCH_S_MAX
+        assert (bluetooth.starts, bluetooth.stops) == (2, 2), "the one that hung is told to stop, too"
 
     run(main())
 
