@@ -55,11 +55,12 @@ def test_a_local_day_has_all_its_hours_and_no_others(tmp_path: Path, day: date, 
 @pytest.mark.parametrize(
     ("zone", "day", "hours"),
     [
+        # Days gone by: of those to come each release of the time zone database may say something else.
         ("UTC", date(2026, 1, 1), 24),
-        ("Asia/Beirut", date(2026, 3, 29), 23),  # the clocks go forward at midnight: there is none
-        ("America/Havana", date(2026, 11, 1), 25),  # back at one o'clock: there are two
+        ("Asia/Beirut", date(2024, 3, 31), 23),  # the clocks go forward at midnight: there is none
+        ("America/Havana", date(2024, 11, 3), 25),  # back at one o'clock: there are two
         ("Pacific/Apia", date(2011, 12, 29), 24),  # before a day that never was
-        ("Antarctica/Troll", date(2026, 3, 29), 22),
+        ("Antarctica/Troll", date(2024, 3, 31), 22),
     ],
 )
 def test_days_follow_each_other_without_a_gap_wherever_they_are(zone: str, day: date, hours: int) -> None:

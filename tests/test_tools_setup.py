@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,7 @@ fi
 WARM = "python -P -m edge.kernel_cache"
 OLD_PYTHON = "#!/bin/sh\nexit 1\n"
 PYTHON_WITHOUT_ENSUREPIP = f"""#!/bin/sh
-case "$2" in *ensurepip*) exit 1 ;; *) exec {sys.executable} "$@" ;; esac
+case "$2" in *ensurepip*) exit 1 ;; *) exec {shlex.quote(sys.executable)} "$@" ;; esac
 """
 
 

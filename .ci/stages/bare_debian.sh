@@ -16,7 +16,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/vitalgate-debian
 started_tests='tests/test_architecture.py tests/test_ci.py tests/test_dsp_modes.py tests/test_edge_daemon_process.py
     tests/test_edge_kernel_cache.py tests/test_guides.py tests/test_system_kill.py tests/test_tools_cli.py
     tests/test_tools_mutate.py tests/test_tools_setup.py'
-visitor=1000 visitors_home=/home/visitor service=4242
+visitor=1000 home=/home/visitor service=4242
 mask=022 read_only='' offline='' hiding=''
 
 say() { printf 'bare_debian: %s\n' "$*" >&2; }
@@ -124,8 +124,7 @@ checkout() { # USER DIRECTORY: what git knows or will know of this one
 setup() { # USER DIRECTORY ARGUMENTS...
     user=$1 directory=$2
     shift 2
-    [ "$user" = 0 ] && home=/root || home=$visitors_home
-    inside "$user" HOME="$home" PYTHONPATH="$hiding" sh -euc '
+    inside "$user" HOME="$([ "$user" = 0 ] && echo /root || echo "$home")" PYTHONPATH="$hiding" sh -euc '
         . /tmp/settings
         umask "$1"
         cd "$2"
@@ -145,7 +144,7 @@ refused() { # EXPECTED ARGUMENTS OF setup...
 }
 
 both_commands() { # SUITE UMASK NAME TESTS...
-    suite=$1 mask=$2 place=$visitors_home/$3
+    suite=$1 mask=$2 place=$home/$3
     shift 3
     system=$cache/$suite
     timed "$suite: the system" make_system "$suite"
