@@ -19,9 +19,6 @@ import pytest
 from fhir_check import faults
 from fhir_directory import LOCAL, LOINC, Received, bundles, components, receive
 
-# One run serves all tests here.
-pytestmark = pytest.mark.xdist_group("day")
-
 RECORDINGS = Path(__file__).parent / "recordings"
 HOURS = 24
 WINDOW_S = 300

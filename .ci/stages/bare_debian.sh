@@ -1,8 +1,8 @@
 #!/bin/sh
 # Both commands of the README on bare systems, which have python3 and python3-venv and neither git, nor a compiler, nor
-# binutils, nor sudo, by a user of the system without any power. Debian 13 runs all tests, in a directory with a space and
-# a letter outside ASCII, under umask 077. Debian 12 runs those that start processes, or $BARE_DEBIAN_TESTS (empty: all).
-# Before that, setting up without a network, and without python3-venv, is one line that says what helps.
+# binutils, nor sudo, by a user of the system without any power; in Debian 13 in a directory with a space and a letter
+# outside ASCII, under umask 077. The tests are those that start processes, or $BARE_DEBIAN_TESTS (empty: all). Before
+# that, setting up without a network, and without python3-venv, is one line that says what helps.
 # Then, in Debian 12, what root has installed is read-only, and a user without a home runs a gateway from it.
 #
 # What is fetched comes from where this machine gets it: by apt's mirror, pip's configuration and PIP_*, and proxies. Files
@@ -257,6 +257,6 @@ of_root() { # SUITE
 }
 
 note_settings
-both_commands trixie 077 'a höme'
+both_commands trixie 077 'a höme' ${BARE_DEBIAN_TESTS-$started_tests}
 both_commands bookworm 022 vitalgate ${BARE_DEBIAN_TESTS-$started_tests}
 of_root bookworm
