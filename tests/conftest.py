@@ -20,6 +20,7 @@ settings.load_profile("unhurried")
 # in the end. The first builds the library and compiles every kernel, so those that come later need not wait.
 LONGEST = (
     "test_dsp_compiled.py",
+    "test_system_schedules.py",
     "test_system_*.py",
     "test_edge_sensors_cgm_property.py",
     "test_dsp_modes.py",

@@ -57,6 +57,8 @@ log = logging.getLogger(__name__)
 
 # How often to look whether a clock is trusted by now: that costs the sensor nothing.
 TRUST_LOOK_S: Final = 60.0
+# Sums of seconds are rounded, so what is due by a rounding error later is waited for, and not looked for in vain.
+REST_S_MIN: Final = 0.001
 
 
 class CgmSensor:
@@ -295,7 +297,7 @@ class CgmSensor:
             rest_s = min(rest_s, TRUST_LOOK_S)
         self._wake.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(rest_s):
+            async with asyncio.timeout(max(REST_S_MIN, rest_s)):
                 await self._wake.wait()
 
     def _awaits_trust(self, wearing: Wearing) -> bool:
