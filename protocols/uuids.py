@@ -57,7 +57,7 @@ _ASSIGNED = {
     0x2A27: "Hardware Revision String",
     0x2A28: "Software Revision String",
     0x2A29: "Manufacturer Name String",
-    0x2A2A: "IEEE 11073-20601 Regulatory Certification Data List",
+    0x2A2A: "IEEE 11073-20601 Regulatory Cert. Data List",
     0x2A2B: "Current Time",
     0x2A34: "Glucose Measurement Context",
     0x2A35: "Blood Pressure Measurement",
