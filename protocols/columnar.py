@@ -106,7 +106,7 @@ class Kernel:
         try:
             return compiled(self.function)
         except ModuleNotFoundError as error:
-            need = "batches are decoded by numba, which is not installed: pip install 'vitalgate[jit]'"
+            need = "batches are decoded by numba, which is not installed: sh tools/setup.sh install"
             raise ModuleNotFoundError(need, name="numba") from error
 
     def __call__(self, flat: Octets, offsets: Offsets) -> Columns:

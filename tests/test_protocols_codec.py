@@ -36,7 +36,7 @@ def test_a_batch_without_numba_is_one_line_that_says_how_to_install_it(monkeypat
     monkeypatch.setitem(sys.modules, "numba", None)
     codec = CODECS["heart_rate.MEASUREMENT"]
     kernel = Kernel("without numba", codec.program)
-    with pytest.raises(ModuleNotFoundError, match=r"^[^\n]* pip install 'vitalgate\[jit\]'$") as error:
+    with pytest.raises(ModuleNotFoundError, match=r"^[^\n]* sh tools/setup.sh install$") as error:
         kernel(*flatten([b"\0\0"]))
     assert error.value.name == "numba"
 

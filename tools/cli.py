@@ -268,7 +268,7 @@ def simulation_extra() -> Any:
     except ModuleNotFoundError as error:
         what = f"simulated sensors need the package {error.name}"
         raise ConfigError(
-            "installation", what, "install vitalgate with its extra: pip install 'vitalgate[sim]'"
+            "installation", what, "install what simulates it: sh tools/setup.sh demo"
         ) from error
     return simulation
 
