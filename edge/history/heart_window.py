@@ -116,7 +116,7 @@ class Window:
                     if not count:
                         continue  # no time between two beats: not an interval
                     beat_ns += count * ns_per_count
-                    was_inside = from_ns <= max(beat_ns, earliest_ns) < to_ns
+                    was_inside = from_ns <= (beat_ns if beat_ns > earliest_ns else earliest_ns) < to_ns
                     if was_inside:
                         rr_ms.append(count * ms_per_count)
                         follows.append(1.0 if follows_previous else 0.0)

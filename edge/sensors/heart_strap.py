@@ -98,9 +98,10 @@ class HeartStrap:
         arrivals_s = [notification.boot_ns / NS_PER_S for notification, _ in self._open]
         spans_ms = [_span_ms(reading.rr_ticks, ms_per_count) for _, reading in self._open]
         self._beats, beats_s, _ = follow(self._beats, arrivals_s, spans_ms)
-        for (notification, _), beat_s in zip(self._open, beats_s, strict=True):
-            beat_ns = NO_BEAT if beat_s is None else round(beat_s * NS_PER_S)
-            self._waiting.append(Packet(notification.payload, notification.boot_ns, beat_ns))
+        self._waiting += [
+            Packet(payload, boot_ns, NO_BEAT if beat_s is None else round(beat_s * NS_PER_S))
+            for ((*_, boot_ns, payload), _), beat_s in zip(self._open, beats_s, strict=True)
+        ]
         self._open.clear()
 
     def _learn_rr_unit(self) -> None:
@@ -145,8 +146,10 @@ class HeartStrap:
 def _span_ms(counts: tuple[int, ...] | None, ms_per_count: float) -> tuple[float, float] | None:
     """The first interval of a packet and the sum of all; None where it tells of no beat."""
     # Some time must pass between two beats, so an interval of zero is no interval.
-    first = next((count for count in counts or () if count), None)
-    return None if counts is None or first is None else (first * ms_per_count, sum(counts) * ms_per_count)
+    for count in counts or ():
+        if count:
+            return count * ms_per_count, sum(counts or ()) * ms_per_count
+    return None
 
 
 def _chunks(packets: list[Packet], chunk_ns: int) -> list[list[Packet]]:

@@ -198,17 +198,26 @@ class Writer:
         self._file.look()
         if not works:
             return []
+        try:
+            return self._done_alone(works[0]) if len(works) == 1 else self._done_together(works)
+        except StoreCorrupt as found:
+            damage.mark(self._tables.database.path, found.reason)
+            raise
+
+    def _done_alone(self, work: Work[Any]) -> "list[_Trial]":
+        """One job needs no savepoint within the transaction: what it wrote is all there is."""
+        with _Trial() as trial, self._tables.database.transaction():
+            trial.result = work(self._tables)
+        return [trial]
+
+    def _done_together(self, works: Sequence[Work[Any]]) -> "list[_Trial]":
         database = self._tables.database
         outcomes: list[_Trial] = []
-        try:
-            with database.transaction():
-                for work in works:
-                    with _Trial() as trial, database.savepoint():
-                        trial.result = work(self._tables)
-                    outcomes.append(trial)
-        except StoreCorrupt as found:
-            damage.mark(database.path, found.reason)
-            raise
+        with database.transaction():
+            for work in works:
+                with _Trial() as trial, database.savepoint():
+                    trial.result = work(self._tables)
+                outcomes.append(trial)
         return outcomes
 
 
