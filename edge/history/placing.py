@@ -120,17 +120,15 @@ class Placing:
         The first packets may hold beats of the period before. Only then the packets themselves are needed: those of
         `chunks`, or else those of the store.
         """
+        boot_no, from_ns, to_ns = arrivals
         for kind in _periods(tables.sensors.get(sensor_no)):
-            boot_no, from_ns, _ = arrivals
-            starts = self._starts(kind, timeline, arrivals)
-            before = self._starts(kind, timeline, Span(boot_no, from_ns - TOLD_WITHIN_NS, from_ns)) - starts
-            if before:
+            starts = self._starts(kind, timeline, Span(boot_no, from_ns - TOLD_WITHIN_NS, to_ns))
+            if len(starts) > 1:
                 if chunks is None:
                     chunks = tables.raw_chunks.between(sensor_no, boot_no, from_ns, from_ns + TOLD_WITHIN_NS)
                 packets = [p for chunk in chunks for p in chunk.packets if p.arrival_boot_ns >= from_ns]
-                if packets:
-                    first_ns = first_moment_ns(packets, rr_unit(tables, sensor_no))
-                    starts |= self._starts(kind, timeline, Span(boot_no, first_ns, from_ns))
+                first_ns = first_moment_ns(packets, rr_unit(tables, sensor_no)) if packets else from_ns
+                starts = self._starts(kind, timeline, Span(boot_no, min(first_ns, from_ns), to_ns))
             self._mark_starts(tables, kind, sensor_no, sorted(starts))
 
     def _starts(self, kind: str, timeline: Timeline, span: Span) -> set[int]:
