@@ -24,7 +24,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import Context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, TypeVarTuple
 
 _T = TypeVar("_T")
@@ -181,6 +181,12 @@ def _loop(speed: float) -> VirtualTimeLoop:
     return loop
 
 
+def _running() -> VirtualTimeLoop:
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    return loop
+
+
 @dataclass
 class VirtualClock:
     """The simulated machine's clocks, of one boot.
@@ -197,10 +203,13 @@ class VirtualClock:
     boot_id: str
     error_ms: int | None = 500
     booted_ns: int = 0
+    # Every packet asks for the time, and to ask which loop runs takes longer than to ask it for the time.
+    _loop: VirtualTimeLoop | None = field(default=None, init=False, repr=False, compare=False)
 
     def boot_ns(self) -> int:
-        loop = asyncio.get_running_loop()
-        assert isinstance(loop, VirtualTimeLoop)
+        loop = self._loop
+        if loop is None or loop.is_closed():
+            self._loop = loop = _running()
         return loop.time_ns() - self.booted_ns
 
     def utc_ns(self) -> int:
