@@ -148,6 +148,8 @@ class Gateway:
         self.periods.on_enqueued = self.uploader.wake.set
         self.alerts.start()
         self._poll_clock()
+        # Nothing else asks when the periods are due that an earlier process left open.
+        self._await_periods()
         asking = Control(self.config.gateway.state_dir, self)
         writing = asyncio.ensure_future(unforeseen(self.store.run(), "store"))
         try:
@@ -262,8 +264,6 @@ class Gateway:
 
     def _poll_clock(self) -> None:
         self.timekeeper.poll()
-        # At the start nothing else asks when the periods are due that an earlier process left open.
-        self._await_periods()
         self.agenda.set("clock", self.clock.boot_ns() + CLOCK_POLL_NS, self._poll_clock)
 
     def _await_periods(self) -> None:
