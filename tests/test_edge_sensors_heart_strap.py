@@ -144,6 +144,21 @@ def test_what_is_open_is_stored_after_the_time_of_a_chunk_and_not_before(tmp_pat
     play(tmp_path, scenario)
 
 
+def test_a_chunk_that_is_half_full_goes_with_a_commit_that_happens_anyway(tmp_path: Path) -> None:
+    async def scenario(bench: Bench) -> None:
+        async def something_else(after_s: float) -> int:
+            await asyncio.sleep(after_s)
+            await bench.store.write(lambda _: None)
+            return len(bench.kept)
+
+        bench.take(packet(0.0), packet(1.0))
+        assert await something_else(after_s=29.5) == 0
+        assert await something_else(after_s=1.0) == 2
+        assert len(bench.chunks) == 1
+
+    play(tmp_path, scenario)
+
+
 def test_chunks_that_were_refused_together_are_kept_in_order(tmp_path: Path) -> None:
     async def scenario(b: Bench) -> None:
         b.disk.is_full = True

@@ -1,10 +1,10 @@
 """A heart-rate strap's side of the gateway (Heart Rate Service, 180D).
 
 A strap stores nothing, so every packet counts. Packets are kept whole, with their arrival and the time of their last
-beat, and are handed to the store in chunks. A power cut costs at most the open chunk. What an alert needs is taken from
-each packet as it comes. The times of its beats are found only when the chunk is handed over, which costs half as much.
-While the store cannot be written, up to `PACKETS_WAITING_MAX` packets wait here; then the oldest are dropped and
-counted.
+beat, and are handed to the store in chunks: when the chunk is full, or when it is half full and something else is
+committed. A power cut costs at most the open chunk. What an alert needs is taken from each packet as it comes. The
+times of its beats are found only when the chunk is handed over, which costs half as much. While the store cannot be
+written, up to `PACKETS_WAITING_MAX` packets wait here; then the oldest are dropped and counted.
 """
 
 import logging
@@ -63,6 +63,7 @@ class HeartStrap:
         self._is_worn: bool | None = None
         self._open: list[tuple[Notification, HeartRateMeasurement]] = []
         self._waiting: list[Packet] = []  # with the times of their beats; not in the store yet
+        self._store.join_groups(self._join_group)
 
     async def converse(self, link: Link) -> None:
         # Nothing says how much time went by between two connections: the chain of beats starts anew.
@@ -128,6 +129,12 @@ class HeartStrap:
             lambda tables: self._periods.keep_chunks(tables, chunks),
             otherwise=partial(self._on_refused, packets),
         )
+
+    def _join_group(self) -> None:
+        """Something is about to be committed: a chunk that is at least half full goes with it, and no commit of its own
+        is needed for it soon."""
+        if self._open and 2 * (self._clock.boot_ns() - self._open[0][0].boot_ns) >= self._chunk_ns:
+            self.flush()
 
     def live(self) -> SensorLive:
         return SensorLive(self.packets, self.oddities, self.dropped, len(self._waiting))

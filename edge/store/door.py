@@ -63,6 +63,10 @@ class Store:
         """Have it called on the loop whenever a group of jobs has been committed, or could not be."""
         self._writer.on_tried = on_tried
 
+    def join_groups(self, join: Callable[[], None]) -> None:
+        """Have it called on the loop before each group is made: what it submits belongs to that group."""
+        self._writer.joining.append(join)
+
     def submit(self, work: Callable[[Tables], T]) -> "asyncio.Future[T]":
         """Add a job to the next group; its future is set after the commit.
 

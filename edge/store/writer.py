@@ -50,11 +50,14 @@ class Writer:
     Attributes:
         trouble: why the last group could not be committed, or nothing can be written any more; otherwise None.
         on_tried: called on the loop when a group has been committed, or could not be.
+        joining: called on the loop before a group is made, so that what could wait longer joins a commit that happens
+            anyway.
     """
 
     def __init__(self, tables: Tables, worker: Worker) -> None:
         self.trouble: str | None = None
         self.on_tried: Callable[[], None] = lambda: None
+        self.joining: list[Callable[[], None]] = []
         self.stopped: StoreCorrupt | StoreGone | None = None
         self._defect: BaseException | None = None
         self._tables = tables
@@ -161,6 +164,8 @@ class Writer:
         return self._group
 
     async def _do_group(self) -> None:
+        for join in self.joining:
+            join()
         jobs = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_JOBS_MAX))]
         try:
             outcomes = await self._worker(partial(self._commit, [job.work for job in jobs]))
