@@ -82,7 +82,7 @@ def shown(document: StatusDocument) -> str:
         "gw-1 running",
         "cgm: the sensor is not heard; bring it nearer (7 min ago)",
         "cgm: warming up for another 90 min",
-        "cgm: about 3 records are still to be fetched",
+        "cgm: about 3 records that it may hold are still to be asked for",
         "cgm: minutes 0 to 11 of the session given up after 3 tries: not there any [more]",
         "cgm: packets: 2 undecodable",
         "nothing vouches for this machine's clock",

@@ -4,6 +4,7 @@ import os
 import pwd
 import shlex
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -16,11 +17,13 @@ from edge import config, identity, workers
 from edge.clock import SystemClock
 from edge.errors import ConfigError, StoreUnavailable
 from edge.local import control, survey
-from edge.local.status import AlertStatus, RouteStatus, SensorStatus, StatusDocument, Value
+from edge.local.status import AlertStatus, RouteStatus, SensorStatus, StatusDocument, SummaryStatus, Value
 from edge.lock import is_locked
 from edge.store.door import Store
 
 UNITS = {"/min": "bpm"}
+# Of what was given up the newest ranges are named.
+SHOWN = 3
 AGES = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
@@ -166,12 +169,14 @@ def sensor_lines(sensor: SensorStatus) -> Iterator[str]:
         if sensor.session.warm_up_left_s:
             yield f"{sensor.id}: warming up for another {age_text(sensor.session.warm_up_left_s)}"
         if sensor.session.missing:
-            yield f"{sensor.id}: about {sensor.session.missing} records are still to be fetched"
-        for part in sensor.session.given_up_newest[-3:]:
+            yield f"{sensor.id}: about {sensor.session.missing} records that it may hold are still to be asked for"
+        for part in sensor.session.given_up_newest[-SHOWN:]:
             minutes = (
                 f"minute {part.first}" if part.first == part.last else f"minutes {part.first} to {part.last}"
             )
             yield f"{sensor.id}: {minutes} of the session given up after {part.tries} tries: {escape(part.reason)}"
+        if len(sensor.session.given_up_newest) > SHOWN:
+            yield f"{sensor.id}: these and earlier ones make {sensor.session.given_up_min} minutes given up"
     odd = {"undecodable": sensor.undecodable, "dropped": sensor.dropped, "odd": sensor.oddities}
     counted = ", ".join(f"{count} {name}" for name, count in odd.items() if count)
     if counted:
@@ -204,6 +209,14 @@ def alert_text(alert: AlertStatus) -> str:
     return f"{alert.kind} on {alert.sensor} ({value}{raised})"
 
 
+def when_text(summary: SummaryStatus) -> str:
+    """From when to when a summary is, by this machine's time zone."""
+    start, end = (
+        datetime.fromtimestamp(utc_s, UTC).astimezone() for utc_s in (summary.start_utc_s, summary.end_utc_s)
+    )
+    return f"{start:%Y-%m-%d %H:%M} to {end:%H:%M}"
+
+
 def show(said: StatusDocument, console: Console | None = None) -> None:
     """The document as a person reads it."""
     console = console or Console()
@@ -213,12 +226,12 @@ def show(said: StatusDocument, console: Console | None = None) -> None:
     lines = [line for sensor in said.sensors for line in sensor_lines(sensor)]
     if not said.clock.trusted:
         lines.append(
-            "[yellow]nothing vouches for this machine's clock, so nothing is dated; connect it to a time server, or "
-            "set trust_clock if the clock is right[/]"
+            "[yellow]nothing vouches for this machine's clock now, so ages are unknown and what comes is not dated; "
+            "connect it to a time server, or set trust_clock if the clock is right[/]"
         )
     lines += [line for route in said.deliveries for line in route_lines(route)]
     lines += [
-        f"{summary.kind} of {summary.sensor}: "
+        f"{summary.kind} of {summary.sensor}, {when_text(summary)}: "
         + ", ".join(f"{name} {value:.1f}" for name, value in summary.body.items() if isinstance(value, float))
         for summary in said.summaries
     ]

@@ -16,7 +16,7 @@ class SensorLive(NamedTuple):
         oddities: how many of them broke the specification and could be read all the same.
         dropped: how many were dropped because the store could not write for too long.
         waiting: how many are not in the store because it could not write.
-        missing: about how many of the sensor's stored records are still to be fetched.
+        missing: about how many records that the sensor may hold are still to be asked for.
         warm_up_left_s: how long the sensor may still send no values, because its session has just begun.
         is_catching_up: whether it is looking for missing records, or fetching them.
     """

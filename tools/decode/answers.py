@@ -36,7 +36,10 @@ def answer(characteristic: str, hexadecimal: str, args: Args | None = None) -> D
     try:
         payload = octets(hexadecimal)
     except ValueError:
-        return {"characteristic": name, "error": f"{hexadecimal!r} is not hexadecimal"}
+        return {
+            "characteristic": name,
+            "error": f"{hexadecimal!r} is not octets of two hexadecimal digits each",
+        }
     args = args or {}
     try:
         document = decoder(payload, args)

@@ -161,7 +161,10 @@ class Trials:
             if tests not in self._limits_s:
                 done = tree.run(tests, BASELINE_S)
                 if done.code not in (0, NO_TESTS):
-                    raise TestsFail(f"tests fail without a mutation\n{done.output[-2000:]}")
+                    raise TestsFail(
+                        "tests fail without a mutation (is this the environment of `sh tools/setup.sh test`?)\n"
+                        + done.output[-2000:]
+                    )
                 limit_s = max(self._least_s, PATIENCE * done.seconds)
                 self._limits_s[tests] = None if done.code == NO_TESTS else limit_s
             return self._limits_s[tests]

@@ -4,7 +4,7 @@ import logging
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from statistics import median
+from statistics import fmean, median
 from typing import Any
 
 from rich import box
@@ -108,12 +108,12 @@ def report(result: Result) -> None:
 
 
 def _heart_table(summaries: Iterable[Summary]) -> Table:
-    """An hour a row: of its twelve summaries the extremes, and the medians of what has no extremes."""
+    """An hour a row: of its twelve summaries the extremes, the mean of the coverage, and the medians of the rest."""
     hours: dict[int, list[dict[str, Any]]] = {}
     for summary in summaries:
         hours.setdefault(summary.key.start_utc_s // HOUR_S, []).append(summary.body)
     names = ("UTC", "windows", "beats", "HR min", "HR", "HR max", "SDNN", "RMSSD", "cov. %")
-    table = _table("Heart: 5-minute summaries by the hour", names)
+    table = _table("Heart: 5-minute summaries by the hour (HR, SDNN and RMSSD: their medians)", names)
     for hour, bodies in hours.items():
         table.add_row(
             datetime.fromtimestamp(hour * HOUR_S, UTC).strftime("%H:%M"),
@@ -124,7 +124,7 @@ def _heart_table(summaries: Iterable[Summary]) -> Table:
             _number(max, bodies, "hr_max_bpm"),
             _number(median, bodies, "sdnn_ms"),
             _number(median, bodies, "rmssd_ms"),
-            _number(median, bodies, "coverage_pct"),
+            _number(fmean, bodies, "coverage_pct"),
         )
     return table
 

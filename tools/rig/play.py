@@ -7,6 +7,7 @@ is given `settles` to finish; then the expectations are looked at. A gateway tha
 failure whatever is expected.
 """
 
+import argparse
 import asyncio
 import logging
 import sys
@@ -117,13 +118,13 @@ async def _sample(played: Played, at_s: float) -> None:
 def main(files: list[str]) -> int:
     """Play files, and print what was wrong; the exit code is 1 if anything was, 2 if a file cannot be played."""
     logging.basicConfig(handlers=[logging.NullHandler()])  # what is said is looked at, not shown
+    try:
+        scenarios = [(name, load(Path(name))) for name in files]
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
     failed = False
-    for name in files:
-        try:
-            scenario = load(Path(name))
-        except ConfigError as error:
-            print(error, file=sys.stderr)
-            return 2
+    for name, scenario in scenarios:
         with tempfile.TemporaryDirectory() as directory:
             failures = play(scenario, Path(directory)).failures
         print(f"{name}: {'failed' if failures else 'passed'}: {scenario.about}")
@@ -134,4 +135,6 @@ def main(files: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    parser = argparse.ArgumentParser(prog="tools.rig.play", description="Play scenarios in virtual time.")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="as in tests/scenarios")
+    sys.exit(main(parser.parse_args().files))
