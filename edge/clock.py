@@ -12,9 +12,17 @@ from typing import Protocol
 
 NS_PER_S = 1_000_000_000
 
+# Sums of seconds are rounded. Who waits for less looks at the clock again and again, and finds it is not yet time.
+REST_S_MIN = 0.001
+
 _STA_UNSYNC = 0x0040
 # How far a battery-backed clock may be wrong that the operator vouches for.
 VOUCHED_ERROR_MS = 10_000
+
+
+def rest_s(until_s: float, now_s: float) -> float:
+    """How long to wait until a moment that has not come yet by the time that was read."""
+    return max(REST_S_MIN, until_s - now_s)
 
 
 class Clock(Protocol):

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from typing import Any, Final, NamedTuple
 
-from edge.clock import NS_PER_S, Clock
+from edge.clock import NS_PER_S, Clock, rest_s
 from edge.config import Limits
 from edge.errors import SensorLost
 from edge.radio import diagnosis
@@ -309,7 +309,7 @@ class _Ending:
             if silent_s >= stale_s:
                 self._end(SensorLost(f"nothing was heard for {silent_s:.0f} s", Trouble.SILENT))
             else:
-                self._timer = self._loop.call_later(stale_s - silent_s, look)
+                self._timer = self._loop.call_later(rest_s(stale_s, silent_s), look)
 
         look()
 

@@ -26,7 +26,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from edge.clock import NS_PER_S
+from edge.clock import NS_PER_S, rest_s
 from edge.config import SensorConfig
 from edge.errors import SensorLost
 from edge.kinds import KINDS
@@ -57,8 +57,6 @@ log = logging.getLogger(__name__)
 
 # How often to look whether a clock is trusted by now: that costs the sensor nothing.
 TRUST_LOOK_S: Final = 60.0
-# Sums of seconds are rounded, so what is due by a rounding error later is waited for, and not looked for in vain.
-REST_S_MIN: Final = 0.001
 
 
 class CgmSensor:
@@ -253,7 +251,7 @@ class CgmSensor:
             if ask is None:
                 self._phase = Phase.STREAMING
                 due_s = min(wearing.fetch.due_s(now_s, clock_s), self._receiver.look_due_s)
-                await self._rest(due_s - now_s, wearing)
+                await self._rest(rest_s(due_s, now_s), wearing)
                 continue
             self._phase = Phase.FETCHING
             end = End(None)
@@ -292,12 +290,12 @@ class CgmSensor:
         if self._talk is not None and self._receiver.is_odd:
             self._talk.rouse()
 
-    async def _rest(self, rest_s: float, wearing: Wearing) -> None:
+    async def _rest(self, longest_s: float, wearing: Wearing) -> None:
         if self._awaits_trust(wearing):
-            rest_s = min(rest_s, TRUST_LOOK_S)
+            longest_s = min(longest_s, TRUST_LOOK_S)
         self._wake.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(max(REST_S_MIN, rest_s)):
+            async with asyncio.timeout(longest_s):
                 await self._wake.wait()
 
     def _awaits_trust(self, wearing: Wearing) -> bool:

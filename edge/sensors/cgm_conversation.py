@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from bleak.exc import BleakCharacteristicNotFoundError, BleakError, BleakGATTProtocolError
 from bleak.exc import BleakGATTProtocolErrorCode as AttCode
 
-from edge.clock import NS_PER_S, Clock
+from edge.clock import NS_PER_S, Clock, rest_s
 from edge.radio.link import Link
 from edge.sensors.cgm_asking import PROCEDURES, Ask, End, Refusals
 from protocols import cgm, cgm_profile, uuids
@@ -141,7 +141,7 @@ class Conversation:
             await self._link.write(uuids.RACP, procedure.request)
             while procedure.outcome is None:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(procedure.deadline_s - self._now_s()):
+                    async with asyncio.timeout(rest_s(procedure.deadline_s, self._now_s())):
                         await self._roused.wait()
                 self._roused.clear()
                 await meanwhile()
