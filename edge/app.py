@@ -164,12 +164,19 @@ class Gateway:
                 tasks.create_task(unforeseen(self._purge(), "retention"))
         finally:
             asking.close()
-            for sensor in self.sensors.values():
-                sensor.flush()
+            await self._store_the_rest(writing)
+
+    async def _store_the_rest(self, writing: "asyncio.Future[None]") -> None:
+        for sensor in self.sensors.values():
+            sensor.flush()
+        try:
             if not writing.done():
                 await self.store.drain()
-                writing.cancel()
+        finally:
+            writing.cancel()
             await asyncio.wait({writing})
+            if not writing.cancelled():
+                writing.exception()  # `run` or the drain raises it: nobody else has to
             self._say_what_is_lost()
 
     def _say_what_is_lost(self) -> None:

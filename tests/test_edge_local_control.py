@@ -4,6 +4,7 @@ import asyncio
 import gc
 import json
 import os
+import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -398,3 +399,13 @@ def test_a_gateway_that_hangs_is_not_waited_for_long(tmp_path: Path, monkeypatch
         server.close()
 
     run(main())
+
+
+def test_a_gateway_that_too_many_wait_for_does_not_answer(tmp_path: Path) -> None:
+    address = str(tmp_path / control.SOCKET_NAME)
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as waiting:
+        listener.bind(address)
+        listener.listen(0)
+        waiting.connect(address)
+        with pytest.raises(TimeoutError):
+            control.ask(tmp_path, {"do": "status"})

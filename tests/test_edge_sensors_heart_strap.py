@@ -272,6 +272,19 @@ def test_a_new_link_starts_a_new_chain_of_beats(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
+def test_a_link_that_drops_again_and_again_does_not_put_off_the_store(tmp_path: Path) -> None:
+    async def scenario(b: Bench) -> None:
+        for boot_s in range(5, 70, 25):
+            await asyncio.sleep(boot_s - asyncio.get_running_loop().time())
+            await b.strap.converse(SilentLink())  # type: ignore[arg-type]
+            b.take(packet(float(boot_s)))
+        assert [kept.arrival_boot_ns // S for kept in b.kept] == []
+        await asyncio.sleep(10.5)
+        assert [kept.arrival_boot_ns // S for kept in b.kept] == [5, 30, 55]
+
+    play(tmp_path, scenario)
+
+
 def test_a_strap_that_is_not_worn_or_has_no_rate_says_so(tmp_path: Path) -> None:
     async def scenario(b: Bench) -> None:
         b.take(packet(1, 72, contact=True))

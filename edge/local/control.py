@@ -236,6 +236,8 @@ def ask(state_dir: Path, request: Mapping[str, Any]) -> bytes | None:
                 if not part or len(line) > ANSWER_BYTES_MAX:
                     return None  # the gateway ended before the line was complete
                 line += part
+        except BlockingIOError as fault:  # more clients wait than the socket may have
+            raise TimeoutError("too many ask") from fault
         except (FileNotFoundError, ConnectionError, NotADirectoryError):
             return None
     return bytes(line)

@@ -89,7 +89,8 @@ class HeartStrap:
         facts.note_heard(sensor_id, boot_ns)
         facts.note(sensor_id, "heart_rate", float(reading.heart_rate_bpm), boot_ns, why_not_counted(reading))
         if not self._open:
-            self._agenda.set(f"flush {sensor_id}", boot_ns + self._chunk_ns, self.flush)
+            # What waits from an earlier link may be due sooner.
+            self._agenda.set_earlier(f"flush {sensor_id}", boot_ns + self._chunk_ns, self.flush)
         self._open.append((notification, reading))
 
     def _follow(self) -> None:
@@ -119,6 +120,7 @@ class HeartStrap:
 
     def flush(self) -> None:
         """Hand the open chunk to the store, and what could not be stored before."""
+        self._agenda.set(f"flush {self.config.id}", None, self.flush)
         self._follow()
         packets, self._waiting = self._waiting, []
         if not packets:
@@ -133,7 +135,9 @@ class HeartStrap:
     def _join_group(self) -> None:
         """Something is about to be committed: a chunk that is at least half full goes with it, and no commit of its own
         is needed for it soon."""
-        if self._open and 2 * (self._clock.boot_ns() - self._open[0][0].boot_ns) >= self._chunk_ns:
+        if self._waiting or (
+            self._open and 2 * (self._clock.boot_ns() - self._open[0][0].boot_ns) >= self._chunk_ns
+        ):
             self.flush()
 
     def live(self) -> SensorLive:

@@ -164,7 +164,7 @@ class Writer:
         return self._group
 
     async def _do_group(self) -> None:
-        for join in self.joining:
+        for join in self.joining if self._waiting else ():
             join()
         jobs = [self._waiting.popleft() for _ in range(min(len(self._waiting), GROUP_JOBS_MAX))]
         try:

@@ -28,8 +28,8 @@ from tools.rig.world import Disks, World, open_world
 
 # Who is heard: the gateway, and what asyncio says of tasks that nobody awaited. To Bumble every lost link is an error.
 HEARD = ("edge", "asyncio")
-# After the last beat: a window of five minutes ends, and the time that it waits for late data.
-CLOSED_S = 300.0 + 60.0
+# After the last beat a window of five minutes ends; then it waits for late data, and is closed.
+CLOSED_S = 300.0 + 30.0
 
 
 @dataclass
@@ -101,7 +101,7 @@ async def _pass(played: Played) -> None:
     try:
         await world.until_s(scenario.lasts_s)
         await asyncio.gather(*tasks)
-        await world.for_s(CLOSED_S)
+        await world.for_s(CLOSED_S + world.gateway.config.limits.summary_grace_s)
         await world.until_settled(scenario.settles_s)
     finally:
         for task in tasks:

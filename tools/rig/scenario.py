@@ -37,6 +37,7 @@ from tools.rig.vocabulary import (
     Shift,
     Span,
     Status,
+    UpstreamAway,
     seconds,
 )
 
@@ -246,9 +247,12 @@ def _check_times(scenario: Scenario, path: Path) -> None:
     for n, row in enumerate(scenario.expect):
         if isinstance(row, Status) and row.at_s is not None and row.at_s > scenario.lasts_s:
             raise ConfigError(f"{path}: expect[{n}]", "it is after the end", "leave `at` out for the end")
-    lives = sorted(
-        (fault for fault in scenario.faults if isinstance(fault, Interruption)), key=lambda one: one.at_s
-    )
+    in_order = sorted(scenario.faults, key=lambda fault: fault.at_s)
+    for away, again in pairwise(fault for fault in in_order if isinstance(fault, UpstreamAway)):
+        if again.at_s <= away.end_s:
+            what = f"the upstream is away already at {again.at_s:g} s"
+            raise ConfigError(f"{path}: faults", what, "let one be over before the other begins")
+    lives = [fault for fault in in_order if isinstance(fault, Interruption)]
     for one, other in pairwise(lives):
         if other.at_s <= one.end_s:
             what = f"the gateway does not run at {other.at_s:g} s, where something else is to happen to it"
