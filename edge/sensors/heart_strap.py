@@ -63,6 +63,7 @@ class HeartStrap:
         self._is_worn: bool | None = None
         self._open: list[tuple[Notification, HeartRateMeasurement]] = []
         self._waiting: list[Packet] = []  # with the times of their beats; not in the store yet
+        self._flush_due_ns: int | None = None
         self._store.join_groups(self._join_group)
 
     async def converse(self, link: Link) -> None:
@@ -89,8 +90,7 @@ class HeartStrap:
         facts.note_heard(sensor_id, boot_ns)
         facts.note(sensor_id, "heart_rate", float(reading.heart_rate_bpm), boot_ns, why_not_counted(reading))
         if not self._open:
-            # What waits from an earlier link may be due sooner.
-            self._agenda.set_earlier(f"flush {sensor_id}", boot_ns + self._chunk_ns, self.flush)
+            self._flush_by(boot_ns + self._chunk_ns)
         self._open.append((notification, reading))
 
     def _follow(self) -> None:
@@ -120,6 +120,7 @@ class HeartStrap:
 
     def flush(self) -> None:
         """Hand the open chunk to the store, and what could not be stored before."""
+        self._flush_due_ns = None
         self._agenda.set(f"flush {self.config.id}", None, self.flush)
         self._follow()
         packets, self._waiting = self._waiting, []
@@ -132,12 +133,17 @@ class HeartStrap:
             otherwise=partial(self._on_refused, packets),
         )
 
+    def _flush_by(self, due_ns: int) -> None:
+        """Flush at this moment, unless what waits from an earlier link is due sooner."""
+        if self._flush_due_ns is None or due_ns < self._flush_due_ns:
+            self._flush_due_ns = due_ns
+            self._agenda.set(f"flush {self.config.id}", due_ns, self.flush)
+
     def _join_group(self) -> None:
-        """Something is about to be committed: a chunk that is at least half full goes with it, and no commit of its own
-        is needed for it soon."""
-        if self._waiting or (
-            self._open and 2 * (self._clock.boot_ns() - self._open[0][0].boot_ns) >= self._chunk_ns
-        ):
+        """Something is about to be committed: what is due in half the time of a chunk goes with it, and needs no commit
+        of its own."""
+        due_ns = self._flush_due_ns
+        if due_ns is not None and 2 * (due_ns - self._clock.boot_ns()) <= self._chunk_ns:
             self.flush()
 
     def live(self) -> SensorLive:
@@ -149,9 +155,7 @@ class HeartStrap:
         waiting = sorted(self._waiting + packets, key=attrgetter("arrival_boot_ns"))
         self.dropped += max(0, len(waiting) - PACKETS_WAITING_MAX)
         self._waiting = waiting[-PACKETS_WAITING_MAX:]
-        self._agenda.set_earlier(
-            f"flush {self.config.id}", self._clock.boot_ns() + self._chunk_ns, self.flush
-        )
+        self._flush_by(self._clock.boot_ns() + self._chunk_ns)
 
 
 def _span_ms(counts: tuple[int, ...] | None, ms_per_count: float) -> tuple[float, float] | None:
