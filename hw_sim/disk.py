@@ -33,6 +33,8 @@ class InstantDisk:
     def __init__(self) -> None:
         self.refuses = False
         self._is_cut = False
+        # asyncio complains of tasks that wait for what nobody refers to.
+        self._unanswered: list[asyncio.Future[None]] = []
 
     async def __call__(self, work: Callable[[], _T]) -> _T:
         """The result of `work`, or what it raised.
@@ -41,7 +43,7 @@ class InstantDisk:
             OSError: the disk would not, and nothing is done.
         """
         if self._is_cut:
-            await asyncio.get_running_loop().create_future()
+            await _never(self._unanswered)
         if self.refuses:
             raise _full()
         return work()
@@ -75,6 +77,8 @@ class SimulatedDisk:
         self._rng = random.Random(seed)
         self._failures = failures
         self._is_cut = False
+        # asyncio complains of tasks that wait for what nobody refers to.
+        self._unanswered: list[asyncio.Future[None]] = []
         self._turn = asyncio.Lock()
 
     async def __call__(self, work: Callable[[], _T]) -> _T:
@@ -112,7 +116,12 @@ class SimulatedDisk:
         """Let time go by; for ever, if the power fails meanwhile."""
         await asyncio.sleep(seconds)
         if self._is_cut:
-            await asyncio.get_running_loop().create_future()
+            await _never(self._unanswered)
+
+
+async def _never(unanswered: "list[asyncio.Future[None]]") -> None:
+    unanswered.append(asyncio.get_running_loop().create_future())
+    await unanswered[-1]
 
 
 def _full() -> OSError:

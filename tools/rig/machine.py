@@ -117,6 +117,7 @@ class Machine:
         self._boot_id = boot_id
         self._other_clock = other_clock
         self._workers: Workers | None = None
+        self._cut_off: list[Disk] = []  # who waits for them is not forgotten before the loop ends
         self._gateway: Gateway | None = None
         self._is_full = False
         self._boot(wrong_s, is_trusted=is_trusted)
@@ -228,6 +229,7 @@ class Machine:
         for worker in self._workers or ():
             assert isinstance(worker, Disk), "work in a thread cannot be cut off"
             worker.cut()
+            self._cut_off.append(worker)
         gateway, running = self._ended()
         while not running.done():
             # It may be waiting for what will never be answered.
