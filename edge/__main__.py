@@ -9,9 +9,15 @@ import argparse  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-from edge.daemon import main  # noqa: E402
+from edge import daemon  # noqa: E402
 
-if __name__ == "__main__":
+
+def main(arguments: list[str]) -> int:
+    """Run the gateway; the exit code."""
     parser = argparse.ArgumentParser(prog="edge", description="Run the vitalgate gateway daemon.")
     parser.add_argument("--config", type=Path, required=True, help="the gateway's TOML file")
-    sys.exit(main(parser.parse_args().config))
+    return daemon.main(parser.parse_args(arguments).config)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

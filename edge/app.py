@@ -8,34 +8,51 @@ import asyncio
 import logging
 import os
 import random
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from edge import identity
 from edge.agenda import Agenda
-from edge.alerts.board import AlertBoard
+from edge.alerts.board import AlertBoard, Parts
+from edge.alerts.channels import Command, Journal, Socket
+from edge.alerts.delivery import Channel, Delivery
+from edge.alerts.ledger import Ledger
 from edge.clock import NS_PER_S, Clock
 from edge.config import Config, SensorConfig
+from edge.contacts import CONTACTS, Ways
 from edge.errors import StoreCorrupt, StoreGone, StoreUnavailable
+from edge.feeds.client import Web
+from edge.feeds.sensor import SgvFeed
+from edge.feeds.web import open_web
 from edge.history.periods import Periods
 from edge.identity import Identity
+from edge.kernels_ready import KernelsReady
 from edge.kinds import KINDS, Procedure
 from edge.local import survey
 from edge.local.control import Control
-from edge.local.status import Live, LiveAlert, LiveSensor, Moment, StatusDocument, Trouble
+from edge.local.reception import Reception, moment
+from edge.local.status import StatusDocument
 from edge.lock import lock
 from edge.now.facts import Facts
+from edge.now.present import Insight, Present
 from edge.radio.adapter import Radio
 from edge.radio.inbox import Inbox
 from edge.radio.intake import Intake
-from edge.radio.session import Phase, Session, SessionState
+from edge.radio.pairing.bond import Bond
+from edge.radio.pairing.kept import KeptBond, prune
+from edge.sensors.advertised.aidex import AidexSensor
+from edge.sensors.advertised.scale import ScaleSensor
 from edge.sensors.cgm import CgmSensor
 from edge.sensors.heart_strap import HeartStrap
 from edge.sensors.means import Means
+from edge.sensors.polar.sensor import Polar
 from edge.sensors.sensor import Sensor
+from edge.sensors.sources import known_pairs
+from edge.sensors.spot.sensor import SpotSensor
 from edge.store import retention
 from edge.store.door import Store
 from edge.store.sensors import SensorRow
@@ -51,6 +68,7 @@ log = logging.getLogger(__name__)
 CLOCK_POLL_NS = 60 * NS_PER_S
 PURGE_S, PURGE_PAUSE_S = 3600.0, 1.0
 PURGE_ROWS_MAX = 200
+LOOK_UPSTREAM_S = 900.0
 
 
 class Gateway:
@@ -66,8 +84,14 @@ class Gateway:
         simulated: bool,
         workers: Workers,
         known: Identity | None = None,
+        kernels: KernelsReady | None = None,
+        channels: Sequence[Channel] = (),
+        web: Callable[[SensorConfig], Web] = open_web,
     ) -> None:
         """Open the store and wire the parts; nothing runs yet. `known` is the identity, if its file has vanished.
+
+        `kernels` become ready later; None: they are. `channels` tell alerts, beside those of this machine. `web` opens
+        the way to a feed.
 
         Raises:
             ConfigError: what the operator has to mend, another gateway on this state directory included.
@@ -76,6 +100,8 @@ class Gateway:
         self.config = config
         self.clock = clock
         self._workers = workers
+        self._radio = radio
+        self._kernels = kernels or KernelsReady()
         self._lock = lock(config.gateway.state_dir)
         self.identity = identity.load(config.key_file, config.database, known)
         self.store = Store(config.database, self.identity, simulated=simulated, workers=workers)
@@ -91,37 +117,47 @@ class Gateway:
         self.agenda = Agenda(clock)
         self.timekeeper = Timekeeper(clock, self.store, self.boot_no, tables.boots.timeline())
         self.periods = Periods(config, self.identity, self.store, self.timekeeper)
-        means = Means(
-            store=self.store,
-            periods=self.periods,
-            facts=self.facts,
-            agenda=self.agenda,
-            clock=clock,
-            timekeeper=self.timekeeper,
-            limits=config.limits,
-            identity=self.identity,
-            rng=rng,
-        )
+        self.insights: dict[str, Insight] = {}
+        means = self._means(rng)
         self.sensors = {
             sensor.id: SENSORS[KINDS[sensor.kind].procedure](sensor, row, means)
             for sensor, row in zip(config.sensors, self.rows, strict=True)
         }
         self.intake = Intake(self.inbox, {name: sensor.take for name, sensor in self.sensors.items()}, clock)
-        self.sessions = {
-            name: Session(sensor, radio, self.inbox, clock, config.limits, rng)
-            for name, sensor in self.sensors.items()
+        self.bonds = {
+            name: Bond(sensor.config, sensor.kind, radio.pairing, KeptBond(self.store, row.no), clock)
+            for (name, sensor), row in zip(self.sensors.items(), self.rows, strict=True)
+            if sensor.kind.pairs or not sensor.kind.stays
         }
-        self.alerts = AlertBoard(
-            self.rows,
-            facts=self.facts,
-            store=self.store,
-            agenda=self.agenda,
-            clock=clock,
-            boot_no=self.boot_no,
-            limits=config.alerts,
-        )
+        self._pairing = radio.pairing
+        ways = Ways(radio, self.inbox, clock, config.limits, rng, self.bonds, web)
+        self.contacts = {
+            name: CONTACTS[sensor.kind.reach](sensor, ways) for name, sensor in self.sensors.items()
+        }
         self.uploader = self._uploader(rng, simulated=simulated)
+        self.timekeeper.look()
         self._recall()
+        socket, ledger = Socket(), Ledger(self.store, self.agenda, clock, self.boot_no)
+        self._delivery = Delivery([*self._own_channels(), socket, *channels], ledger, clock)
+        self.present = self._present()
+        self.alerts = self._board(ledger)
+        self.reception = self._reception(socket)
+
+    def _means(self, rng: random.Random) -> Means:
+        return Means(
+            store=self.store,
+            periods=self.periods,
+            facts=self.facts,
+            agenda=self.agenda,
+            clock=self.clock,
+            timekeeper=self.timekeeper,
+            limits=self.config.limits,
+            identity=self.identity,
+            zone=ZoneInfo(self.config.gateway.timezone),
+            insights=self.insights,
+            kernels=self._kernels,
+            rng=rng,
+        )
 
     def _say_what_was_damaged(self) -> None:
         if self.store.quarantined:
@@ -141,6 +177,61 @@ class Gateway:
         upstream = FileUpstream(self.config.upstream.directory, self._workers.files)
         return Uploader(self.config, self.store, compose, upstream, timekeeper=self.timekeeper, rng=rng)
 
+    def _own_channels(self) -> list[Channel]:
+        delivery = self.config.delivery
+        command = [Command(delivery.command, delivery.command_timeout_s)] if delivery.command else []
+        return [Journal(), *command]
+
+    def _board(self, ledger: Ledger) -> AlertBoard:
+        parts = Parts(
+            config=self.config,
+            identity=self.identity,
+            facts=self.facts,
+            present=self.present,
+            timekeeper=self.timekeeper,
+            agenda=self.agenda,
+            ledger=ledger,
+            delivery=self._delivery,
+        )
+        return AlertBoard(self.rows, self.store.tables, parts)
+
+    def _reception(self, socket: Socket) -> Reception:
+        return Reception(
+            config=self.config,
+            store=self.store,
+            timekeeper=self.timekeeper,
+            sensors=self.sensors,
+            contacts=self.contacts,
+            bonds=self.bonds,
+            facts=self.facts,
+            inbox=self.inbox,
+            intake=self.intake,
+            uploader=self.uploader,
+            periods=self.periods,
+            alerts=self.alerts,
+            present=self.present,
+            socket=socket,
+            radio=self._radio,
+        )
+
+    def _present(self) -> Present:
+        present = Present(
+            self.config,
+            facts=self.facts,
+            sensors=self.sensors,
+            contacts=self.contacts,
+            timekeeper=self.timekeeper,
+            store=self.store,
+            clock=self.clock,
+            dead_channels=lambda: self._delivery.dead,
+        )
+        present.insights = self.insights
+        self.facts.before_fact = present.standing.note
+        for one, other, are_same in known_pairs(self.store.tables, self.rows):
+            present.standing.recall(one, other, are_same=are_same)
+        present.route_troubles = lambda: {FILES: self.uploader.state.trouble}
+        return present
+
     async def run(self) -> None:
         """Run until cancelled; what is open in memory is stored on the way out."""
         self.timekeeper.on_change = self.periods.place_again
@@ -149,19 +240,23 @@ class Gateway:
         self.alerts.start()
         self._poll_clock()
         # Nothing else asks when the periods are due that an earlier process left open.
-        self._await_periods()
-        asking = Control(self.config.gateway.state_dir, self)
+        self._kernels.when(self._await_periods)
+        asking = Control(self.config.gateway.state_dir, self.reception)
         writing = asyncio.ensure_future(unforeseen(self.store.run(), "store"))
         try:
             await asking.open()
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(_until_it_fails(writing))
-                for name, session in self.sessions.items():
-                    tasks.create_task(unforeseen(session.run(), f"session {name}"))
+                for name, contact in self.contacts.items():
+                    tasks.create_task(unforeseen(contact.run(), f"contact {name}"))
+                tasks.create_task(unforeseen(self._radio.run(), "radio"))
                 tasks.create_task(unforeseen(self.intake.run(), "intake"))
                 tasks.create_task(unforeseen(self.uploader.run(), "uploader"))
                 tasks.create_task(unforeseen(self.agenda.run(), "agenda"))
+                tasks.create_task(unforeseen(self._delivery.run(), "delivery of alerts"))
+                tasks.create_task(unforeseen(self._look_upstream(), "look upstream"))
                 tasks.create_task(unforeseen(self._purge(), "retention"))
+                tasks.create_task(unforeseen(prune(self.store, self._pairing), "bonds"))
         finally:
             asking.close()
             await self._store_the_rest(writing)
@@ -171,7 +266,10 @@ class Gateway:
             sensor.flush()
         try:
             if not writing.done():
-                await self.store.drain()
+                # What is under way does not hold the newest.
+                for _ in range(2):
+                    self.alerts.save()
+                    await self.store.drain()
         finally:
             writing.cancel()
             await asyncio.wait({writing})
@@ -196,64 +294,7 @@ class Gateway:
 
     async def status(self) -> StatusDocument:
         """Everything there is to say about the gateway at this moment."""
-        now, config, simulated = self._moment(), self.config, self.store.simulated
-        try:
-            document = await self.store.read(
-                lambda tables: survey.stored(config, now, tables, simulated=simulated)
-            )
-        except StoreUnavailable:
-            document = survey.unread(config, now, simulated=simulated)
-        return survey.running(document, now, self._live())
-
-    def _moment(self) -> Moment:
-        timeline, boot_ns = self.timekeeper.timeline, self.clock.boot_ns()
-        newest = timeline.newest(self.boot_no)
-        return Moment(
-            self.boot_no,
-            boot_ns,
-            self.timekeeper.utc_ns(),
-            self.timekeeper.trusted_error_ms(),
-            newest.source if newest else "system",
-            timeline,
-        )
-
-    def _live(self) -> Live:
-        return Live(
-            sensors={name: self._live_sensor(name, sensor) for name, sensor in self.sensors.items()},
-            alerts=[LiveAlert(*standing) for standing in self.alerts.standing],
-            routes={FILES: self.uploader.state.trouble},
-            store_trouble=self.store.trouble,
-            not_summarised=len(self.periods.parked),
-        )
-
-    def _live_sensor(self, name: str, sensor: Sensor) -> LiveSensor:
-        state, live = self.sessions[name].state, sensor.live()
-        return LiveSensor(
-            phase=state.phase,
-            connects=state.connects,
-            losses=state.losses,
-            facts={
-                measurement: fact
-                for measurement in sensor.kind.measurements
-                if (fact := self.facts.newest(name, measurement)) is not None
-            },
-            trouble=self._trouble(state),
-            battery_pct=sensor.battery_pct,
-            worn=self.facts.worn(name),
-            packets=live.records,
-            dropped=live.dropped + self.inbox.dropped[name],
-            undecodable=self.intake.undecodable[name],
-            oddities=live.oddities,
-            missing=live.missing,
-            warm_up_left_s=live.warm_up_left_s,
-        )
-
-    def _trouble(self, state: SessionState) -> Trouble | None:
-        """What keeps a sensor from sending; nothing does while it streams."""
-        if state.trouble is None or state.trouble_boot_ns is None or state.phase is Phase.STREAMING:
-            return None
-        age_s = (self.clock.boot_ns() - state.trouble_boot_ns) / NS_PER_S
-        return Trouble(state.trouble.cause, state.trouble.remedy, state.detail, age_s)
+        return await self.reception.status()
 
     @property
     def is_catching_up(self) -> bool:
@@ -262,19 +303,28 @@ class Gateway:
 
     def _recall(self) -> None:
         """Silence counts from what an earlier process stored, too."""
-        now = self._moment()
+        now = moment(self.timekeeper)
         stored = survey.stored(self.config, now, self.store.tables, simulated=self.store.simulated)
         for sensor in stored.sensors:
             for value in sensor.values:
-                if value.counts and value.age_s is not None:
+                # What seems to come from the future was dated by a clock that was fast.
+                if value.counts and value.age_s is not None and value.age_s >= 0.0:
                     self.facts.note_heard(sensor.id, now.boot_ns - round(value.age_s * NS_PER_S))
+
+    async def _look_upstream(self) -> None:
+        """See now and then how long the oldest item has waited that may be sent."""
+        while True:
+            with suppress(StoreUnavailable):
+                self.present.note_oldest(FILES, await self.uploader.oldest())
+            await asyncio.sleep(LOOK_UPSTREAM_S)
 
     def _poll_clock(self) -> None:
         self.timekeeper.poll()
         self.agenda.set("clock", self.clock.boot_ns() + CLOCK_POLL_NS, self._poll_clock)
 
     def _await_periods(self) -> None:
-        self.agenda.set("periods", self.periods.next_due_boot_ns(), self._close_periods)
+        if self._kernels.is_ready:
+            self.agenda.set("periods", self.periods.next_due_boot_ns(), self._close_periods)
 
     def _close_periods(self) -> None:
         # The open packets of the straps are stored before the period is closed, in the same transaction.
@@ -293,7 +343,7 @@ class Gateway:
             slice_of = partial(
                 retention.purge_slice,
                 timeline=self.timekeeper.timeline,
-                now_utc_s=now_ns // NS_PER_S,
+                now=retention.Present(now_ns // NS_PER_S, self.boot_no, self.clock.boot_ns()),
                 limits=self.config.limits,
                 rows_max=PURGE_ROWS_MAX,
             )
@@ -304,7 +354,12 @@ class Gateway:
 
 SENSORS: Final[dict[Procedure, Callable[[SensorConfig, SensorRow, Means], Sensor]]] = {
     Procedure.HEART_STRAP: HeartStrap,
+    Procedure.POLAR: Polar,
     Procedure.CGM: CgmSensor,
+    Procedure.AIDEX: AidexSensor,
+    Procedure.SCALE: ScaleSensor,
+    Procedure.SPOT: SpotSensor,
+    Procedure.SGV: SgvFeed,
 }
 """The gateway's side of a sensor, by what is said to it."""
 

@@ -44,6 +44,11 @@ class Clock(Protocol):
         ...
 
 
+def boot_id() -> str:
+    """The system's name for this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
 class _Timex(ctypes.Structure):
     """`struct timex` of adjtimex(2) on 64-bit Linux, as far as it is read here."""
 
@@ -63,7 +68,7 @@ class SystemClock:
 
     def __init__(self, *, vouched: bool = False) -> None:
         """`vouched`: the operator says that this machine's clock is right, although nothing synchronises it."""
-        self.boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        self.boot_id = boot_id()
         self._vouched = vouched
         self._adjtimex = ctypes.CDLL(None).adjtimex
 

@@ -9,7 +9,7 @@ import itertools
 import os
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -19,37 +19,28 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec import Meta, Struct
 
-from edge import config_faults
+from edge import config_faults, config_sensors
+from edge.alerts.rules import RULES
+from edge.config_radio import RadioUse
+from edge.config_sensors import Passkey as Passkey
+from edge.config_sensors import Secret
+from edge.config_sensors import SensorConfig as SensorConfig
+from edge.config_values import FhirId, Glucose, GlucoseRate, QuietHours, Seconds, Slug
 from edge.errors import ConfigError
-from edge.kinds import KINDS
 
 FILE_BYTES_MAX = 1 << 20
 
-FhirId = Annotated[
-    str,
-    Meta(pattern=r"\A[A-Za-z0-9.\-]{1,64}\Z", description="1 to 64 letters, digits, '-' and '.' in quotes"),
-]
-Slug = Annotated[
-    str,
-    Meta(
-        pattern=r"\A[a-z0-9][a-z0-9_\-]{0,31}\Z",
-        description="1 to 32 small letters, digits, '-' and '_' in quotes",
-    ),
-]
-Address = Annotated[
-    str,
-    Meta(
-        pattern=r"\A[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z", description='an address like "A4:C1:38:00:00:01"'
-    ),
-]
-Seconds = Annotated[float, Meta(ge=0.1, le=86400.0)]
 Bpm = Annotated[int, Meta(ge=20, le=250)]
-MgDl = Annotated[int, Meta(ge=20, le=600)]
+GlucoseLimit = Annotated[Glucose, Meta(description='a value like "70 mg/dL" or "3.9 mmol/L"')]
+GlucoseFall = Annotated[GlucoseRate, Meta(description='a rate like "2 mg/dL/min" or "0.11 mmol/L/min"')]
+RuleNames = Annotated[
+    tuple[str, ...], Meta(max_length=len(RULES), description='a list of rules, like ["not_worn"]')
+]
+Argv = Annotated[
+    tuple[str, ...],
+    Meta(max_length=64, description='a list like ["/usr/bin/aplay", "/etc/vitalgate/alarm.wav"]'),
+]
 Days = Annotated[int, Meta(ge=1, le=4000)]
-
-
-class Passkey(int):
-    """The six digits on a sensor. Those that begin with 0 can only be written in quotes."""
 
 
 def _ordered(section: Struct, *keys: str) -> None:
@@ -106,26 +97,6 @@ class Person(Struct, frozen=True, forbid_unknown_fields=True):
     consent: Consent = Consent()
 
 
-class SensorConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """A sensor to stay connected to, and who wears it.
-
-    `stale_s`: a connected sensor that is silent for so long is reconnected; by default its kind says how long.
-    """
-
-    id: Slug
-    kind: str
-    address: Address
-    person: str
-    passkey: Annotated[Passkey, Meta(description='the six digits on the sensor, like "012345"')] | None = None
-    stale_s: Seconds | None = None
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            known = ", ".join(sorted(KINDS))
-            raise ValueError(f"kind {self.kind!r} is none that this gateway knows; use one of: {known}")
-        msgspec.structs.force_setattr(self, "address", self.address.upper())
-
-
 class Upstream(Struct, frozen=True, forbid_unknown_fields=True):
     """Where batches go, how often, how large they are and how patiently they are retried."""
 
@@ -147,23 +118,66 @@ class StoreFiles(Struct, frozen=True, forbid_unknown_fields=True):
 
 # No other file that the gateway makes in its state directory ends like this.
 KEY_SUFFIX: Final = ".key"
+# In the state directory.
+DATABASE_NAME: Final = "store.db"
+KEY_NAME: Final = f"store{KEY_SUFFIX}"
 
 
 class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
-    """Thresholds of the local alerts. A value at the threshold is still allowed."""
+    """Limits of the alerts, whose rules are in `edge.alerts.rules`. A value at its limit is still allowed."""
 
+    glucose_urgent_low: GlucoseLimit = Glucose(54)
+    glucose_urgent_low_soon: GlucoseLimit = Glucose(55)
+    glucose_low: GlucoseLimit = Glucose(70)
+    glucose_high: GlucoseLimit = Glucose(250)
+    glucose_high_persistent_s: Seconds = 7200.0
+    glucose_fall: GlucoseFall = GlucoseRate(2.0)
+    glucose_fall_below: GlucoseLimit = Glucose(120)
     heart_rate_low_bpm: Bpm = 40
     heart_rate_high_bpm: Bpm = 130
     heart_rate_hold_s: Seconds = 60.0
-    glucose_urgent_low_mg_dl: MgDl = 54
-    glucose_low_mg_dl: MgDl = 70
-    glucose_high_mg_dl: MgDl = 250
-    heart_silence_s: Seconds = 600.0
-    cgm_silence_s: Seconds = 1200.0
+    heart_rate_unsure_hold_s: Seconds = 600.0
+    heart_rate_high_persistent_s: Seconds = 7200.0
+    pause_s: Annotated[float, Meta(ge=2.0, le=10.0)] = 3.0
+    irregular_rhythm_s: Seconds = 1800.0
+    irregular_rhythm_unsure_s: Seconds = 3600.0
+    # What must last does so by readings no further apart than this. Straps tell one a second, CGMs one in 5 minutes.
+    heart_silence_s: Annotated[float, Meta(ge=30.0, le=86400.0)] = 600.0
+    cgm_silence_s: Annotated[float, Meta(ge=660.0, le=86400.0)] = 1200.0
+    not_worn_s: Seconds = 1800.0
+    sensor_ending_s: Seconds = 86400.0
+    sensor_ending_soon_s: Seconds = 7200.0
+    battery_low_pct: Annotated[int, Meta(ge=1, le=90)] = 20
+    sync_stuck_s: Annotated[float, Meta(ge=60.0, le=2_592_000.0)] = 86400.0
+    clock_untrusted_s: Seconds = 3600.0
+    disk_full_s: Seconds = 60.0
+    refractory_s: Seconds = 1800.0
+    escalate_s: Seconds = 900.0
+    urgent_escalate_s: Seconds = 300.0
+    quiet_hours: Annotated[QuietHours, Meta(description='hours like "22:00-07:00"')] | None = None
+    off: RuleNames = ()
 
     def __post_init__(self) -> None:
         _ordered(self, "heart_rate_low_bpm", "heart_rate_high_bpm")
-        _ordered(self, "glucose_urgent_low_mg_dl", "glucose_low_mg_dl", "glucose_high_mg_dl")
+        _ordered(self, "glucose_urgent_low", "glucose_low", "glucose_high")
+        _ordered(self, "glucose_urgent_low_soon", "glucose_low")
+        _ordered(self, "sensor_ending_soon_s", "sensor_ending_s")
+        for name in self.off:
+            if name not in RULES:
+                raise ValueError(f"off: there is no rule {name!r}; use one of: {', '.join(RULES)}")
+
+
+class Delivery(Struct, frozen=True, forbid_unknown_fields=True):
+    """How alerts are told beside the log and the socket: `command` gets each as JSON on its standard input."""
+
+    command: Argv = ()
+    command_timeout_s: Seconds = 10.0
+
+    def __post_init__(self) -> None:
+        if self.command and not self.command[0].startswith("/"):
+            raise ValueError("command does not begin with a whole path; name the program like /usr/bin/aplay")
+        if any("\0" in part for part in self.command):
+            raise ValueError("command holds a character that no command can hold; remove it")
 
 
 class Limits(Struct, frozen=True, forbid_unknown_fields=True):
@@ -175,7 +189,7 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     gatt_timeout_s: Seconds = 10.0
     backoff_s_min: Seconds = 1.0
     backoff_s_max: Seconds = 120.0
-    summary_grace_s: Seconds = 30.0
+    summary_grace_s: Seconds = 90.0
     racp_reconcile_s: Seconds = 3600.0
     raw_retention_days: Days = 14
     retention_days: Days = 400
@@ -190,22 +204,19 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     gateway: Gateway
     people: Annotated[tuple[Person, ...], Meta(min_length=1, max_length=16)]
-    sensors: Annotated[tuple[SensorConfig, ...], Meta(min_length=1, max_length=16)]
+    sensors: Annotated[tuple[SensorConfig, ...], Meta(min_length=1, max_length=32)]
     upstream: Upstream
     store: StoreFiles = StoreFiles()
     alerts: Alerts = Alerts()
+    delivery: Delivery = Delivery()
+    radio: RadioUse = RadioUse()
     limits: Limits = Limits()
 
     def __post_init__(self) -> None:
-        _distinct("sensors", self.sensors, "id", "address")
+        _distinct("sensors", self.sensors, "id")
+        config_sensors.check_devices(self.sensors)
         _distinct("people", self.people, "id", "pseudonym")
-        known = {person.id for person in self.people}
-        for sensor in self.sensors:
-            if sensor.person not in known:
-                raise ValueError(
-                    f"sensors: {sensor.id} is worn by {sensor.person!r}, who is not among the people; add [[people]] "
-                    f"with that id, or use one of: {', '.join(sorted(known))}"
-                )
+        config_sensors.check_names(self.sensors, [person.id for person in self.people])
         self._check_key_file()
 
     def _check_key_file(self) -> None:
@@ -225,11 +236,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def database(self) -> Path:
-        return self.gateway.state_dir / "store.db"
+        return self.gateway.state_dir / DATABASE_NAME
 
     @property
     def key_file(self) -> Path:
-        return self.store.key_file or self.gateway.state_dir / f"store{KEY_SUFFIX}"
+        return self.store.key_file or self.gateway.state_dir / KEY_NAME
 
 
 def load(path: Path) -> Config:
@@ -238,13 +249,7 @@ def load(path: Path) -> Config:
     Raises:
         ConfigError: anything wrong with the file or its content.
     """
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES_MAX + 1)
-    except (OSError, ValueError) as fault:
-        reason = (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
-        raise ConfigError(str(path), reason, "give a readable configuration file") from fault
-    return parse(content, path)
+    return parse(_content(path, "a readable configuration file"), path)
 
 
 def parse(content: bytes, path: Path) -> Config:
@@ -258,6 +263,34 @@ def parse(content: bytes, path: Path) -> Config:
         return msgspec.convert(document, Config, dec_hook=partial(_special, path.parent.absolute()))
     except msgspec.ValidationError as fault:
         raise config_faults.not_valid(path, document, Config, fault) from fault
+
+
+class _Rules(Struct, frozen=True, forbid_unknown_fields=True):
+    """A file with nothing but rules."""
+
+    alerts: Alerts
+
+
+def load_alerts(path: Path) -> Alerts:
+    """Read and check a file that holds nothing but `[alerts]`.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    document = read_toml(_content(path, "a readable file with [alerts]"), path)
+    try:
+        return msgspec.convert(document, _Rules, dec_hook=partial(_special, path.parent.absolute())).alerts
+    except msgspec.ValidationError as fault:
+        raise config_faults.not_valid(path, document, _Rules, fault) from fault
+
+
+def _content(path: Path, wanted: str) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(FILE_BYTES_MAX + 1)
+    except (OSError, ValueError) as fault:
+        reason = (fault.strerror if isinstance(fault, OSError) else None) or str(fault)
+        raise ConfigError(str(path), reason, f"give {wanted}") from fault
 
 
 def read_toml(content: bytes, path: Path) -> dict[str, Any]:
@@ -278,8 +311,8 @@ def read_toml(content: bytes, path: Path) -> dict[str, Any]:
         raise config_faults.not_toml(path, text, fault) from fault
 
 
-def _special(base: Path, kind: type, value: Any) -> Path | Passkey:
-    return _passkey(value) if kind is Passkey else _path(base, value)
+def _special(base: Path, kind: type, value: Any) -> Any:
+    return _READERS[kind](value) if kind in _READERS else _path(base, value)
 
 
 def _passkey(value: Any) -> Passkey:
@@ -287,6 +320,15 @@ def _passkey(value: Any) -> Passkey:
     if not is_number and not (isinstance(value, str) and re.fullmatch("[0-9]{6}", value)):
         raise ValueError('not a passkey; give the six digits on the sensor, like "012345"')
     return Passkey(value)
+
+
+_READERS: Final[dict[type, Callable[[Any], object]]] = {
+    Passkey: _passkey,
+    Secret: config_sensors.read_secret,
+    Glucose: Glucose.read,
+    GlucoseRate: GlucoseRate.read,
+    QuietHours: QuietHours.read,
+}
 
 
 def _path(base: Path, value: Any) -> Path:

@@ -22,14 +22,11 @@ from edge.errors import ConfigError
 
 CORRECT: Final = "correct it; example.toml shows every key with its default"
 UNITS: Final = {
-    "_mg_dl": " mg/dL",
     "_bpm": " beats per minute",
     "_s": " seconds",
     "_days": " days",
     "_pct": " %",
 }
-# As sensors convert; above the limit the number was meant as mg/dL.
-MG_DL_PER_MMOL_L, MMOL_L_MAX = 18.0, 35.0
 
 # What tomllib says, and what that means to somebody who has just typed the line.
 _TOML: Final = (
@@ -71,7 +68,10 @@ _TOML: Final = (
     ("Invalid date", "there is no such date or time", "write it like 2030-12-31"),
     ("Invalid value", "the value makes no sense", "put text in quotes; yes and no are true and false"),
 )
-_LEADING_ZERO: Final = re.compile(r"^\s*[\w.\-\"']+\s*=\s*(0\d+)\s*(#.*)?$")
+_ROWS: Final = {"sensors": "sensor", "people": "person"}
+_NAME: Final = re.compile(r"[A-Za-z0-9_\- ]{1,32}")
+_CURLED: Final = re.compile("[\u2018-\u201f\u00ab\u00bb\u2039\u203a]")
+_LEADING_ZERO: Final = re.compile(r"^\s*([\w.\-\"']+)\s*=\s*(0\d+)\s*(#.*)?$")
 
 
 def undecodable(path: Path, content: bytes, fault: UnicodeDecodeError) -> ConfigError:
@@ -90,8 +90,14 @@ def not_toml(path: Path, text: str, fault: Exception) -> ConfigError:
     if found:
         said = (row[1:] for row in _TOML if row[0] in message)
         cause, remedy = next(said, ("this is not valid TOML", CORRECT))
-    if number is not None and number <= len(lines) and (zeros := _LEADING_ZERO.match(lines[number - 1])):
-        cause, remedy = "a number must not begin with 0", f'put it in quotes: "{zeros[1]}"'
+    line = lines[number - 1] if number is not None and number <= len(lines) else ""
+    if zeros := _LEADING_ZERO.match(line):
+        remedy = f'put it in quotes: "{zeros[2]}"'
+        if zeros[1] != "passkey":
+            remedy = f"write {int(zeros[2])}, or, if it is a text, {remedy}"
+        cause = "a number must not begin with 0"
+    elif _CURLED.search(line):
+        cause, remedy = "the quotes are those of printed text", 'type straight ones: "'
     where = str(path) if number is None else f"{path}: line {number}"
     return ConfigError(where, f"not valid TOML: {cause}", remedy)
 
@@ -112,7 +118,21 @@ def not_valid(path: Path | str, document: Any, root: type, fault: msgspec.Valida
         cause, remedy = (_missing if is_missing else _unknown)(root, expected, named[1])
     else:
         cause, remedy = _unsuitable(expected, name, value)
-    return ConfigError(f"{path}: {place}" if place else str(path), cause, remedy or CORRECT)
+    where = _in_words(place, document)
+    return ConfigError(f"{path}: {where}" if where else str(path), cause, remedy or CORRECT)
+
+
+def _in_words(place: str, document: Any) -> str:
+    """Where it is, for somebody who looks for it in the file: "sensor cgm, passkey" for `sensors[1].passkey`."""
+    found = re.fullmatch(r"(sensors|people)\[(\d+)\](?:\.(.*))?", place)
+    if found is None:
+        return place
+    rows, number = document[found[1]], int(found[2])
+    names = [row.get("id") if isinstance(row, dict) else None for row in rows]
+    name = names[number]
+    is_clear = isinstance(name, str) and _NAME.fullmatch(name) is not None and names.count(name) == 1
+    which = name if is_clear else f"number {number + 1}"
+    return f"{_ROWS[found[1]]} {which}" + (f", {found[3]}" if found[3] else "")
 
 
 def _look_up(root: type, document: Any, place: str) -> tuple[inspect.Type, str, Any]:
@@ -125,7 +145,7 @@ def _look_up(root: type, document: Any, place: str) -> tuple[inspect.Type, str, 
             name, value = key, value.get(key)
         elif index and isinstance(plain, inspect.VarTupleType) and isinstance(value, list):
             expected, value = plain.item_type, value[int(index)]
-    return expected if isinstance(expected, inspect.Metadata) else _plain(expected), name, value
+    return (expected if _description(expected) else _plain(expected)), name, value
 
 
 def _plain(expected: inspect.Type) -> inspect.Type:
@@ -196,11 +216,7 @@ def _sections(root: type) -> Iterator[tuple[str, set[str]]]:
 
 
 def _unsuitable(expected: inspect.Type, name: str, value: Any) -> tuple[str, str]:
-    wanted = allowed(expected, name)
-    remedy = f"give {wanted}"
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if name.endswith("_mg_dl") and is_number and 1 <= value <= MMOL_L_MAX:
-        remedy += f"; {value:g} mmol/L are {value * MG_DL_PER_MMOL_L:.0f} mg/dL"
+    remedy = f"give {allowed(expected, name)}"
     is_told = isinstance(
         _plain(expected), inspect.IntType | inspect.FloatType | inspect.BoolType | inspect.DateType
     )

@@ -10,6 +10,7 @@ while a gateway runs, another one begins in the same process with the same secre
 import asyncio
 import gc
 import logging
+import os
 import random
 import signal
 import sys
@@ -18,15 +19,20 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge import config, kernel_cache, workers
-from edge.clock import SystemClock
+from edge.clock import SystemClock, boot_id
 from edge.errors import ConfigError, StoreCorrupt, StoreGone, StoreUnavailable
+from edge.kernels_ready import KernelsReady
+from edge.local.heartbeat import Heartbeat, Phase, file_of_service
+from edge.local.service_manager import ServiceManager
 from edge.log_masking import MaskingFormatter
+from edge.loop_watch import LoopWatch
 
 if TYPE_CHECKING:  # slow to import
     from edge.app import Gateway
+    from edge.feeds.client import Web
     from edge.identity import Identity
     from edge.radio.adapter import Radio
 
@@ -37,16 +43,29 @@ EXIT_OK, EXIT_FAILURE, EXIT_CONFIG = 0, 1, 2
 
 # The radio can be used while the context is open.
 OpenRadio = Callable[[config.Config], "AbstractAsyncContextManager[Radio]"]
+# What opens the way to a feed; None: the web as it is.
+OpenWeb = Callable[[config.SensorConfig], "Web"] | None
 
 
 @asynccontextmanager
-async def real_radio(_: config.Config) -> "AsyncIterator[Radio]":
-    from edge.radio.adapter import Radio
+async def real_radio(checked: config.Config) -> "AsyncIterator[Radio]":
+    from edge.radio.adapter import Radio, System
+    from edge.radio.bluez.mending import reset_adapter
+    from edge.radio.bluez.system_bus import SystemBus
+    from edge.radio.pairing.bluez import BluezPairing
 
-    yield Radio()
+    pairing = BluezPairing()
+    registering = asyncio.ensure_future(pairing.run())
+    try:
+        yield Radio(pairing=pairing, system=System(SystemBus, reset_adapter), use=checked.radio)
+    finally:
+        registering.cancel()
+        await asyncio.wait({registering})
 
 
-def main(config_file: Path, open_radio: OpenRadio = real_radio, *, simulated: bool = False) -> int:
+def main(
+    config_file: Path, open_radio: OpenRadio = real_radio, *, simulated: bool = False, web: OpenWeb = None
+) -> int:
     """Run until a signal comes; the exit code.
 
     One line on stderr says what the operator has to mend (exit code 2) or what of the machine failed (1).
@@ -54,7 +73,7 @@ def main(config_file: Path, open_radio: OpenRadio = real_radio, *, simulated: bo
     log_to_stderr()
     problems: list[BaseException] = []
     try:
-        asyncio.run(serve(config.load(config_file), open_radio, simulated=simulated))
+        asyncio.run(serve(config.load(config_file), open_radio, simulated=simulated, web=web))
     except* (ConfigError, StoreCorrupt, StoreUnavailable) as errors:
         problems.extend(leaves(errors))
     # The loop has put back the defaults. By now everything is stored, and the process is about to end by itself.
@@ -66,36 +85,62 @@ def main(config_file: Path, open_radio: OpenRadio = real_radio, *, simulated: bo
     return EXIT_CONFIG if isinstance(problems[0], ConfigError) else EXIT_FAILURE
 
 
-async def serve(checked: config.Config, open_radio: OpenRadio, *, simulated: bool) -> None:
+async def serve(
+    checked: config.Config, open_radio: OpenRadio, *, simulated: bool, web: OpenWeb = None
+) -> None:
     """Run until SIGINT or SIGTERM; further ones change nothing."""
-    life = asyncio.ensure_future(_live(checked, open_radio, simulated=simulated))
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(complain)
+    heartbeat = Heartbeat(file_of_service(os.environ), boot_id(), ServiceManager.of_service(os.environ))
+    watch = LoopWatch(heartbeat, loop.time)
+    life = asyncio.ensure_future(_live(checked, open_radio, heartbeat, simulated=simulated, web=web))
 
     def end() -> None:
         for number in ENDING:
             signal.signal(number, signal.SIG_IGN)
+        heartbeat.enter(Phase.STOPPING)
         life.cancel()
 
     for number in ENDING:
-        asyncio.get_running_loop().add_signal_handler(number, end)
+        loop.add_signal_handler(number, end)
+    heartbeat.start()
+    watch.start()
     await asyncio.wait({life})
+    watch.stop()
+    heartbeat.stop()
     if not life.cancelled():
         life.result()
 
 
-async def _live(checked: config.Config, open_radio: OpenRadio, *, simulated: bool) -> None:
+def complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Say what asyncio found. Of a connection that is gone a library's future tells once more, when nobody waits for it
+    any longer; ours are tasks."""
+    error, future = context.get("exception"), context.get("future")
+    if isinstance(error, OSError | EOFError) and not isinstance(future, asyncio.Task):
+        log.info("a connection that nobody uses any more has ended: %s", error)
+    else:
+        loop.default_exception_handler(context)
+
+
+async def _live(
+    checked: config.Config, open_radio: OpenRadio, heartbeat: Heartbeat, *, simulated: bool, web: OpenWeb
+) -> None:
     with kernel_cache.chosen(checked.gateway.state_dir) as kernels:
-        build = await workers.in_thread(_gateway_class)
+        build: Callable[..., Gateway] = await workers.in_thread(_gateway_class)
+        if web is not None:
+            build = partial(build, web=web)
+        ready = KernelsReady(is_ready=kernels is None)
         async with open_radio(checked) as radio, asyncio.TaskGroup() as tasks:
-            tasks.create_task(_warm(kernels))
+            tasks.create_task(_warm(kernels, ready))
             known = None
             while True:
-                known = await _run(build, checked, radio, known, simulated=simulated)
+                known = await _run(build, checked, radio, known, ready, heartbeat, simulated=simulated)
 
 
-async def _warm(kernels: Path | None) -> None:
+async def _warm(kernels: kernel_cache.Place | None, ready: KernelsReady) -> None:
     """`kernels` is where compiled ones are kept, None where nothing is compiled."""
-    if kernels is not None:
-        await kernel_cache.warm(kernels)
+    if kernels is not None and await kernel_cache.warm(kernels):
+        ready.set()
     # What is loaded, the compiler above all, stays. Without this, each garbage collection would search it all and delay
     # the loop.
     gc.freeze()
@@ -108,10 +153,12 @@ def _gateway_class() -> "type[Gateway]":
 
 
 async def _run(
-    build: "type[Gateway]",
+    build: "Callable[..., Gateway]",
     checked: config.Config,
     radio: "Radio",
     known: "Identity | None",
+    ready: KernelsReady,
+    heartbeat: Heartbeat,
     *,
     simulated: bool,
 ) -> "Identity":
@@ -126,6 +173,7 @@ async def _run(
             simulated=simulated,
             workers=workers.threads(),
             known=known,
+            kernels=ready,
         )
     )
     name, sensors = checked.gateway.id, ", ".join(sensor.id for sensor in checked.sensors)
@@ -136,9 +184,11 @@ async def _run(
         gateway.store.path.parent,
         sensors,
     )
+    heartbeat.enter(Phase.RUNNING)
     try:
         await gateway.run()
     except* StoreGone as gone:
+        heartbeat.enter(Phase.STARTING)
         log.error("%s; a new store begins, with the same key", next(leaves(gone)))
     finally:
         await workers.in_thread(gateway.close)

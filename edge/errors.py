@@ -49,6 +49,10 @@ class UpstreamRejected(_ReasonedError):  # noqa: N818
     """The upstream read the batch and refused it: sending it again would change nothing."""
 
 
+class Undelivered(_ReasonedError):  # noqa: N818
+    """A channel could not tell an alert: try again later."""
+
+
 def one_line(text: str) -> str:
     """Escape what would break a line or a terminal, and cut what is too long: parts come from files and peers."""
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

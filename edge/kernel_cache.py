@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from edge.workers import in_thread
 
@@ -22,12 +22,19 @@ log = logging.getLogger(__name__)
 
 VARIABLE: Final = "NUMBA_CACHE_DIR"
 INSTALLED: Final = Path(sys.prefix) / "kernels"
-# A kernel that was compiled but could not be kept is ready when it is called again. This many may need a second call.
-KERNELS_MAX: Final = 20
+# A kernel that was compiled but could not be kept is ready when it is called again. So many may need a second call.
+KERNELS_MAX: Final = 1000
+
+
+class Place(NamedTuple):
+    """Where compiled kernels lie while this process runs, and whether the next one will find them there."""
+
+    directory: Path
+    lasts: bool
 
 
 @contextmanager
-def chosen(state_dir: Path) -> Iterator[Path | None]:
+def chosen(state_dir: Path) -> Iterator[Place | None]:
     """Let the compiler keep its kernels in the state directory or, where that cannot be, in a temporary one.
 
     None if nothing will be compiled.
@@ -42,16 +49,20 @@ def chosen(state_dir: Path) -> Iterator[Path | None]:
     except OSError as fault:
         # If the whole state directory cannot be used, the code that opens the store reports it.
         if state_dir.is_dir() and os.access(state_dir, os.W_OK):
-            log.warning("compiled kernels cannot be kept in %s: %s", directory, fault.strerror)
+            log.warning(
+                "compiled kernels cannot be kept in %s: %s; each start compiles them",
+                directory,
+                fault.strerror,
+            )
         with _temporary() as temporary:
             if temporary is not None:
                 _fill(Path(temporary))
                 os.environ[VARIABLE] = temporary
-            yield Path(temporary or directory)
+            yield Place(Path(temporary or directory), lasts=False)
     else:
         _fill(directory)
         os.environ[VARIABLE] = str(directory)
-        yield directory
+        yield Place(directory, lasts=True)
 
 
 def _temporary() -> AbstractContextManager[str | None]:
@@ -94,29 +105,40 @@ def _fill(directory: Path) -> None:
             torn.rename(target)
 
 
-async def warm(directory: Path) -> None:
-    """Have every kernel of the gateway ready, from the cache or, with a line that says so, from the compiler."""
-    before = _kept(directory)
+async def warm(place: Place) -> bool:
+    """Have every kernel of the gateway ready, from the cache or, with a line that says so, from the compiler.
+
+    False if some are not, because the disk prevents it again and again.
+    """
+    before = _kept(place.directory)
     if not before:
-        log.info("kernels are being compiled for this machine, once; the gateway works meanwhile")
-    await in_thread(_warm)
-    if _kept(directory) != before:
-        log.info("kernels are compiled and kept in %s", directory)
+        once = " for this machine, once" if place.lasts else ""
+        log.info("kernels are being compiled%s; the gateway works meanwhile", once)
+    is_ready, is_kept = await in_thread(_warm)
+    if is_kept and _kept(place.directory) != before:
+        log.info("kernels are compiled%s", f" and kept in {place.directory}" if place.lasts else "")
+    return is_ready
 
 
-def _warm() -> None:
+def _warm() -> tuple[bool, bool]:
+    """Whether all kernels are ready, and whether all are kept."""
     from dsp.warm import warm_gateway
 
-    reason = None
+    reason, is_ready = None, False
     for _ in range(KERNELS_MAX):
         try:
             warm_gateway()
         except OSError as fault:
             reason = fault.strerror
         else:
+            is_ready = True
             break
     if reason is not None:
-        log.warning("kernels are compiled, but cannot be kept: %s", reason)
+        says = (
+            "compiled, but cannot be kept" if is_ready else "not ready, so rhythm and forecasts are not known"
+        )
+        log.warning("kernels are %s: %s", says, reason)
+    return is_ready, reason is None
 
 
 def _kept(directory: Path) -> dict[Path, int]:

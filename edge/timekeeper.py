@@ -65,9 +65,14 @@ class Timekeeper:
         self._is_storing = False
 
     def poll(self) -> None:
-        """Read the clocks, and add an anchor if the table says so."""
+        """Read the clocks, and add and store an anchor if the table says so."""
+        self.look()
+        self._store_anchors()
+
+    def look(self) -> None:
+        """As `poll`, before the loop runs; the first poll stores it."""
         look = _Look(self._clock.boot_ns(), self._clock.utc_ns(), self._clock.utc_error_ms())
-        self._keep(self._trusted(look) if look.error_ms is not None else self._untrusted(look))
+        self._add(self._trusted(look) if look.error_ms is not None else self._untrusted(look))
         self._look = look
 
     def suggest(self, utc_ns: int, boot_ns: int, error_ms: int, source: str) -> None:
@@ -79,7 +84,8 @@ class Timekeeper:
             return
         known = self._placed(boot_ns)
         if known is None or known.error_ms is None or 2 * error_ms <= known.error_ms:
-            self._keep([Anchor(self.boot_no, boot_ns, utc_ns, error_ms, source)])
+            self._add([Anchor(self.boot_no, boot_ns, utc_ns, error_ms, source)])
+            self._store_anchors()
 
     def trusted_utc_ns(self) -> int | None:
         """The time, if it is known well enough to do something irreversible by it."""
@@ -146,12 +152,11 @@ class Timekeeper:
             error_ms = look.error_ms + NOISE_NS // NS_PER_MS
             yield Anchor(self.boot_no, look.boot_ns, known.utc_ns, error_ms, SYSTEM)
 
-    def _keep(self, anchors: Iterable[Anchor]) -> None:
+    def _add(self, anchors: Iterable[Anchor]) -> None:
         # `list`: all anchors have to be made before the timeline changes.
         for anchor in list(anchors):
             self.timeline = self.timeline.with_anchor(anchor)
             self._unstored.append(anchor)
-        self._store_anchors()
 
     def _store_anchors(self) -> None:
         if self._is_storing or not self._unstored:

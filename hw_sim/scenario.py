@@ -9,10 +9,12 @@ Must not be here: link faults, and anything about the gateway.
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import hashlib
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Literal
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,24 +24,48 @@ from hw_sim.physiology.glucose import GlucoseBody
 from hw_sim.physiology.heart import Heart
 from hw_sim.radio.air import Air
 from hw_sim.recordings import GlucoseRecording
+from hw_sim.sensors.aidex_sensor import AidexSensor
 from hw_sim.sensors.cgm_sensor import CgmSensor
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
+from hw_sim.sensors.peripheral import Peripheral
+from hw_sim.sensors.polar_sensor import PolarSensor
+from hw_sim.sensors.spot import habits
+from hw_sim.sensors.spot.body_scale import BodyScale
+from hw_sim.sensors.spot.device import Use
+from hw_sim.sensors.spot.glucose_meter import GlucoseMeter
+from hw_sim.sensors.spot.notifying import NotifyingDevice
+from hw_sim.sensors.xiaomi_scale import Step, XiaomiScale
 
 
 @dataclass(frozen=True, slots=True)
 class SensorSpec:
     """One sensor of a home, under any address, like "F0:00:00:00:00:01".
 
-    With a passkey printed on it, a glucose sensor pairs by that; without, by Just Works.
+    With a passkey printed on it, a glucose sensor pairs by that; without, by Just Works. A scale that wants a consent
+    has one user, with this number and code.
     """
 
-    kind: Literal["heart_rate", "cgm"]
+    kind: str
     address: str
     passkey: int | None = None
+    user: int | None = None
+    consent_code: int | None = None
+
+
+class Worn(NamedTuple):
+    """Who wears the sensors of a home, since when, and for how long; None: a simulated body."""
+
+    begin_s: float
+    duration_s: float
+    rr_ms: NDArray[np.float64] | None
+    glucose: GlucoseRecording | None
+    cgm_session_age_s: float
+    cgm_history_s: float
+    glucose_pace: float
 
 
 class Home:
-    """The sensors of a home; `straps` and `cgms` know what they measured and sent."""
+    """The sensors of a home, by address; they know what they measured and sent."""
 
     def __init__(
         self,
@@ -55,45 +81,109 @@ class Home:
         cgm_history_s: float = 0.0,
         glucose_pace: float = 1.0,
     ) -> None:
-        self.straps: list[HeartRateStrap] = []
-        self.cgms: list[CgmSensor] = []
+        worn = Worn(begin_s, duration_s, rr_ms, glucose, cgm_session_age_s, cgm_history_s, glucose_pace)
+        self.sensors: dict[str, Peripheral] = {}
         for n, spec in enumerate(specs):
-            if spec.kind == "heart_rate":
-                beats = Heart(seed + n) if rr_ms is None else recordings.repeat(rr_ms)
-                self.wear(
-                    HeartRateStrap(air, spec.address, _beats_within(beats, duration_s), begin_s=begin_s)
-                )
-            else:
-                readings = GlucoseBody(seed + n) if glucose is None else recordings.repeat_days(glucose)
-                self.wear(
-                    CgmSensor(
-                        air,
-                        spec.address,
-                        _readings_within(readings, glucose_pace, cgm_history_s + duration_s),
-                        begin_s=begin_s - cgm_history_s,
-                        session_age_s=cgm_session_age_s,
-                        passkey=spec.passkey,
-                    )
-                )
+            self.wear(MAKERS[spec.kind](air, spec, worn, seed + n))
 
-    def wear(self, sensor: HeartRateStrap | CgmSensor) -> None:
+    def wear(self, sensor: Peripheral) -> None:
         """One more sensor, before the home is started."""
-        if isinstance(sensor, HeartRateStrap):
-            self.straps.append(sensor)
-        else:
-            self.cgms.append(sensor)
+        self.sensors[sensor.address] = sensor
 
     @property
-    def sensors(self) -> dict[str, HeartRateStrap | CgmSensor]:
-        """By address."""
-        sensors: list[HeartRateStrap | CgmSensor] = [*self.straps, *self.cgms]
-        return {sensor.address: sensor for sensor in sensors}
+    def straps(self) -> list[HeartRateStrap]:
+        return [sensor for sensor in self.sensors.values() if isinstance(sensor, HeartRateStrap)]
+
+    @property
+    def cgms(self) -> list[CgmSensor]:
+        return [sensor for sensor in self.sensors.values() if isinstance(sensor, CgmSensor)]
 
     async def start(self) -> None:
-        await asyncio.gather(*(sensor.start() for sensor in (*self.straps, *self.cgms)))
+        await asyncio.gather(*(sensor.start() for sensor in self.sensors.values()))
 
     async def stop(self) -> None:
-        await asyncio.gather(*(sensor.stop() for sensor in (*self.straps, *self.cgms)))
+        await asyncio.gather(*(sensor.stop() for sensor in self.sensors.values()))
+
+
+def _strap(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> HeartRateStrap:
+    beats = Heart(seed) if worn.rr_ms is None else recordings.repeat(worn.rr_ms)
+    return HeartRateStrap(air, spec.address, _beats_within(beats, worn.duration_s), begin_s=worn.begin_s)
+
+
+def _polar(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> PolarSensor:
+    beats = Heart(seed) if worn.rr_ms is None else recordings.repeat(worn.rr_ms)
+    within = _beats_within(beats, worn.duration_s)
+    return PolarSensor(air, spec.address, within, begin_s=worn.begin_s, seed=seed)
+
+
+def _cgm(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> CgmSensor:
+    readings = GlucoseBody(seed) if worn.glucose is None else recordings.repeat_days(worn.glucose)
+    return CgmSensor(
+        air,
+        spec.address,
+        _readings_within(readings, worn.glucose_pace, worn.cgm_history_s + worn.duration_s),
+        begin_s=worn.begin_s - worn.cgm_history_s,
+        session_age_s=worn.cgm_session_age_s,
+        passkey=spec.passkey,
+    )
+
+
+def _aidex(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> AidexSensor:
+    readings = GlucoseBody(seed) if worn.glucose is None else recordings.repeat_days(worn.glucose)
+    # Sensors are told from each other by their serial number; the address is any.
+    radio_address = "C4" + hashlib.sha256(spec.address.encode()).hexdigest()[:10]
+    return AidexSensor(
+        air,
+        spec.address,
+        _readings_within(readings, worn.glucose_pace, worn.duration_s),
+        begin_s=worn.begin_s,
+        session_age_s=worn.cgm_session_age_s,
+        radio_address=":".join(textwrap.wrap(radio_address.upper(), 2)),
+        hides_behind_response=True,
+    )
+
+
+def _notifying(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> NotifyingDevice:
+    return NotifyingDevice(air, spec.address, spec.kind, _uses(spec, worn, seed), begin_s=worn.begin_s)
+
+
+def _meter(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> GlucoseMeter:
+    return GlucoseMeter(
+        air, spec.address, _uses(spec, worn, seed), begin_s=worn.begin_s, passkey=spec.passkey
+    )
+
+
+def _body_scale(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> BodyScale:
+    user, code = spec.user or 1, spec.consent_code or 1234
+    whose = _uses(spec, worn, seed, user)
+    return BodyScale(air, spec.address, whose, begin_s=worn.begin_s, codes={user: code})
+
+
+def _uses(spec: SensorSpec, worn: Worn, seed: int, user: int | None = None) -> Iterator[Use]:
+    return habits.uses(spec.kind, begin_s=worn.begin_s, duration_s=worn.duration_s, seed=seed, user=user)
+
+
+def _xiaomi_scale(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> XiaomiScale:
+    begin_s, duration_s = worn.begin_s - worn.cgm_history_s, worn.cgm_history_s + worn.duration_s
+    uses = habits.uses("weight_scale", begin_s=0.0, duration_s=duration_s, seed=seed)
+    steps = (Step(use.at_s, use.values["body_weight"]) for use in uses)
+    return XiaomiScale(air, spec.address, steps, begin_s=begin_s)
+
+
+MAKERS: Final[dict[str, Callable[[Air, SensorSpec, Worn, int], Peripheral]]] = {
+    "heart_rate": _strap,
+    "polar": _polar,
+    "cgm": _cgm,
+    "glucose_meter": _meter,
+    "pulse_oximeter": _notifying,
+    "thermometer": _notifying,
+    "blood_pressure": _notifying,
+    "weight_scale": _notifying,
+    "body_composition": _body_scale,
+    "aidex": _aidex,
+    "xiaomi_scale": _xiaomi_scale,
+}
+"""What makes a sensor, by its kind; the last argument is its seed."""
 
 
 def _beats_within(beats: Iterator[float], duration_s: float) -> Iterator[float]:

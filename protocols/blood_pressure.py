@@ -15,7 +15,7 @@ from protocols import date_time
 from protocols.codec import Codec
 from protocols.date_time import DateTime
 from protocols.mappings import Bits
-from protocols.medfloat import SFLOAT, MedFloat
+from protocols.medfloat import SFLOAT_QUANTITY, MedFloat
 from protocols.schema import Optional, Packed, Record, Word
 
 USER_UNKNOWN: Final = 0xFF
@@ -89,12 +89,12 @@ MEASUREMENT: Final = Codec[BloodPressureMeasurement](
     Record(
         BloodPressureMeasurement,
         "flags" / Word(Int8ul),
-        "systolic" / SFLOAT,
-        "diastolic" / SFLOAT,
-        "mean_arterial" / SFLOAT,
+        "systolic" / SFLOAT_QUANTITY,
+        "diastolic" / SFLOAT_QUANTITY,
+        "mean_arterial" / SFLOAT_QUANTITY,
         "unit" / Packed("flags", 0, 1, Unit),
         "timestamp" / Optional(Flag.TIMESTAMP, date_time.RECORD),
-        "pulse_rate_bpm" / Optional(Flag.PULSE_RATE, SFLOAT),
+        "pulse_rate_bpm" / Optional(Flag.PULSE_RATE, SFLOAT_QUANTITY),
         "user_id" / Optional(Flag.USER_ID, Int8ul),
         "measurement_status" / Optional(Flag.MEASUREMENT_STATUS, Bits(Int16ul, MeasurementStatus)),
     ),

@@ -22,9 +22,9 @@ from protocols.crc import Crc
 from protocols.envelopes import E2eCrc, SizePrefixed
 from protocols.errors import DecodeError
 from protocols.mappings import Bits, Expected, Unknown
-from protocols.medfloat import SFLOAT, MedFloat
+from protocols.medfloat import SFLOAT, SFLOAT_QUANTITY, MedFloat
 from protocols.samples import FluidType, SampleLocation
-from protocols.schema import Optional, OptionalOctets, Packed, Record, Word
+from protocols.schema import Dated, Optional, OptionalOctets, Packed, Record, Word
 
 _MEASUREMENT = "CGM Measurement"
 
@@ -209,11 +209,11 @@ def _measurement(crc: Crc, order: OctetOrder) -> RecordsCodec[CgmMeasurement]:
     record = Record(
         CgmMeasurement,
         "flags" / Word(Int8ul),
-        "glucose_mg_dl" / SFLOAT,
+        "glucose_mg_dl" / SFLOAT_QUANTITY,
         "time_offset_min" / Int16ul,
         "status" / OptionalOctets(SensorStatus, *octets),
         "trend_mg_dl_min" / Optional(Flag.TREND, SFLOAT),
-        "quality_pct" / Optional(Flag.QUALITY, SFLOAT),
+        "quality_pct" / Optional(Flag.QUALITY, SFLOAT_QUANTITY),
     )
     layout = E2eCrc(SizePrefixed(record, trailer=E2eCrc.OCTETS), crc) if crc else SizePrefixed(record)
     return RecordsCodec(_MEASUREMENT, layout, RECORD_OCTETS_MIN)
@@ -251,7 +251,7 @@ STATUS: Final[tuple[Codec[CgmStatus], ...]] = without_and_with_crc(
 #   e2 07 04 18 0d 08 18 08 04  e0 c2     2018-04-24 13:08:24, zone +2 h, daylight saving time 1 h
 SESSION_START_TIME: Final[tuple[Codec[SessionStartTime], ...]] = without_and_with_crc(
     "CGM Session Start Time",
-    Record(
+    Dated(
         SessionStartTime,
         *date_time.FIELDS,
         "time_zone_quarters" / Unknown(Expected(Int8sl, TIME_ZONES | {-128}), -128),

@@ -18,7 +18,7 @@ from protocols.crc import Crc
 from protocols.envelopes import Tagged
 from protocols.errors import DecodeError
 from protocols.mappings import Bits, Coded
-from protocols.medfloat import SFLOAT, MedFloat
+from protocols.medfloat import SFLOAT, SFLOAT_QUANTITY, MedFloat
 from protocols.samples import FluidType, SampleLocation
 from protocols.schema import Packed, Record, WidthByLength, Word
 
@@ -26,6 +26,9 @@ CHARACTERISTIC: Final = "CGM Specific Ops Control Point"
 
 INTERVAL_DISABLED: Final = 0x00
 INTERVAL_FASTEST: Final = 0xFF
+NEWEST_CALIBRATION: Final = 0xFFFF
+NEVER_MIN: Final = 0xFFFF
+"""When the next calibration is due, from a sensor that wants none any more."""
 
 
 class OpCode(IntEnum):
@@ -200,7 +203,7 @@ CALIBRATION: Final = Codec[Calibration](
     CHARACTERISTIC,
     Record(
         Calibration,
-        "glucose_mg_dl" / SFLOAT,
+        "glucose_mg_dl" / SFLOAT_QUANTITY,
         "time_offset_min" / Int16ul,
         "type_and_location" / Word(Int8ul),
         "fluid_type" / Packed("type_and_location", 0, 4, FluidType),
@@ -239,7 +242,7 @@ _RESPONSES: Final[Mapping[IntEnum, Record]] = {
         IntervalResponse, "interval_min" / WidthByLength(Int8ul, Int16ul)
     ),
     OpCode.CALIBRATION_RESPONSE: Record(CalibrationResponse, "calibration" / CALIBRATION.layout),
-    **{op: Record(reading, "level_mg_dl" / SFLOAT) for op, reading in _LEVEL_RESPONSES.items()},
+    **{op: Record(reading, "level_mg_dl" / SFLOAT_QUANTITY) for op, reading in _LEVEL_RESPONSES.items()},
     **{op: Record(reading, "rate_mg_dl_min" / SFLOAT) for op, reading in _RATE_RESPONSES.items()},
     OpCode.RESPONSE_CODE: Record(
         ResponseCode, "request_op" / Coded(Int8ul, OpCode), "code" / Coded(Int8ul, Code)
@@ -273,6 +276,20 @@ def set_interval(interval_min: int) -> Request:
         ValueError: not an octet.
     """
     return Request(OpCode.SET_COMMUNICATION_INTERVAL, INTERVAL.encode(interval_min))
+
+
+def set_calibration(calibration: Calibration) -> Request:
+    """Calibrate the sensor by another measurement, whose `next_calibration_min` and `record_number` do not count.
+
+    Raises:
+        ValueError: it cannot be expressed.
+    """
+    return Request(OpCode.SET_CALIBRATION, CALIBRATION.encode(calibration))
+
+
+def get_calibration(record_number: int = NEWEST_CALIBRATION) -> Request:
+    """Ask what became of a calibration, and when the next is due."""
+    return Request(OpCode.GET_CALIBRATION, RECORD_NUMBER.encode(record_number))
 
 
 def operand(request: Request) -> int | MedFloat | Calibration | None:

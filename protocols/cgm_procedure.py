@@ -1,8 +1,8 @@
 """The client's procedures on a CGM Specific Ops Control Point, without I/O.
 
 Contract: one procedure is in flight at a time, and a `ControlPoint` sees to that. Starting a session makes the
-sensor discard all records it has stored; it and stopping one are refused here unless the caller holds a
-`Permit` that says in words why.
+sensor discard all records it has stored; a calibration changes all that it will measure. Those two, and stopping a
+session, are refused here unless the caller holds a `Permit` that says in words why.
 
 Source: Continuous Glucose Monitoring Service 1.0.2, Specific Ops Control Point procedures.
 """
@@ -32,7 +32,7 @@ ANSWER: Final[Mapping[int, type]] = {
 }
 """What answers a get that succeeds; everything else is answered by a response code."""
 
-NEEDS_PERMIT: Final = frozenset({OpCode.START_SESSION, OpCode.STOP_SESSION})
+NEEDS_PERMIT: Final = frozenset({OpCode.START_SESSION, OpCode.STOP_SESSION, OpCode.SET_CALIBRATION})
 
 
 class Outcome(Enum):
@@ -68,7 +68,7 @@ class ControlPoint:
 
         Raises:
             BusyError: one is in flight.
-            PermissionError: it would start or stop a session, and nobody has permitted that.
+            PermissionError: it would start or stop a session or calibrate the sensor, and nobody has permitted that.
         """
         if self._request is not None:
             raise BusyError

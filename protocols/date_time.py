@@ -1,7 +1,7 @@
 """Date Time (2A08), which also stands inside other values: seven octets.
 
 Contract: year, month and day 0 mean "not known", so this is six integers and never a calendar date; nothing
-says in which zone it is. A part beyond its range is decoded as sent, and odd.
+says in which zone it is. A part beyond its range is decoded as sent, and odd; so is a day that its month does not have.
 
 Source: GATT Specification Supplement, Date Time.
 """
@@ -13,7 +13,7 @@ from construct import Int8ul, Int16ul
 
 from protocols.codec import Codec
 from protocols.mappings import Expected
-from protocols.schema import Record
+from protocols.schema import Dated
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +39,5 @@ FIELDS: Final = (
     "minutes" / Expected(Int8ul, range(60)),
     "seconds" / Expected(Int8ul, range(60)),
 )
-RECORD: Final = Record(DateTime, *FIELDS)
+RECORD: Final = Dated(DateTime, *FIELDS)
 DATE_TIME_VALUE: Final = Codec[DateTime]("Date Time", RECORD)

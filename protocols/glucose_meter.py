@@ -17,7 +17,7 @@ from protocols import date_time
 from protocols.codec import Codec
 from protocols.date_time import DateTime
 from protocols.mappings import Bits, Coded
-from protocols.medfloat import SFLOAT, MedFloat, Special
+from protocols.medfloat import SFLOAT_QUANTITY, MedFloat, Special
 from protocols.samples import FluidType, SampleLocation
 from protocols.schema import Flagged, Optional, Packed, Record, Word
 
@@ -253,7 +253,7 @@ MEASUREMENT: Final = Codec[GlucoseMeasurement](
             Flag.CONCENTRATION,
             Record(
                 Sample,
-                "concentration" / SFLOAT,
+                "concentration" / SFLOAT_QUANTITY,
                 "type_and_location" / Word(Int8ul),
                 "fluid_type" / Packed("type_and_location", 0, 4, FluidType),
                 "location" / Packed("type_and_location", 4, 4, SampleLocation),
@@ -277,7 +277,7 @@ CONTEXT: Final = Codec[GlucoseContext](
         "carbohydrate"
         / Optional(
             ContextFlag.CARBOHYDRATE,
-            Record(Carbohydrate, "kind" / Coded(Int8ul, CarbohydrateKind), "mass_kg" / SFLOAT),
+            Record(Carbohydrate, "kind" / Coded(Int8ul, CarbohydrateKind), "mass_kg" / SFLOAT_QUANTITY),
         ),
         "meal" / Optional(ContextFlag.MEAL, Coded(Int8ul, Meal)),
         "tester_and_health"
@@ -295,10 +295,10 @@ CONTEXT: Final = Codec[GlucoseContext](
         "medication"
         / Optional(
             ContextFlag.MEDICATION,
-            Record(Medication, "kind" / Coded(Int8ul, MedicationKind), "amount" / SFLOAT),
+            Record(Medication, "kind" / Coded(Int8ul, MedicationKind), "amount" / SFLOAT_QUANTITY),
         ),
         "medication_unit" / Packed("flags", 5, 1, MedicationUnit),
-        "hba1c_pct" / Optional(ContextFlag.HBA1C, SFLOAT),
+        "hba1c_pct" / Optional(ContextFlag.HBA1C, SFLOAT_QUANTITY),
     ),
 )
 

@@ -16,7 +16,7 @@ from construct import BytesInteger, GreedyBytes, Int8sl, Int8ul, Int32ul
 from protocols.codec import Codec
 from protocols.errors import DecodeError
 from protocols.mappings import Bits, Coded
-from protocols.medfloat import FLOAT, MedFloat
+from protocols.medfloat import FLOAT_QUANTITY, MedFloat
 from protocols.schema import Flagged, Packed, Record, Word
 
 CHARACTERISTIC: Final = "Live Health Observations"
@@ -147,7 +147,12 @@ class Schedule:
 
 SCHEDULE: Final = Codec[Schedule](
     "Observation Schedule Changed",
-    Record(Schedule, "type_code" / Int32ul, "measurement_period_s" / FLOAT, "update_interval_s" / FLOAT),
+    Record(
+        Schedule,
+        "type_code" / Int32ul,
+        "measurement_period_s" / FLOAT_QUANTITY,
+        "update_interval_s" / FLOAT_QUANTITY,
+    ),
 )
 
 
@@ -211,31 +216,45 @@ SEGMENT: Final = Codec[Segment](
 
 
 class Reassembler:
-    """Puts observations together from their segments; a lost segment costs its observation and no other."""
+    """Puts observations together from their segments; a lost segment costs its observation and no other.
+
+    segment                  | while one is open                   | while none is
+    -------------------------|-------------------------------------|-------------------
+    the first                | that one is lost; another begins    | one begins
+    the next, and not last   | it goes on                          | -
+    the next, and last       | it is whole                         | -
+    any other                | that one is lost                    | out of order
+    """
 
     def __init__(self) -> None:
         self._parts = bytearray()
         self._expected: int | None = None
 
-    def add(self, payload: bytes) -> bytes | None:
-        """One notification; the observation it completes, or None.
+    def add(self, payload: bytes) -> tuple[bytes | None, list[DecodeError]]:
+        """The observation that one notification completes, if any, and what was wrong; never raises.
 
-        Raises:
-            DecodeError: no octets, a segment out of order, or an observation that does not end.
+        Wrong are no octets, a segment out of order, and an observation that has no end.
         """
-        segment = SEGMENT.decode(payload)
+        try:
+            segment = SEGMENT.decode(payload)
+        except DecodeError as error:
+            return None, [error]
+        wrong = self._wrong(segment)
+        errors = [] if wrong is None else [DecodeError(CHARACTERISTIC, payload, wrong)]
         if segment.is_first:
             self._parts = bytearray()
-        elif segment.sequence_number != self._expected:
-            expected, self._expected = self._expected, None
-            reason = f"segment {segment.sequence_number} instead of {expected}"
-            raise DecodeError(CHARACTERISTIC, payload, reason)
-        self._parts += segment.octets
-        if len(self._parts) > OBSERVATION_OCTETS_MAX:
+        elif wrong:
             self._expected, self._parts = None, bytearray()
-            raise DecodeError(CHARACTERISTIC, payload, "an observation without an end")
-        if segment.is_last:
-            self._expected = None
-            return bytes(self._parts)
-        self._expected = (segment.sequence_number + 1) % _SEQUENCE_NUMBERS
+            return None, errors
+        self._parts += segment.octets
+        self._expected = None if segment.is_last else (segment.sequence_number + 1) % _SEQUENCE_NUMBERS
+        return (bytes(self._parts) if segment.is_last else None), errors
+
+    def _wrong(self, segment: Segment) -> str | None:
+        if segment.is_first:
+            return None if self._expected is None else "an observation begins before the one before has ended"
+        if segment.sequence_number != self._expected:
+            return f"segment {segment.sequence_number} instead of {self._expected}"
+        if len(self._parts) + len(segment.octets) > OBSERVATION_OCTETS_MAX:
+            return "an observation without an end"
         return None

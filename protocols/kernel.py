@@ -292,6 +292,8 @@ class _Printer:
         mantissa = f"(({word} & {2 * half - 1} ^ {half}) - {half})"
         exponent = f"np.uint64({word} >> {bits})"
         scaled = f"{mantissa} * UP_{leaf.octets}[{exponent}] / DOWN_{leaf.octets}[{exponent}]"
+        if leaf.is_quantity:
+            scaled = f"nan if {mantissa} < 0 else {scaled}"
         self.line(f"{_STEP}value_of_{name}{_ROW} = {scaled}")
 
 

@@ -201,9 +201,11 @@ class _Printer:
             case Kind.BOOLEAN:
                 return f"{number} != 0" if number.isidentifier() else f"({number}) != 0"
             case Kind.SFLOAT:
-                return f"{self.name('sfloat', medfloat.SFLOAT_OF_WORD)}[{number}]"
+                values = medfloat.QUANTITY_OF_WORD if leaf.is_quantity else medfloat.SFLOAT_OF_WORD
+                return f"{self.name('sfloat', values)}[{number}]"
             case Kind.FLOAT:
-                return f"{self.name('float', medfloat.decode_float)}({number})"
+                decode = medfloat.decode_float_quantity if leaf.is_quantity else medfloat.decode_float
+                return f"{self.name('float', decode)}({number})"
         return number
 
 

@@ -2,7 +2,8 @@
 
 Contract: a finite word decodes to the float64 nearest to the decimal it stands for (beyond ten to the power
 of 22, where a power of ten is no float64, to within one unit in the last place); a special word stays a
-`Special` and never becomes a number that somebody could average.
+`Special` and never becomes a number that somebody could average. Of what cannot be less than nothing, such as a
+concentration or a pressure, a number below zero is no measurement: there are meters that send octets FF for "none".
 
 Source: IEEE 11073-20601, SFLOAT-Type and FLOAT-Type; value tables in the HL7 Personal Health Device guide,
 page FLOATS.
@@ -12,7 +13,9 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
-from construct import Adapter, Int16ul, Int32ul
+from construct import Adapter, Container, Int16ul, Int32ul
+
+from protocols.schema import forgives
 
 
 class Special(Enum):
@@ -83,6 +86,11 @@ def decode_float(word: int) -> MedFloat:
     return _decode(word, 4)
 
 
+def measured(value: MedFloat) -> MedFloat:
+    """A value of what cannot be less than nothing: a number below zero was not measured."""
+    return value if isinstance(value, Special) or value >= 0.0 else Special.NAN
+
+
 def _encode(value: MedFloat, octets: int) -> int:
     if isinstance(value, Special):
         return _WORD_OF_SPECIAL[octets][value]
@@ -135,6 +143,22 @@ class _ValueOfWord(dict[int, MedFloat]):
 SFLOAT_OF_WORD: Final = _ValueOfWord()
 
 
+class _QuantityOfWord(dict[int, MedFloat]):
+    """The same of what cannot be less than nothing."""
+
+    def __missing__(self, word: int) -> MedFloat:
+        value = self[word] = measured(decode_sfloat(word))
+        return value
+
+
+QUANTITY_OF_WORD: Final = _QuantityOfWord()
+
+
+def decode_float_quantity(word: int) -> MedFloat:
+    """The value of a 32-bit word that stands for what cannot be less than nothing."""
+    return measured(decode_float(word))
+
+
 class Sfloat(Adapter):  # type: ignore[misc]
     """An SFLOAT on the wire, least significant octet first."""
 
@@ -155,5 +179,24 @@ class Float(Adapter):  # type: ignore[misc]
         return encode_float(value)
 
 
+class Quantity(Adapter):  # type: ignore[misc]
+    """An SFLOAT or FLOAT of what cannot be less than nothing; a lenient reader notes a number below zero."""
+
+    def _decode(self, value: MedFloat, context: Container, path: str) -> MedFloat:
+        quantity = measured(value)
+        if quantity is not value:
+            forgives(context, f"{path.rpartition(' -> ')[2]}: {value} is no measurement")
+        return quantity
+
+    def _encode(self, value: MedFloat, _context: Container, path: str) -> MedFloat:
+        if measured(value) is not value:
+            raise ValueError(
+                f"{path.rpartition(' -> ')[2]}: {value} is beyond the range of what is measured."
+            )
+        return value
+
+
 SFLOAT: Final = Sfloat(Int16ul)
 FLOAT: Final = Float(Int32ul)
+SFLOAT_QUANTITY: Final = Quantity(SFLOAT)
+FLOAT_QUANTITY: Final = Quantity(FLOAT)

@@ -1,4 +1,5 @@
-"""What it takes to have a sensor erase what it has stored, or end what it is doing: a decision, in words.
+"""What it takes to have a sensor erase what it has stored, end what it is doing, or measure otherwise: a decision, in
+words.
 
 Contract: a value; nothing here decides.
 """
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Somebody has decided that records may be erased, or a session start or stop, and said why."""
+    """Somebody has decided that records may be erased, a session start or stop, or a sensor be calibrated; and why."""
 
     reason: str
 

@@ -7,11 +7,12 @@ Source: Polar Measurement Data Specification 1.0 and the public Polar BLE SDK; w
 which devices are tested with.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import IntEnum, IntFlag
 from struct import unpack
-from typing import Final
+from typing import Final, TypeAlias
 
 from construct import GreedyBytes, Int8ul, Int64ul
 
@@ -95,6 +96,9 @@ class Message(IntEnum):
     FEATURES = 0x0F
     RESPONSE = 0xF0
 
+
+Settings: TypeAlias = dict[int, tuple[int | float | bytes, ...]]
+"""Values by `Setting`."""
 
 SETTING_OCTETS: Final[Mapping[int, int]] = {
     Setting.SAMPLE_RATE_HZ: 2,
@@ -275,24 +279,40 @@ def encode_settings(settings: Mapping[int, int]) -> bytes:
     return parameters
 
 
-def decode_settings(parameters: bytes) -> dict[int, tuple[int | float | bytes, ...]]:
+def decode_settings(parameters: bytes) -> Settings:
     """All offered values of each kind, from the parameters of a response.
 
     Raises:
-        DecodeError: an unknown kind, whose width nobody knows, or too few octets.
+        DecodeError: an unknown kind, whose width nobody knows, too few octets, or a factor that is none.
     """
-    settings: dict[int, tuple[int | float | bytes, ...]] = {}
+    settings, reason = read_settings(parameters)
+    if reason is not None:
+        raise DecodeError("PMD settings", parameters, reason)
+    return settings
+
+
+def read_settings(parameters: bytes) -> tuple[Settings, str | None]:
+    """The settings up to the first that cannot be read, and why that cannot; None: all were read."""
+    settings: Settings = {}
     rest = parameters
     while rest:
         octets = SETTING_OCTETS.get(rest[0])
         if octets is None or len(rest) < 2:
-            raise DecodeError("PMD settings", parameters, f"kind {rest[0]:#04x} without a known width")
+            return settings, f"kind {rest[0]:#04x} without a known width"
         kind, end = Setting(rest[0]), 2 + rest[1] * octets
         if len(rest) < end:
-            raise DecodeError("PMD settings", parameters, "too few octets")
-        settings[kind] = tuple(_setting(kind, rest[i : i + octets]) for i in range(2, end, octets))
+            return settings, "too few octets"
+        values = tuple(_setting(kind, rest[i : i + octets]) for i in range(2, end, octets))
+        if kind is Setting.FACTOR and not all(map(is_factor, values)):
+            return settings, f"factor {values[0]!r}"
+        settings[kind] = values
         rest = rest[end:]
-    return settings
+    return settings, None
+
+
+def is_factor(value: object) -> bool:
+    """Whether samples can be multiplied by it: above 0 and finite."""
+    return isinstance(value, float) and 0.0 < value < math.inf
 
 
 def _setting(kind: Setting, value: bytes) -> int | float | bytes:
@@ -312,10 +332,11 @@ def sample_times_ns(
     Args:
         timestamp_ns: of the frame, which is that of its last sample.
         count: samples in it.
-        previous_ns: time stamp of the frame before, from which the step follows.
+        previous_ns: time stamp of the frame before, from which the step follows. If it is not before this one, the
+            device has set its clock back, and a new chain begins: it counts for nothing.
         rate_hz: gives the step where there is no frame before; without either, all have the frame's time.
     """
-    if previous_ns is not None and count:
+    if previous_ns is not None and previous_ns < timestamp_ns and count:
         step_ns = (timestamp_ns - previous_ns) / count
     else:
         step_ns = 1e9 / rate_hz if rate_hz else 0.0

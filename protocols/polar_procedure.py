@@ -52,6 +52,7 @@ TABLE: Final[Mapping[Phase, Mapping[Event, Phase]]] = {
     },
     Phase.READY: {Event.START: Phase.STARTING, Event.STOP: Phase.STOPPING},
     Phase.STARTING: {
+        Event.STOP: Phase.STOPPING,
         Event.SUCCESS: Phase.STREAMING,
         Event.ALREADY: Phase.STREAMING,
         Event.REFUSAL: Phase.FAILED,
@@ -85,20 +86,23 @@ class Stream:
         to_write: what to write now; None when nothing is due. Taken with `take`.
         offered: the settings the device offers, once READY.
         factor: of the samples, as the device gave it when it started.
+        unread: why the settings of that answer could not be read to the end, so that a factor may be unknown.
         status: the device's reason for FAILED; None if it kept silent.
         deadline_s: when to call `on_time`; None while nothing is awaited.
     """
 
-    def __init__(self, measurement: int, now_s: float) -> None:
+    def __init__(self, measurement: int, now_s: float, *, has_settings: bool = True) -> None:
+        """What has no settings, as pulse intervals, is not asked for them: it is READY."""
         self._measurement = measurement
         self._parameters = b""
         self._parts = 0
-        self.phase = Phase.QUERYING
-        self.offered: dict[int, tuple[int | float | bytes, ...]] = {}
+        self.phase = Phase.QUERYING if has_settings else Phase.READY
+        self.offered: polar.Settings = {}
         self.factor = 1.0
+        self.unread: str | None = None
         self.status: int | None = None
-        self.to_write: bytes | None = self._request(OpCode.GET_SETTINGS)
-        self.deadline_s: float | None = now_s + TIMEOUT_S
+        self.to_write: bytes | None = self._request(OpCode.GET_SETTINGS) if has_settings else None
+        self.deadline_s: float | None = now_s + TIMEOUT_S if has_settings else None
 
     def take(self) -> bytes | None:
         """What to write now, once."""
@@ -126,7 +130,7 @@ class Stream:
         """The control point indicated something; what is about other measurements is none of our business.
 
         Raises:
-            DecodeError: nothing that a device says, or settings that cannot be read.
+            DecodeError: nothing that a device says, or offered settings that cannot be read: they may be said again.
         """
         if payload[:1] == bytes([Message.STREAM_STOPPED]):
             if self._measurement in polar.STREAM_STOPPED.decode(payload).measurements:
@@ -141,8 +145,9 @@ class Stream:
         if response.status == Status.SUCCESS and response.more and self._parts < PARTS_MAX:
             self.deadline_s = now_s + TIMEOUT_S
             return
+        parameters, self._parameters, self._parts = self._parameters, b"", 0
         if response.status == Status.SUCCESS:
-            self._note(polar.decode_settings(self._parameters))
+            self._note(parameters)
             self._take(Event.SUCCESS)
         elif response.status == Status.ALREADY_IN_STATE:
             self._take(Event.ALREADY)
@@ -170,9 +175,12 @@ class Stream:
         if step is not None:
             self.phase, self.deadline_s = step, None
 
-    def _note(self, settings: dict[int, tuple[int | float | bytes, ...]]) -> None:
+    def _note(self, parameters: bytes) -> None:
         if self.phase is Phase.QUERYING:
-            self.offered = settings
+            self.offered = polar.decode_settings(parameters)
+            return
+        # A device that says that it has started has started, whatever it says beside that.
+        settings, self.unread = polar.read_settings(parameters)
         factors = settings.get(Setting.FACTOR, ())
         if factors and isinstance(factors[0], float):
             self.factor = factors[0]

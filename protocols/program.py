@@ -141,6 +141,7 @@ class Leaf:
         present: a test; empty if the value is always there.
         many: whether it is a tuple of such values.
         enum: whose members or flags the integers stand for.
+        is_quantity: whether a number below zero stands for no measurement.
     """
 
     path: str
@@ -151,6 +152,7 @@ class Leaf:
     present: str = ""
     many: bool = False
     enum: type[IntEnum] | type[IntFlag] | None = None
+    is_quantity: bool = False
 
 
 @dataclass(frozen=True)

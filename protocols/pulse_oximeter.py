@@ -15,7 +15,7 @@ from protocols import date_time
 from protocols.codec import Codec
 from protocols.date_time import DateTime
 from protocols.mappings import Bits
-from protocols.medfloat import SFLOAT, MedFloat
+from protocols.medfloat import SFLOAT_QUANTITY, MedFloat
 from protocols.schema import Flagged, FlagSet, Optional, Record, Word
 
 
@@ -130,7 +130,7 @@ class Features:
     device_status: DeviceStatus | None = None
 
 
-_OXIMETRY: Final = Record(Oximetry, "spo2_pct" / SFLOAT, "pulse_rate_bpm" / SFLOAT)
+_OXIMETRY: Final = Record(Oximetry, "spo2_pct" / SFLOAT_QUANTITY, "pulse_rate_bpm" / SFLOAT_QUANTITY)
 _MEASUREMENT_STATUS: Final = Bits(Int16ul, MeasurementStatus)
 _DEVICE_STATUS: Final = Bits(Int24ul, DeviceStatus)
 # As integers: the complement of a flag is only its known fellows, and reserved bits are kept.
@@ -147,7 +147,7 @@ SPOT_CHECK: Final = Codec[SpotCheck](
         "timestamp" / Optional(SpotCheckFlag.TIMESTAMP, date_time.RECORD),
         "measurement_status" / Optional(SpotCheckFlag.MEASUREMENT_STATUS, _MEASUREMENT_STATUS),
         "device_status" / Optional(SpotCheckFlag.DEVICE_STATUS, _DEVICE_STATUS),
-        "pulse_amplitude_index_pct" / Optional(SpotCheckFlag.PULSE_AMPLITUDE_INDEX, SFLOAT),
+        "pulse_amplitude_index_pct" / Optional(SpotCheckFlag.PULSE_AMPLITUDE_INDEX, SFLOAT_QUANTITY),
         "clock_not_set" / Flagged(SpotCheckFlag.CLOCK_NOT_SET),
     ),
 )
@@ -164,7 +164,7 @@ CONTINUOUS: Final = Codec[Continuous](
         "slow" / Optional(ContinuousFlag.SLOW, _OXIMETRY),
         "measurement_status" / Optional(ContinuousFlag.MEASUREMENT_STATUS, _MEASUREMENT_STATUS),
         "device_status" / Optional(ContinuousFlag.DEVICE_STATUS, _DEVICE_STATUS),
-        "pulse_amplitude_index_pct" / Optional(ContinuousFlag.PULSE_AMPLITUDE_INDEX, SFLOAT),
+        "pulse_amplitude_index_pct" / Optional(ContinuousFlag.PULSE_AMPLITUDE_INDEX, SFLOAT_QUANTITY),
     ),
 )
 

@@ -16,6 +16,7 @@ arrive and whole batches are read by code generated from it (`program`).
 Not here: what any particular characteristic looks like.
 """
 
+from calendar import monthrange
 from collections.abc import Iterable
 from dataclasses import fields
 from enum import IntEnum, IntFlag
@@ -134,6 +135,22 @@ class Record(Element):
         for subcon in self.subcons:
             subcon._build(context[subcon.name], stream, context, path)
         return value
+
+
+class Dated(Record):
+    """A record with a year, a month and a day, 0 where not known; a lenient reader notes a day that no calendar has."""
+
+    def _parse(self, stream: BytesIO, context: Container, path: str) -> Any:
+        value = super()._parse(stream, context, path)
+        year, month, day = value.year, value.month, value.day
+        if 1 <= month <= 12 and _days(year, month) < day <= 31:
+            forgives(context, f"day: {day} is not a day of month {month}" + (f" of {year}" if year else ""))
+        return value
+
+
+def _days(year: int, month: int) -> int:
+    """How many days a month has; the most it can have, if nobody knows of which year it is."""
+    return monthrange(year or 2000, month)[1]
 
 
 class Optional(BitOwner):

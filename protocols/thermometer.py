@@ -15,7 +15,7 @@ from protocols import date_time
 from protocols.codec import Codec
 from protocols.date_time import DateTime
 from protocols.mappings import Coded
-from protocols.medfloat import FLOAT, MedFloat
+from protocols.medfloat import FLOAT_QUANTITY, MedFloat
 from protocols.schema import Optional, Packed, Record, Word
 
 
@@ -65,7 +65,7 @@ MEASUREMENT: Final = Codec[TemperatureMeasurement](
     Record(
         TemperatureMeasurement,
         "flags" / Word(Int8ul),
-        "temperature" / FLOAT,
+        "temperature" / FLOAT_QUANTITY,
         "unit" / Packed("flags", 0, 1, Unit),
         "timestamp" / Optional(Flag.TIMESTAMP, date_time.RECORD),
         "temperature_type" / Optional(Flag.TEMPERATURE_TYPE, Coded(Int8ul, TemperatureType)),

@@ -151,6 +151,10 @@ def _float(writer: _Writer, layout: Any, path: str) -> Leaf:
     return replace(writer.leaf(layout.subcon, path), kind=Kind.FLOAT)
 
 
+def _quantity(writer: _Writer, layout: Any, path: str) -> Leaf:
+    return replace(writer.leaf(layout.subcon, path), is_quantity=True)
+
+
 def _record(writer: _Writer, layout: schema.Record, path: str) -> Node:
     outer, writer.scope = writer.scope, {}
     children: dict[str, Shape] = {}
@@ -214,7 +218,7 @@ def _optional_octets(writer: _Writer, layout: schema.OptionalOctets, path: str) 
 def _packed(writer: _Writer, layout: schema.Packed, path: str) -> Leaf:
     mask = (1 << layout.width) - 1
     word = writer.word(layout.word, path)
-    return Leaf(path, f"{word} >> {layout.shift} & {mask}", enum=layout.enum)
+    return Leaf(path, f"{word} >> {layout.shift} & {mask}", (layout.width + 7) // 8, enum=layout.enum)
 
 
 def _tail(writer: _Writer, layout: schema.Tail, path: str) -> Leaf:
@@ -285,7 +289,9 @@ RULES: Final[Mapping[type, Rule]] = {
     mappings.Expected: _expected,
     medfloat.Sfloat: _sfloat,
     medfloat.Float: _float,
+    medfloat.Quantity: _quantity,
     schema.Record: _record,
+    schema.Dated: _record,
     schema.Optional: _optional,
     schema.Widened: _widened,
     schema.TriState: _tri_state,

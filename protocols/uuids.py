@@ -11,21 +11,42 @@ HEART_RATE_SERVICE = _BASE.format(0x180D)
 BATTERY_SERVICE = _BASE.format(0x180F)
 DEVICE_INFORMATION_SERVICE = _BASE.format(0x180A)
 CGM_SERVICE = _BASE.format(0x181F)
+AUTHORIZATION_CONTROL_SERVICE = _BASE.format(0x183D)
+CURRENT_TIME_SERVICE = _BASE.format(0x1805)
+GLUCOSE_SERVICE = _BASE.format(0x1808)
+HEALTH_THERMOMETER_SERVICE = _BASE.format(0x1809)
+BLOOD_PRESSURE_SERVICE = _BASE.format(0x1810)
+BODY_COMPOSITION_SERVICE = _BASE.format(0x181B)
+USER_DATA_SERVICE = _BASE.format(0x181C)
+WEIGHT_SCALE_SERVICE = _BASE.format(0x181D)
+PULSE_OXIMETER_SERVICE = _BASE.format(0x1822)
 
+DATE_TIME = _BASE.format(0x2A08)
+GLUCOSE_MEASUREMENT = _BASE.format(0x2A18)
 BATTERY_LEVEL = _BASE.format(0x2A19)
+TEMPERATURE_MEASUREMENT = _BASE.format(0x2A1C)
 MODEL_NUMBER = _BASE.format(0x2A24)
 SERIAL_NUMBER = _BASE.format(0x2A25)
 FIRMWARE_REVISION = _BASE.format(0x2A26)
 MANUFACTURER_NAME = _BASE.format(0x2A29)
+CURRENT_TIME = _BASE.format(0x2A2B)
+GLUCOSE_CONTEXT = _BASE.format(0x2A34)
+BLOOD_PRESSURE_MEASUREMENT = _BASE.format(0x2A35)
 HEART_RATE_MEASUREMENT = _BASE.format(0x2A37)
 BODY_SENSOR_LOCATION = _BASE.format(0x2A38)
 RACP = _BASE.format(0x2A52)
+PLX_SPOT_CHECK = _BASE.format(0x2A5E)
+PLX_CONTINUOUS = _BASE.format(0x2A5F)
+BODY_COMPOSITION_MEASUREMENT = _BASE.format(0x2A9C)
+WEIGHT_MEASUREMENT = _BASE.format(0x2A9D)
+USER_CONTROL_POINT = _BASE.format(0x2A9F)
 CGM_MEASUREMENT = _BASE.format(0x2AA7)
 CGM_FEATURE = _BASE.format(0x2AA8)
 CGM_STATUS = _BASE.format(0x2AA9)
 CGM_SESSION_START_TIME = _BASE.format(0x2AAA)
 CGM_SESSION_RUN_TIME = _BASE.format(0x2AAB)
 CGM_SPECIFIC_OPS = _BASE.format(0x2AAC)
+MICROTECH_DATA = _BASE.format(0xF001)
 PMD_SERVICE = _POLAR.format(0x80)
 PMD_CONTROL_POINT = _POLAR.format(0x81)
 PMD_DATA = _POLAR.format(0x82)
@@ -39,9 +60,11 @@ _ASSIGNED = {
     0x180F: "Battery",
     0x1810: "Blood Pressure",
     0x181B: "Body Composition",
+    0x181C: "User Data",
     0x181D: "Weight Scale",
     0x181F: "Continuous Glucose Monitoring",
     0x1822: "Pulse Oximeter",
+    0x183D: "Authorization Control",
     0x183F: "Elapsed Time",
     0x1840: "Generic Health Sensor",
     0x2A08: "Date Time",
@@ -75,6 +98,7 @@ _ASSIGNED = {
     0x2A9B: "Body Composition Feature",
     0x2A9C: "Body Composition Measurement",
     0x2A9D: "Weight Measurement",
+    0x2A9F: "User Control Point",
     0x2AA7: "CGM Measurement",
     0x2AA8: "CGM Feature",
     0x2AA9: "CGM Status",

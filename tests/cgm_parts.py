@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any, Protocol
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from bleak.exc import BleakError
 from edge_parts import IDENTITY, MIDNIGHT_UTC_S, minimal_config
@@ -24,6 +25,7 @@ from msgspec import structs
 from edge.agenda import Agenda
 from edge.anchors import Anchor, Timeline
 from edge.errors import StoreUnavailable
+from edge.kernels_ready import KernelsReady
 from edge.now.facts import Fact, Facts
 from edge.radio.inbox import Inbox, Notification
 from edge.radio.intake import Intake
@@ -32,10 +34,10 @@ from edge.sensors.cgm_identity import SessionNames
 from edge.sensors.means import Means
 from edge.store.database import Database
 from edge.store.readings import Reading
-from edge.store.schema import SCHEMA, statements
+from edge.store.schema import create
 from edge.store.sessions import Session
 from edge.store.tables import Tables
-from hw_sim.radio.direct_stack import DirectLink
+from hw_sim.radio.direct_stack import DirectLink, DirectStack
 
 S = 10**9
 CONFIG = minimal_config(Path("nowhere"))
@@ -51,8 +53,8 @@ class MemoryStore:
         with TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as directory:
             database = Database(Path(directory) / "store.db", IDENTITY)
             database.execute("PRAGMA journal_mode = MEMORY")
-            for statement in statements(SCHEMA):
-                database.execute(statement)
+            with database.transaction():
+                create(database)
         self.tables = Tables(database)
         with database.transaction():
             (self.row,) = self.tables.sensors.register([CGM], CONFIG.people, boot_no=1, boot_ns=0)
@@ -87,6 +89,13 @@ class MemoryStore:
             if not future.done():  # the world has ended
                 future.set_result(result)
 
+    async def read(self, work: Callable[[Tables], Any]) -> Any:
+        await asyncio.sleep(0)
+        return work(self.tables)
+
+    def post(self, work: Callable[[Tables], Any]) -> None:
+        self.submit(work)
+
     def kill(self) -> None:
         """What was not committed is lost."""
         self._waiting = []
@@ -120,9 +129,9 @@ class PlainPeriods:
         self.changes: list[tuple[Session, Session]] = []
 
     def keep_readings(
-        self, tables: Tables, session: Session, readings: Sequence[Reading], _: object
+        self, tables: Tables, session: Session, measurement: str, readings: Sequence[Reading], _: object
     ) -> list[Reading]:
-        return tables.readings.insert(session.no, "glucose", readings)
+        return tables.readings.insert(session.no, measurement, readings)
 
     def session_changed(self, _: Tables, before: Session, after: Session) -> None:
         self.changes.append((before, after))
@@ -154,6 +163,9 @@ class Clocks:
 
     def utc_ns(self) -> int:
         return round((MIDNIGHT_UTC_S + self.wrong_s + asyncio.get_running_loop().time()) * S)
+
+    def boot_ns_at(self, utc_ns: int) -> int | None:
+        return None if self.error_ms is None else self.boot_ns() + utc_ns - self.utc_ns()
 
     def trusted_utc_ns(self) -> int | None:
         return None if self.error_ms is None else self.utc_ns()
@@ -204,7 +216,7 @@ class ScriptedLink:
     def __init__(self, number: int, body: Any, inbox: Inbox, clocks: Clocks) -> None:
         self.number = number
         self.lost = asyncio.Event()
-        self.direct = DirectLink(body, lambda _: None)
+        self.direct = DirectLink(body, lambda _: None, DirectStack().bluetoothd)
         self.direct.join(self)
         self._body = body
         self._inbox = inbox
@@ -224,6 +236,9 @@ class ScriptedLink:
         await asyncio.sleep(0)
         self._pass()
         return value
+
+    def has(self, _: str) -> bool:
+        return False
 
     async def write(self, characteristic: str, payload: bytes) -> None:
         self._pass()
@@ -254,7 +269,14 @@ def session_names(rng: random.Random, taken: Iterable[UUID] = (), person: str = 
 class Gateway:
     """One process after the other on one store."""
 
-    def __init__(self, *, capacity: int = 4096, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        capacity: int = 4096,
+        rng: random.Random | None = None,
+        kernels: KernelsReady | None = None,
+    ) -> None:
+        self.kernels = kernels or KernelsReady()
         self.store = MemoryStore()
         self.periods = PlainPeriods()
         self.clocks = Clocks()
@@ -268,6 +290,7 @@ class Gateway:
         """A new process; what it knows is what is stored."""
         self.inbox = Inbox(self._capacity)
         self.facts = WatchedFacts()
+        self.agenda = Agenda(self.clocks)
         parts: Any = SimpleNamespace(store=self.store, periods=self.periods, clocks=self.clocks)
         self.cgm = CgmSensor(
             CGM,
@@ -276,11 +299,14 @@ class Gateway:
                 store=parts.store,
                 periods=parts.periods,
                 facts=self.facts,
-                agenda=Agenda(self.clocks),
+                agenda=self.agenda,
                 clock=self.clocks,
                 timekeeper=parts.clocks,
                 limits=CONFIG.limits,
                 identity=IDENTITY,
+                zone=ZoneInfo("UTC"),
+                insights={},
+                kernels=self.kernels,
                 rng=self._rng,
             ),
         )

@@ -45,6 +45,7 @@ id = "cgm"
 kind = "cgm"
 address = "A4:C1:38:00:00:02"
 person = "anna"
+accept_just_works = true
 """
 
 

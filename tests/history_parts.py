@@ -24,7 +24,7 @@ from protocols.heart_rate import HeartRateMeasurement
 
 S = 10**9
 DAY_S = 86_400
-GRACE_S = 30
+GRACE_S = 90
 T = TypeVar("T")
 
 __all__ = ["DAY_S", "GRACE_S", "MIDNIGHT_UTC_S", "Box", "S", "SetClock", "packet", "play"]
@@ -207,7 +207,7 @@ class Box:
         self, tables: Tables, no: int, readings: Sequence[Reading], watermark: int | None
     ) -> list[Reading]:
         before = tables.sessions.get(no)
-        new = self.periods.keep_readings(tables, before, readings, self.timekeeper.timeline)
+        new = self.periods.keep_readings(tables, before, "glucose", readings, self.timekeeper.timeline)
         if watermark is not None:
             before = tables.sessions.get(no)
             tables.sessions.update(no, watermark=watermark)

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import dsp
-from dsp.cardiac import qrs, rhythm
+from dsp.cardiac import af_stream, qrs, rhythm
 from dsp.compiled import KERNELS
 from dsp.glucose import alerts, compression, forecast, realtime, smoothing
 from dsp.mode import MODE
@@ -130,6 +130,11 @@ def ecg_state(x: np.ndarray) -> np.ndarray:
     return state
 
 
+def runs(x: np.ndarray) -> np.ndarray:
+    """Steady readings: more and more."""
+    return np.arange(1.0, x.size + 1.0)
+
+
 def forecasts() -> np.ndarray:
     return forecast.initial_state(realtime.POPULATION)
 
@@ -139,6 +144,11 @@ POP, PACE, RULES, SIGNS = realtime.POPULATION, realtime.PACE, realtime.RULES, re
 DYNAMICS = realtime.DYNAMICS
 # Kernel -> its arguments, of an array: the array goes to each of the places where data go.
 TEMPLATES: dict[str, list[Callable[[np.ndarray], Arguments]]] = {
+    "cardiac.af_stream.follow_af": [
+        lambda x: (af_stream.new_state(), seconds(x), x, gaps(x), ones(x), 0.5),
+        lambda x: (af_stream.new_state(), x, np.full(x.size, 800.0), ones(x), premature(x), 0.5),
+        lambda x: (like(af_stream.new_state(), x), seconds(USUAL), USUAL, ones(USUAL), ones(USUAL), 0.5),
+    ],
     "cardiac.complexity.sample_entropy": [
         lambda x: (x, ones(x), 2.0, 20.0),
         lambda x: (x, gaps(x), 1.0, 0.5),
@@ -187,11 +197,11 @@ TEMPLATES: dict[str, list[Callable[[np.ndarray], Arguments]]] = {
         ),
     ],
     "glucose.agp.clock_percentiles": [lambda x: (x, 24.0), lambda x: (x, 7.0)],
-    "glucose.alerts.step": [lambda _: (alerts.initial_state(), 5.0, 100.0, 90.0, RULES)],
+    "glucose.alerts.step": [lambda _: (alerts.initial_state(), 5.0, 100.0, 90.0, 3.0, RULES)],
     "glucose.alerts.advance": [
-        lambda x: (alerts.initial_state(), minutes(x), x, x - 10.0, RULES),
-        lambda x: (alerts.initial_state(), x, np.resize(USUAL, x.size), x, RULES),
-        lambda x: (alerts.initial_state(), minutes(USUAL), USUAL, USUAL, like(RULES, x)),
+        lambda x: (alerts.initial_state(), minutes(x), x, x - 10.0, runs(x), RULES),
+        lambda x: (alerts.initial_state(), x, np.resize(USUAL, x.size), x, x, RULES),
+        lambda x: (alerts.initial_state(), minutes(USUAL), USUAL, USUAL, runs(USUAL), like(RULES, x)),
     ],
     "glucose.compression.step": [lambda _: (compression.initial_state(), 5.0, 100.0, SIGNS)],
     "glucose.compression.advance": [

@@ -284,10 +284,20 @@ class Forecaster:
             if not older or newer[0][0] - older[-1][0] > 20:
                 break
             (t0, g0), (t1, g1) = older[-1], newer[0]
-            if abs(g1 - g0) > self.fastest * max(5, t1 - t0):
-                break
             lags.append(g0 + (g1 - g0) * (at - t0) / (t1 - t0))
         return lags + [lags[-1]] * (12 - len(lags)), len(lags)
+
+    def is_jump(self, t, g):
+        if not self.past:
+            return False
+        steps = [b[0] - a[0] for a, b in itertools.pairwise(self.past[-8:])]
+        trend = 0
+        if steps and steps[-1] <= 20:
+            trend = np.clip((self.past[-1][1] - self.past[-2][1]) / max(5, steps[-1]), -3, 3)
+        apart = t - self.past[-1][0]
+        is_missing = apart > 2.1 * max(5, min([apart, *steps]))
+        off = abs(g - self.past[-1][1] - trend * apart)
+        return off > self.fastest * (5 if is_missing else max(5, apart))
 
     def features(self, lags):
         g, slope = lags[0], (lags[0] - lags[3]) / 30
@@ -328,6 +338,8 @@ class Forecaster:
 
     def update(self, t, g):
         self.learn(t, g)
+        if self.is_jump(t, g):
+            self.past = []
         self.past = [*self.past[-31:], (t, g)]
         lags, known = self.lags()
         x = self.features(lags)
@@ -359,11 +371,12 @@ class _Side:
         name = "low" if sign < 0 else "high"
         self.margins = [getattr(rules, f"{name}_{of}_margin_mg_dl") for of in ("forecast", "step")]
         self.last = -math.inf
-        self.may = True
+        self.to_recede = 0.0
+        self.first = None
         self.strictness = 0.0
         self.unproven = False
 
-    def judge(self, t, dt, g, coming):
+    def judge(self, t, dt, g, coming, steady):
         rules = self.rules
         beyond = self.sign * (g - self.limit) > 0
         self.strictness -= rules.penalty_mg_dl * rules.budget_per_day * min(dt, 15) / 1440
@@ -379,21 +392,29 @@ class _Side:
             if not math.isnan(value)
         ]
         danger = max(dangers, default=-math.inf)
-        receded = danger < self.strictness - rules.recede_mg_dl
-        self.may = self.may or beyond or receded or t - self.last >= rules.recede_min
-        if beyond or not self.may or danger < self.strictness or t - self.last < rules.refractory_min:
+        if steady == rules.steady_readings:
+            self.first = danger
+        if beyond or danger < self.strictness - rules.recede_mg_dl:
+            self.first = None
+        if beyond:
+            self.to_recede = rules.recede_after_mg_dl
+        elif danger < self.strictness - self.to_recede:
+            self.to_recede = 0.0
+        is_first = self.first is not None and danger < self.first + rules.recede_mg_dl
+        is_new = self.to_recede == 0 and t - self.last >= rules.refractory_min and not is_first
+        if beyond or not is_new or danger < self.strictness or steady < rules.steady_readings:
             return 0.0
         if self.unproven:
             self.strictness = min(self.strictness + rules.penalty_mg_dl, rules.strictness_mg_dl_max)
-        self.last, self.may, self.unproven = t, False, True
+        self.last, self.to_recede, self.unproven = t, rules.recede_mg_dl, True
         return 1.0
 
 
-def alerts(t, g, forecast, rules):
+def alerts(t, g, forecast, steady, rules):
     """`dsp.glucose.alerts` with all readings remembered."""
     sides = _Side(rules, -1), _Side(rules, 1)
     taken, rows = [], []
-    for now, value, ahead in zip(t, g, forecast, strict=True):
+    for now, value, ahead, run in zip(t, g, forecast, steady, strict=True):
         row = [
             float(value < rules.low_mg_dl),
             float(value < rules.very_low_mg_dl),
@@ -401,10 +422,11 @@ def alerts(t, g, forecast, rules):
         ]
         fired = [0.0, 0.0]
         if math.isfinite(value) and (not taken or now > taken[-1][0]):
-            recent = [(then, was) for then, was in taken[-8:] if 4 <= now - then <= 11]
+            since = taken[-8:][-int(run - 1) :] if run > 1 else []
+            recent = [(then, was) for then, was in since if 4 <= now - then <= 11]
             on = value + (value - recent[-1][1]) * 5 / (now - recent[-1][0]) if recent else math.nan
             dt = now - taken[-1][0] if taken else 0.0
-            fired = [side.judge(now, dt, value, (ahead, on)) for side in sides]
+            fired = [side.judge(now, dt, value, (ahead, on), run) for side in sides]
             taken.append((now, value))
         rows.append([*row, *fired, *(side.strictness for side in sides)])
     return rows

@@ -30,18 +30,16 @@ def delta_samples(content: bytes, channels: int, octets: int) -> list[list[int]]
     return rows
 
 
-def raw_samples(content: bytes, stride: int, fields: list[tuple[int, int, int]]) -> list[list[int]]:
+def raw_samples(content: bytes, stride: int, fields: list[tuple[int, int, int, int]]) -> list[list[int]]:
     """Samples of equal width; none if they are not whole."""
     if len(content) % stride:
         return []
     rows = []
     for i in range(0, len(content), stride):
-        words = [content[i + offset : i + offset + octets] for offset, octets, _ in fields]
-        masks = [mask for _, _, mask in fields]
-        rows.append(
-            [
-                int.from_bytes(word, "little") & mask if mask else int.from_bytes(word, "little", signed=True)
-                for word, mask in zip(words, masks, strict=True)
-            ]
-        )
+        row = []
+        for offset, octets, mask, shift in fields:
+            word = content[i + offset : i + offset + octets]
+            plain = int.from_bytes(word, "little")
+            row.append((plain & mask) // 2**shift if mask else signed(plain, 8 * octets))
+        rows.append(row)
     return rows

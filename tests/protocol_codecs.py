@@ -14,7 +14,7 @@ from protocols.codec import Codec
 from protocols.columnar import Columns
 from protocols.envelopes import SizeError
 from protocols.errors import DecodeError
-from protocols.medfloat import SFLOAT_OF_WORD, decode_float
+from protocols.medfloat import SFLOAT_OF_WORD, decode_float, measured
 from protocols.program import Choice, Kind, Leaf, Shape, Status
 
 
@@ -76,7 +76,8 @@ def _leaf(leaf: Leaf, columns: Columns) -> list[Any]:
         return [tuple(items[start:end]) for start, end in pieces]
     if leaf.kind in (Kind.SFLOAT, Kind.FLOAT):
         decode = SFLOAT_OF_WORD.__getitem__ if leaf.kind is Kind.SFLOAT else decode_float
-        return [decode(word) for word in columns.words[leaf.path].tolist()]
+        values = [decode(word) for word in columns.words[leaf.path].tolist()]
+        return list(map(measured, values)) if leaf.is_quantity else values
     return _mapped(leaf, columns.values[leaf.path].tolist())
 
 

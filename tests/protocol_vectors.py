@@ -25,10 +25,15 @@ SPECIALS = {
 }
 
 
+def row_of(line: str) -> dict[str, Any]:
+    """A row; most packets need no `args`."""
+    return {"args": {}} | json.loads(line)
+
+
 def rows(file: str, *characteristics: str) -> list[dict[str, Any]]:
-    """The rows of a file, of all or some characteristics."""
+    """The rows of a file, of some characteristics."""
     lines = (VECTORS / f"{file}.jsonl").read_text().splitlines()
-    found = [row for row in map(json.loads, lines) if row["characteristic"] in characteristics]
+    found = [row for row in map(row_of, lines) if row["characteristic"] in characteristics]
     assert found, (file, characteristics)
     return found
 
@@ -36,9 +41,7 @@ def rows(file: str, *characteristics: str) -> list[dict[str, Any]]:
 def all_rows() -> list[dict[str, Any]]:
     """The rows of all files, each with the name of its file."""
     paths = sorted(VECTORS.glob("*.jsonl"))
-    return [
-        json.loads(line) | {"file": path.stem} for path in paths for line in path.read_text().splitlines()
-    ]
+    return [row_of(line) | {"file": path.stem} for path in paths for line in path.read_text().splitlines()]
 
 
 def accepted(file: str, *characteristics: str) -> list[dict[str, Any]]:
@@ -67,6 +70,5 @@ def medfloat(value: float | str) -> MedFloat:
 
 
 def crc_of(row: dict[str, Any]) -> Crc:
-    return {"ccitt_false": Crc.CCITT_FALSE, "mcrf4xx": Crc.MCRF4XX}.get(row["args"]["crc"]) or Crc(
-        row["args"]["crc"]
-    )
+    declared = row["args"].get("crc", False)
+    return {"ccitt_false": Crc.CCITT_FALSE, "mcrf4xx": Crc.MCRF4XX}.get(declared) or Crc(declared)

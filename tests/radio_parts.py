@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from edge.config import Limits, SensorConfig
+from edge.contact import ContactState
 from edge.kinds import KINDS, Kind
 from edge.radio.adapter import Radio
 from edge.radio.inbox import Inbox, Notification
 from edge.radio.link import Link
-from edge.radio.session import Session, SessionState
+from edge.radio.pairing.bond import Bond
+from edge.radio.pairing.security import Made
+from edge.radio.session import Session
 from hw_sim.clock import VirtualClock
 from hw_sim.radio.air import Air
 from hw_sim.radio.central import Central, open_central
@@ -69,7 +72,22 @@ def beats(rr_ms: float = 800.0) -> Iterator[float]:
 
 
 def radio(central: Central) -> Radio:
-    return Radio(central.scanner_backend, central.client_backend, central.adapter_backend)
+    return Radio(central.scanner_backend, central.client_backend, central.adapter_backend, central.pairing)
+
+
+class Forgetful:
+    """Remembers a bond as long as the process lives."""
+
+    made: Made | None = None
+
+    def keep(self, made: Made | None) -> None:
+        self.made = made
+
+
+def bond_of(talker: Talker, ours: Radio, clock: VirtualClock) -> Bond | None:
+    if not talker.kind.pairs:
+        return None
+    return Bond(talker.config, talker.kind, ours.pairing, Forgetful(), clock)
 
 
 class World:
@@ -81,7 +99,9 @@ class World:
         self.clock = VirtualClock(0, "boot-1")
 
     def session(self, talker: Talker, ours: Radio | None = None, limits: Limits = LIMITS) -> Session:
-        return Session(talker, ours or radio(self.central), self.inbox, self.clock, limits, random.Random(1))
+        ours = ours or radio(self.central)
+        bond = bond_of(talker, ours, self.clock)
+        return Session(talker, ours, self.inbox, self.clock, limits, random.Random(1), bond)
 
     @property
     def is_connected(self) -> bool:
@@ -142,7 +162,7 @@ def own_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in caplog.records if record.name.startswith("edge")]
 
 
-async def until(state: SessionState, phase: str, limit_s: float = 300.0) -> None:
+async def until(state: ContactState, phase: str, limit_s: float = 300.0) -> None:
     async with asyncio.timeout(limit_s):
         while state.phase != phase:
             await asyncio.sleep(0.1)

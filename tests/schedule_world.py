@@ -15,7 +15,7 @@ from random import Random
 
 from edge.app import Gateway
 from edge.config import Config, parse
-from edge.radio.session import Phase
+from edge.contact import Phase
 from edge.workers import Workers
 from hw_sim.disk import InstantDisk, SimulatedDisk
 from hw_sim.radio.direct_stack import DirectStack
@@ -67,6 +67,7 @@ kind = "{kind}"
 address = "{address}"
 person = "{name}"
 stale_s = {stale_s}
+accept_just_works = true
 """
 # A strap is silent most of the time here, and not for that taken for lost.
 STALE_S = {"cgm": 660.0, "heart_rate": 7200.0}
@@ -201,7 +202,7 @@ class World:
         def check() -> None:
             if self.gateway is None or len(self.machine.starts_s) != life:
                 return
-            for name, session in self.gateway.sessions.items():
+            for name, session in self.gateway.contacts.items():
                 address = session.sensor.config.address
                 is_lost = self.stack.losses[address] != held.get(address)
                 if not is_lost and session.state.phase not in CONNECTED:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from edge_parts import IDENTITY, MIDNIGHT_UTC_S, in_transaction, minimal_config, open_store
 
+from edge.store.alerts import AlertEvent
 from edge.store.database import PAGE_BYTES
 from edge.store.door import Store, Tables
 from edge.store.raw_chunks import NO_BEAT, HeartChunk, Packet
@@ -44,6 +45,36 @@ def beats(first_s: int, count: int, rng: Random, boot_no: int = 1, sensor_no: in
 
 def reading(sequence: int, value: float | None = 100.0, *, fetched: bool = False) -> Reading:
     return Reading(sequence, 60 * sequence, value, None, 2.5, 0x010203, None, 1, 42, fetched)
+
+
+def alert_event(
+    rule: str,
+    what: str = "raised",
+    *,
+    sensor_no: int | None = 2,
+    ordinal: int = 1,
+    boot_no: int = 1,
+    boot_ns: int = 0,
+    value: float | None = None,
+) -> AlertEvent:
+    """An event of an alert; its id is made of what it is, as in the gateway."""
+    return AlertEvent(
+        id=IDENTITY.id("alert", rule, str(sensor_no), ordinal, what),
+        rule=rule,
+        sensor_no=sensor_no,
+        person=None if sensor_no is None else "p-7f3a",
+        what=what,
+        tier=0,
+        ordinal=ordinal,
+        step=0 if what == "raised" else 1,
+        at_s=boot_ns / SECOND_NS,
+        value=value,
+        unit=None,
+        urgent=False,
+        reason=None,
+        boot_no=boot_no,
+        boot_ns=boot_ns,
+    )
 
 
 def begin(

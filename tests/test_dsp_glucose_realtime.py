@@ -67,12 +67,14 @@ def test_forecaster_equals_its_plain_twin() -> None:
 def test_alerts_equal_their_plain_twin() -> None:
     t, g = rough(fewer(8000, 2500), 3)
     g = np.clip(g, 39, 401)
-    ahead = forecast.advance(
+    rows = forecast.advance(
         forecast.initial_state(realtime.POPULATION), t, g, realtime.POPULATION, realtime.PACE
-    )[:, 0].copy()
-    ours = alerts.advance(alerts.initial_state(), t, g, ahead, realtime.RULES)
-    np.testing.assert_allclose(ours, naive.alerts(t, g, ahead, alerts.Rules()), atol=1e-9)
-    assert ours[:, 3].sum() > 5
+    )
+    # Steadier than they are: else there would be hardly an alert.
+    ahead, steady = rows[:, 0].copy(), np.maximum(rows[:, 13], np.arange(t.size) % 40 + 1.0)
+    ours = alerts.advance(alerts.initial_state(), t, g, ahead, steady, realtime.RULES)
+    np.testing.assert_allclose(ours, naive.alerts(t, g, ahead, steady, alerts.Rules()), atol=1e-9)
+    assert ours[:, 3].sum() > 3
     assert ours[:, 4].sum() > 5
 
 
@@ -264,7 +266,7 @@ def test_covariance_stays_within_the_population() -> None:
     n = fewer(50_000, 300)
     realtime.follow(wearer, 5.0 * np.arange(n), np.full(n, 130.0))
     for h in range(3):
-        at = forecast.STATE_SIZE - 6 - (3 - h) * 400
+        at = forecast.STATE_SIZE - 7 - (3 - h) * 400
         p = wearer.forecast[at : at + 400].reshape(20, 20)
         assert np.trace(p) <= 20.0 + 1e-9
         assert np.linalg.eigvalsh(p).min() > 0.0
@@ -300,16 +302,70 @@ def test_low_is_announced_once_until_the_danger_recedes() -> None:
     assert 10 <= 5 * (np.argmax(low) - announced) <= 40
 
 
+AROUND = np.random.default_rng(7)
+MANY = fewer(240, 120)
+
+
+def ahead_of(t: np.ndarray, g: np.ndarray) -> tuple[float, float]:
+    """How often a low and a high were announced."""
+    rows = realtime.follow(realtime.new_wearer(), t, g)
+    return rows[:, LIVE.index("low_ahead")].sum(), rows[:, LIVE.index("high_ahead")].sum()
+
+
+@pytest.mark.parametrize("by", [-60.0, -36.0, 36.0, 60.0])
+@pytest.mark.parametrize("apart", [4.0, 5.0, 11.0, 15.0, 40.0, 130.0])
+def test_a_sensor_that_restarts_higher_or_lower_announces_nothing(by: float, apart: float) -> None:
+    """A jump after a gap, a calibration or none at all is no trend: after it glucose is as calm as before."""
+    for after in (76.0, 84.0, 96.0, 120.0) if by < 0 else (180.0, 220.0, 236.0, 244.0):
+        t = np.append(5.0 * np.arange(60), 295.0 + apart + 5.0 * np.arange(MANY))
+        g = np.append(np.full(60, after - by), np.full(MANY, after)) + AROUND.integers(-1, 2, t.size)
+        assert ahead_of(t, g) == (0.0, 0.0), after
+
+
+@pytest.mark.parametrize("every", [1.0, 5.0])
+def test_hovering_below_a_limit_is_announced_once(every: float) -> None:
+    """An approach, then 20 h within 14 mg/dL of the limit: up and down, or flat."""
+    t = every * np.arange(int(25 * 60 / every))
+    there = np.clip(t / 300.0, 0.0, 1.0)
+    near_high = np.round(150.0 + there * (88.0 + 7.0 * np.sin(t / 35.0)))
+    near_low = np.round(160.0 - there * 87.0) + AROUND.integers(-1, 2, t.size)
+    assert near_high.max() <= 245.0
+    assert ahead_of(t, near_high) == (0.0, 1.0)
+    assert ahead_of(t, np.maximum(near_low, 72.0)) == (1.0, 0.0)
+
+
+def test_the_next_approach_is_announced_again() -> None:
+    """Up to the limit and back, time after time; and below it, back up, and below it again."""
+    once = np.concatenate([np.arange(120.0, 66.0, -2.5), np.arange(66.0, 120.0, 2.5)])
+    low, _ = ahead_of(5.0 * np.arange(4 * once.size), np.tile(once, 4))
+    assert low == 4.0
+    near = np.concatenate([np.arange(130.0, 74.0, -2.5), np.arange(74.0, 130.0, 2.5)])
+    low, _ = ahead_of(5.0 * np.arange(3 * near.size), np.tile(near, 3))
+    assert low == 3.0
+
+
+def test_a_jump_restarts_the_count_of_steady_readings() -> None:
+    g = np.concatenate(
+        [np.full(10, 120.0), np.full(4, 156.0), [np.nan], np.full(4, 150.0), np.full(3, 151.0)]
+    )
+    t = 5.0 * np.arange(g.size)
+    t[-3:] += 30.0
+    rows = realtime.follow(realtime.new_wearer(), t, g)
+    steady = rows[~np.isnan(g), LIVE.index("steady")]
+    np.testing.assert_array_equal(steady, [*range(1, 11), *range(1, 9), 1, 2, 3])
+    assert np.isnan(rows[14, LIVE.index("steady")])
+
+
 def test_false_alarms_cannot_exceed_their_budget_for_long() -> None:
-    """Someone hovers just above the limit for sixty days and never falls below it."""
+    """Someone comes near the limit five times a day for sixty days and never falls below it."""
     n = 60 * 288
-    g = 78 + 6 * np.sin(np.arange(n) / 9) + np.random.default_rng(1).normal(0, 1, n)
+    g = 91 + 19 * np.sin(np.arange(n) / 9) + np.random.default_rng(1).normal(0, 1, n)
     t = 5.0 * np.arange(n)
-    forecasts = g - 8.0
+    forecasts, steady = g - 8.0, np.arange(1.0, n + 1.0)
     per_day = {}
     for penalty in (0.0, realtime.RULES[8]):
         rules = alerts.Rules(penalty_mg_dl=penalty, strictness_mg_dl_max=30.0).packed()
-        rows = alerts.advance(alerts.initial_state(), t, np.maximum(g, 70.1), forecasts, rules)
+        rows = alerts.advance(alerts.initial_state(), t, np.maximum(g, 70.1), forecasts, steady, rules)
         per_day[penalty] = rows[288 * 30 :, 3].sum() / 30
     assert per_day[0.0] > 4
     assert per_day[realtime.RULES[8]] <= 1.6

@@ -21,11 +21,12 @@ FILES = [path for path in sorted(HERE.glob("test_dsp_*.py")) if path.name not in
     [
         pytest.param("library", "not soak", id="library"),
         pytest.param("plain", "not soak", id="plain"),
+        pytest.param("library", "soak or not soak", id="library, all", marks=pytest.mark.soak),
         pytest.param("plain", "soak or not soak", id="plain, all", marks=pytest.mark.soak),
     ],
 )
 def test_everything_passes(mode: str, which: str) -> None:
-    """In plain mode, with less of it where it would take minutes."""
+    """With less of it than where numba compiles."""
     options = ["-q", "-p", "no:cacheprovider", "-m", which]
     command = [sys.executable, "-P", "-m", "pytest", *options, *map(str, FILES)]
     run = subprocess.run(
@@ -41,11 +42,14 @@ def test_everything_passes(mode: str, which: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "ran"), [("plain", [0, EVERY, 2 * EVERY, 2 * EVERY + 3]), ("jit", range(18))]
+    ("mode", "ran"),
+    [
+        ("plain", [0, EVERY, 2 * EVERY, 2 * EVERY + 3]),
+        ("library", [0, EVERY, 2 * EVERY, 2 * EVERY + 3]),
+        ("jit", range(2 * EVERY + 4)),
+    ],
 )
-def test_plain_mode_leaves_cases_out_by_one_rule(
-    monkeypatch: pytest.MonkeyPatch, mode: str, ran: list[int]
-) -> None:
+def test_cases_are_left_out_by_one_rule(monkeypatch: pytest.MonkeyPatch, mode: str, ran: list[int]) -> None:
     monkeypatch.setattr(kernel_mode, "MODE", mode)
     marked: set[str] = set()
 

@@ -18,6 +18,7 @@ from edge.config import Config, load, parse
 from edge.errors import ConfigError
 from edge.identity import Identity
 from edge.identity import load as load_identity
+from edge.kinds import KINDS
 from edge.local.control import SOCKET_NAME
 from edge.lock import LOCK_NAME
 from edge.store.write_ahead import log_of
@@ -56,7 +57,7 @@ ROWS = {"sensors": config_module.SensorConfig, "people": config_module.Person}
 
 
 def test_example_shows_every_key() -> None:
-    text = re.sub(r"^# (\w+ = )", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^# (\w+ = |\[\[)", r"\1", EXAMPLE.read_text(), flags=re.MULTILINE)
     sections = tomllib.loads(text)
     for field in msgspec.structs.fields(Config):
         section = sections[field.name]
@@ -93,15 +94,15 @@ def test_addresses_are_compared_in_one_case(tmp_path: Path) -> None:
         ('state_dir = "state"', 'state_dir = ""', "gateway.state_dir: not a path"),
         ('state_dir = "state"', "state_dir = 5", "gateway.state_dir: not a path"),
         ('state_dir = "state"', 'state_dir = "a\\u0000b"', "gateway.state_dir: not a path"),
-        ('pseudonym = "p-7f3a"', 'pseudonym = "jo@example.org"', "people[0].pseudonym"),
-        ("heart_summaries = true", 'heart_summaries = "yes"', "people[0].consent.heart_summaries"),
-        ("heart_summaries = true", 'valid_until = "soon"', "people[0].consent.valid_until"),
+        ('pseudonym = "p-7f3a"', 'pseudonym = "jo@example.org"', "person anna, pseudonym"),
+        ("heart_summaries = true", 'heart_summaries = "yes"', "person anna, consent.heart_summaries"),
+        ("heart_summaries = true", 'valid_until = "soon"', "person anna, consent.valid_until"),
         (
             "heart_summaries = true",
             "heart_sumaries = true",
-            "people[0].consent.heart_sumaries: there is no such key; use heart_summaries (true or false)",
+            "person anna, consent.heart_sumaries: there is no such key; use heart_summaries (true or false)",
         ),
-        ('person = "anna"\n', "", "sensors[0].person: it is missing; add it"),
+        ('person = "anna"\n', "", "sensor strap, person: it is missing; add it"),
         (
             'person = "anna"',
             'person = "bert"',
@@ -117,23 +118,68 @@ def test_addresses_are_compared_in_one_case(tmp_path: Path) -> None:
             '[[people]]\nid = "bert"\npseudonym = "p-7f3a"\n[[sensors]]',
             "people: anna and bert have the same pseudonym",
         ),
-        ('id = "strap"', 'id = "Strap 1"', "sensors[0].id: it is not in the right form; give 1 to 32 small"),
+        (
+            'id = "strap"',
+            'id = "Strap 1"',
+            "sensor Strap 1, id: it is not in the right form; give 1 to 32 small",
+        ),
+        (
+            'id = "cgm"',
+            'id = "gateway"',
+            "sensor gateway: id 'gateway' stands for the gateway itself; use another",
+        ),
         ('id = "cgm"', 'id = "strap"', "sensors: strap and strap have the same id"),
         ("00:00:02", "00:00:01", "sensors: strap and cgm have the same address"),
         ("A4:C1:38:00:00:02", "a4:c1:38:00:00:01", "sensors: strap and cgm have the same address"),
         (
             "A4:C1:38:00:00:02",
             "A4-C1-38-00-00-02",
-            "sensors[1].address: it is not in the right form; give an address like",
+            "does not fit the kind; give an address like",
         ),
-        ("A4:C1:38:00:00:02", "A4:C1:38:00:00:0", "sensors[1].address"),
-        ('A4:C1:38:00:00:02"', 'A4:C1:38:00:00:02\\n"', "sensors[1].address"),
+        ("A4:C1:38:00:00:02", "A4:C1:38:00:00:0", "sensor cgm: address"),
+        ('A4:C1:38:00:00:02"', 'A4:C1:38:00:00:02\\n"', "sensor cgm: address"),
         (
             'kind = "cgm"',
-            'kind = "thermometer"',
-            "sensors[1]: kind 'thermometer' is none that this gateway knows; use one of: cgm, heart_rate",
+            'kind = "toaster"',
+            "sensor cgm: kind 'toaster' is none that this gateway knows; use one of: "
+            + ", ".join(sorted(KINDS)),
         ),
-        ('kind = "cgm"', 'kind = "cgm"\npasskey = 1000000', "sensors[1].passkey"),
+        (
+            'kind = "heart_rate"',
+            'kind = "body_composition"\nconsent_code = 1234',
+            "sensor strap: consent_code says nothing without user",
+        ),
+        ('kind = "cgm"', 'kind = "cgm"\nuser = 255', "sensor cgm, user"),
+        ('id = "strap"', 'id = "cgm"\ncolour = "red"', "sensor number 1, colour: there is no such key"),
+        ('id = "strap"\n', "", "sensor number 1, id: it is missing; add it: 1 to 32 small letters"),
+        ('kind = "cgm"\n', "", "sensor cgm, kind: it is missing; add it: one of: heart_rate, polar, cgm, "),
+        (
+            'kind = "heart_rate"',
+            'kind = "heart_rate"\npasskey = "012345"',
+            "sensor strap: passkey is not for the kind 'heart_rate', but for: cgm, glucose_meter, ",
+        ),
+        (
+            'kind = "heart_rate"',
+            'kind = "heart_rate"\nuser = 1',
+            "sensor strap: user is not for the kind 'heart_rate'",
+        ),
+        (
+            'kind = "heart_rate"',
+            'kind = "heart_rate"\nanother_sensor = true',
+            "sensor strap: another_sensor is not for the kind 'heart_rate', but for: cgm, sgv, aidex; remove",
+        ),
+        (
+            "A4:C1:38:00:00:02",
+            "LinX-22222DXJ9C",
+            "sensor cgm: address 'LinX-22222DXJ9C' does not fit the kind; give an address like "
+            '"A4:C1:38:00:00:01"; for what stands there, use the kind aidex',
+        ),
+        (
+            'kind = "cgm"',
+            'kind = "cgm"\nuser = 1\nconsent_code = 10000',
+            "sensor cgm, consent_code",
+        ),
+        ('kind = "cgm"', 'kind = "cgm"\npasskey = 1000000', "sensor cgm, passkey"),
         ('directory = "upstream"', 'directory = "u"\nbatch_items_max = 0', "upstream.batch_items_max"),
         ('directory = "upstream"', 'directory = "u"\nretry_s_max = nan', "upstream.retry_s_max"),
         ('directory = "upstream"', 'directory = "u"\nretry_s_max = inf', "upstream.retry_s_max"),
@@ -144,8 +190,18 @@ def test_addresses_are_compared_in_one_case(tmp_path: Path) -> None:
         ),
         (
             "[upstream]",
-            "[alerts]\nglucose_low_mg_dl = 50\n[upstream]",
-            "alerts: glucose_urgent_low_mg_dl is not",
+            '[alerts]\nglucose_low = "50 mg/dL"\n[upstream]',
+            "alerts: glucose_urgent_low is not below glucose_low; change one of them",
+        ),
+        (
+            "[upstream]",
+            '[alerts]\nglucose_high = "3.9 mmol/L"\n[upstream]',
+            "alerts: glucose_low is not below glucose_high; change one of them",
+        ),
+        (
+            "[upstream]",
+            '[alerts]\noff = ["paws"]\n[upstream]',
+            "alerts: off: there is no rule 'paws'; use one of: glucose_urgent_low,",
         ),
         ("[upstream]", "[alerts]\nheart_rate_low_bpm = 40.5\n[upstream]", "alerts.heart_rate_low_bpm"),
         ("[upstream]", "[limits]\nchunk_s = -1\n[upstream]", "limits.chunk_s"),
@@ -208,19 +264,71 @@ def test_any_other_file_may_hold_the_key(tmp_path: Path, name: str) -> None:
 UNSUITABLE = [  # what stands under [alerts], [limits] or in a sensor, and all that is said of it
     (
         "alerts",
-        "glucose_low = 3.9",
-        "alerts.glucose_low: there is no such key; use glucose_low_mg_dl (a whole number from 20 to 600 mg/dL)",
+        "glucose_low_mg_dl = 70",
+        "alerts.glucose_low_mg_dl: there is no such key; use glucose_low"
+        ' (a value like "70 mg/dL" or "3.9 mmol/L")',
+    ),
+    ("alerts", "glucose_low = 3.9", 'alerts.glucose_low: 3.9 has no unit; write it like "3.9 mmol/L"'),
+    ("alerts", "glucose_low = 70", 'alerts.glucose_low: 70 has no unit; write it like "70 mg/dL"'),
+    (
+        "alerts",
+        "glucose_low = '700 mg/dL'",
+        'alerts.glucose_low: "700 mg/dL" is not allowed; give 20 to 600 mg/dL, or 1.1 to 33.3 mmol/L',
     ),
     (
         "alerts",
-        "glucose_low_mg_dl = 3.9",
-        "alerts.glucose_low_mg_dl: 3.9 is not allowed; give a whole number from 20 to 600 mg/dL;"
-        " 3.9 mmol/L are 70 mg/dL",
+        "glucose_low = '70 mg'",
+        'alerts.glucose_low: it is not in the right form; write it like "70 mg/dL" or "3.9 mmol/L"',
+    ),
+    (
+        "alerts",
+        "glucose_fall = 2",
+        'alerts.glucose_fall: 2 has no unit; write it like "2 mg/dL/min"',
+    ),
+    (
+        "alerts",
+        "glucose_fall = '2 mg/dL'",
+        'alerts.glucose_fall: it is not in the right form; write it like "2 mg/dL/min" or "0.11 mmol/L/min"',
+    ),
+    (
+        "alerts",
+        "glucose_fall = '20 mg/dL/min'",
+        'alerts.glucose_fall: "20 mg/dL/min" is not allowed; give 0.5 to 10 mg/dL/min, or 0.03 to 0.55 mmol/L/min',
+    ),
+    (
+        "alerts",
+        "quiet_hours = '22:00-24:00'",
+        'alerts.quiet_hours: it is not in the right form; write it like "22:00-07:00"',
+    ),
+    (
+        "alerts",
+        "quiet_hours = '22:00-22:00'",
+        "alerts.quiet_hours: it begins when it ends; change one of the two times",
+    ),
+    (
+        "alerts",
+        "off = 'pause'",
+        'alerts.off: it is not in the right form; give a list of rules, like ["not_worn"]',
+    ),
+    (
+        "alerts",
+        "battery_low_pct = 0",
+        "alerts.battery_low_pct: 0 is not allowed; give a whole number from 1 to 90 %",
     ),
     (
         "alerts",
         "heart_rate_low_bpm = 400",
         "alerts.heart_rate_low_bpm: 400 is not allowed; give a whole number from 20 to 250 beats per minute",
+    ),
+    (
+        "alerts",
+        "heart_silence_s = 29.9",
+        "alerts.heart_silence_s: 29.9 is not allowed; give a number from 30 to 86400 seconds",
+    ),
+    (
+        "alerts",
+        "cgm_silence_s = 659",
+        "alerts.cgm_silence_s: 659 is not allowed; give a number from 660 to 86400 seconds",
     ),
     ("alerts", "state_dir = '/'", "alerts.state_dir: there is no such key here; put it under [gateway]"),
     (
@@ -287,6 +395,8 @@ PARSERS = (
     ("line", "cause"),
     [
         ("passkey = 012345", 'a number must not begin with 0; put it in quotes: "012345"'),
+        ("consent_code = 0123", "a number must not begin with 0; write 123, or, if it is a text, put it in"),
+        ("id = \u201canna\u201d", "the quotes are those of printed text; type straight ones"),
         ("id = gw-1", "the value makes no sense; put text in quotes"),
         ("id", "no `=` follows the key; write key = value"),
         ("= 5", "no line begins like that; write key = value"),
@@ -338,7 +448,7 @@ def test_a_passkey_may_be_in_quotes(written: str, read: int) -> None:
 def test_what_is_no_passkey_is_told_without_repeating_it(written: str) -> None:
     said = fault_of(MINIMAL.replace('kind = "cgm"', f'kind = "cgm"\npasskey = {written}'))
     assert said == (
-        f'{FILE}: sensors[1].passkey: not a passkey; give the six digits on the sensor, like "012345"'
+        f'{FILE}: sensor cgm, passkey: not a passkey; give the six digits on the sensor, like "012345"'
     )
 
 
@@ -466,3 +576,59 @@ def test_ids_are_stable_and_need_the_secret() -> None:
     assert len(names) == 5
     secrets = {one.store_key.hex(), bytes(32).hex()}
     assert not any(one.key_check in secret for secret in secrets)
+
+
+# The pairs that consensus reports print side by side: Battelino et al. 2019, doi 10.2337/dci19-0028.
+@pytest.mark.parametrize(
+    ("mmol_l", "mg_dl"), [("3.0", 54), ("3.9", 70), ("7.8", 140), ("10.0", 180), ("10", 180), ("13.9", 250)]
+)
+def test_a_limit_in_mmol_l_is_the_one_in_mg_dl_that_people_mean(mmol_l: str, mg_dl: int) -> None:
+    low = f'glucose_urgent_low = "20 mg/dL"\nglucose_urgent_low_soon = "20 mg/dL"\nglucose_low = "{mmol_l} mmol/L"'
+    alerts = parse(f'{MINIMAL}\n[alerts]\n{low}\nglucose_high = "600 mg/dL"\n'.encode(), FILE).alerts
+    assert alerts.glucose_low == mg_dl
+
+
+def test_a_rate_of_change_may_be_in_mmol_l() -> None:
+    alerts = parse(f'{MINIMAL}\n[alerts]\nglucose_fall = "0.1 mmol/L/min"\n'.encode(), FILE).alerts
+    assert alerts.glucose_fall == pytest.approx(1.8)
+
+
+@pytest.mark.parametrize(
+    ("hours", "minute", "left_min"),
+    [
+        ("22:00-07:00", 22 * 60, 540),
+        ("22:00-07:00", 0, 420),
+        ("22:00-07:00", 419, 1),
+        ("22:00-07:00", 420, 0),
+        ("22:00-07:00", 1319, 0),
+        ("13:30-14:00", 809, 0),
+        ("13:30-14:00", 810, 30),
+        ("13:30-14:00", 840, 0),
+    ],
+)
+def test_quiet_hours_go_over_midnight(hours: str, minute: int, left_min: int) -> None:
+    quiet = parse(f'{MINIMAL}\n[alerts]\nquiet_hours = "{hours}"\n'.encode(), FILE).alerts.quiet_hours
+    assert quiet is not None
+    assert quiet.left_min(minute) == left_min
+
+
+@pytest.mark.parametrize(
+    ("kind", "streams", "said"),
+    [
+        ("polar", '["ecg", "acc"]', None),
+        ("polar", "[]", None),
+        ("polar", '["ppg"]', "streams: there is no 'ppg'; those of its kind are: ecg, acc, ppi"),
+        (
+            "heart_rate",
+            '["ecg"]',
+            "streams is not for the kind 'heart_rate', but for: polar; remove it there",
+        ),
+    ],
+)
+def test_streams_are_those_that_a_kind_has(tmp_path: Path, kind: str, streams: str, said: str | None) -> None:
+    change = {'kind = "heart_rate"': f'kind = "{kind}"\nstreams = {streams}'}
+    if said is None:
+        assert minimal_config(tmp_path, **change).sensors[0].streams is not None
+        return
+    with pytest.raises(ConfigError, match=said):
+        minimal_config(tmp_path, **change)

@@ -86,11 +86,14 @@ class Stub:
         simulated: bool,
         workers: Workers,
         known: object,
+        kernels: object,
+        web: object = None,
     ) -> "Stub":
         assert len(self.built) == len(self.closed), "one at a time"
         assert threading.current_thread() is not threading.main_thread(), "a slow disk would hold the loop"
         gateway = self.kind(self._run)
         gateway.built, gateway.closed = self.built, self.closed
+        gateway.web = web  # type: ignore[attr-defined]
         gateway.clock, gateway.known, gateway.radio = clock, known, radio  # type: ignore[attr-defined]
         self.built.append(gateway)
         return gateway
@@ -127,6 +130,16 @@ def kill_soon(number: int, when: Callable[[], bool]) -> "asyncio.Task[None]":
     return asyncio.get_running_loop().create_task(watch())
 
 
+def test_a_simulated_world_brings_its_own_way_to_feeds(tmp_path: Path, stub: Any) -> None:
+    async def run(gateway: Stub) -> None:
+        kill_soon(signal.SIGTERM, lambda: True)
+        await for_ever(gateway)
+
+    made, ways = stub(run), object()
+    assert daemon.main(config_file(tmp_path), deaf_radio, web=lambda _: ways) == daemon.EXIT_OK
+    assert made.built[0].web(None) is ways
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_a_line_before_and_after(
     tmp_path: Path,
@@ -149,6 +162,60 @@ def test_a_signal_ends_it_with_a_line_before_and_after(
     assert "A4:C1" not in started
     assert stopped == "gw-1 has stopped"
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def phase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """What the heartbeat says."""
+    (tmp_path / "run").mkdir()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", str(tmp_path / "run"))
+    return lambda: str(json.loads((tmp_path / "run" / "heartbeat").read_text())["phase"])
+
+
+def test_the_heartbeat_says_where_the_process_is(
+    tmp_path: Path, stub: Any, phase: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    @asynccontextmanager
+    async def radio(checked: Config) -> AsyncIterator[Radio]:
+        said.append(phase())
+        async with deaf_radio(checked) as opened:
+            yield opened
+
+    async def run(gateway: Stub) -> None:
+        said.append(phase())
+        if len(gateway.built) == 1:
+            raise StoreGone("the store has vanished")
+        killing = kill_soon(signal.SIGTERM, lambda: True)
+        try:
+            await for_ever(gateway)
+        finally:
+            said.append(phase())
+            await killing
+
+    made = stub(run)
+
+    def build(*arguments: Any, **options: Any) -> Stub:
+        said.append(phase())
+        return made(*arguments, **options)
+
+    monkeypatch.setattr(daemon, "_gateway_class", lambda: build)
+    assert daemon.main(config_file(tmp_path), radio) == daemon.EXIT_OK
+    assert said == ["starting", "starting", "running", "starting", "running", "stopping"]
+    assert phase() == "stopping"
+
+
+def test_a_gateway_that_crashes_has_not_been_told_to_stop(
+    tmp_path: Path, stub: Any, phase: Callable[[], str]
+) -> None:
+    async def run(_: Stub) -> None:
+        raise ZeroDivisionError
+
+    stub(run)
+    with pytest.raises(ExceptionGroup):
+        daemon.main(config_file(tmp_path), deaf_radio)
+    assert phase() == "running"
 
 
 @pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
@@ -230,9 +297,10 @@ def test_what_is_loaded_for_good_is_not_looked_through_for_garbage(
 ) -> None:
     done: list[str] = []
 
-    async def warm(_: Path) -> None:
+    async def warm(_: Path) -> bool:
         await asyncio.sleep(0)
         done.append("warm")
+        return True
 
     monkeypatch.setattr(kernel_cache, "warm", warm)
     monkeypatch.setattr(gc, "freeze", lambda: done.append("frozen"))
@@ -316,8 +384,8 @@ def test_the_clock_is_vouched_for_by_the_operator_or_by_the_simulation(
     ("text", "line"),
     [
         ("[gateway", "not valid TOML"),
-        (MINIMAL.replace("A4:C1:38:00:00:01", "A4"), "sensors[0].address"),
-        (MINIMAL.replace('kind = "cgm"', 'kind = "toaster"'), "sensors[1]"),
+        (MINIMAL.replace("A4:C1:38:00:00:01", "A4"), "sensor strap: address 'A4' does not fit"),
+        (MINIMAL.replace('kind = "cgm"', 'kind = "toaster"'), "sensor cgm"),
     ],
 )
 def test_a_wrong_configuration_is_one_line_and_exit_code_2(
@@ -503,3 +571,27 @@ def test_an_interrupt_before_anything_is_set_up_ends_the_process_without_a_word(
         [sys.executable, "-P", "-c", INTERRUPTED], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize("is_task", [False, True])
+def test_what_a_library_left_of_a_dead_connection_is_one_line_and_a_failure_of_ours_is_whole(
+    is_task: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail() -> None:
+        raise OSError(9, "Bad file descriptor")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(daemon.complain)
+        future: asyncio.Future[None] = loop.create_task(fail()) if is_task else loop.create_future()
+        if not is_task:
+            future.set_exception(OSError(9, "Bad file descriptor"))
+        await asyncio.sleep(0)
+        del future
+        gc.collect()
+
+    caplog.set_level(logging.INFO)
+    asyncio.run(main())
+    (record,) = (record for record in caplog.records if record.name in ("asyncio", "edge.daemon"))
+    assert (record.name, record.levelname) == (("asyncio", "ERROR") if is_task else ("edge.daemon", "INFO"))
+    assert bool(record.exc_info) == is_task

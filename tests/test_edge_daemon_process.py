@@ -51,8 +51,8 @@ def slow(self):
         time.sleep(0.7)
 
 Database.transaction = slow
-from tools.cli import main
-main()
+import runpy
+runpy.run_module("tools.rig.simulated_gateway", run_name="__main__", alter_sys=True)
 """
 
 
@@ -127,10 +127,24 @@ def installed(place: Path, copy: Path, *command: str) -> Service:
     return Service(place, *command, "--config", config, cwd="/", env=environment, **user)
 
 
+# The daemon, if one kernel were all: to compile all of them takes half a minute, and is the same.
+ONE_KERNEL = """
+import runpy, sys, types
+
+def warm_gateway():
+    import numpy as np
+    from dsp.cardiac.hrv import extreme_rates
+    extreme_rates(np.ones(9), np.ones(9))
+
+sys.modules["dsp.warm"] = types.SimpleNamespace(warm_gateway=warm_gateway)
+runpy.run_module("edge", run_name="__main__", alter_sys=True)
+"""
+
+
 def test_it_runs_from_a_read_only_installation_as_a_user_without_a_home(place: Path) -> None:
     copy = read_only_copy(place)
     state = place / "var/state"
-    service = installed(place, copy, "-m", "edge")
+    service = installed(place, copy, "-c", ONE_KERNEL)
     try:
         document = service.until(lambda: service.status(state))
         assert (document["running"], document["gateway"]) == (True, "gw-1")
@@ -237,7 +251,7 @@ def test_with_a_simulated_home_in_the_process_a_signal_ends_it_cleanly_at_any_mo
 
 def test_on_a_slow_disk_a_process_manager_that_insists_changes_nothing(place: Path) -> None:
     home_of(STRAP).configure(place)
-    service = Service(place, "-c", SLOW, "run", "--simulate", "--config", str(place / "gateway.toml"))
+    service = Service(place, "-c", SLOW, "--config", str(place / "gateway.toml"))
 
     def packets() -> int:
         document = service.status(place / "state")

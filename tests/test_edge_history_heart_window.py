@@ -7,7 +7,8 @@ import pytest
 from history_parts import S, packet
 
 from edge.anchors import Span
-from edge.history.heart_window import GAP_NS, TOLD_WITHIN_NS, Window, first_moment_ns
+from edge.history.beats import GAP_NS, TOLD_WITHIN_NS, first_moment_ns
+from edge.history.heart_window import Window, context_ns, judge
 from edge.store.raw_chunks import HeartChunk, Packet, pack, unpack
 from protocols import heart_rate
 from protocols.heart_rate import HeartRateMeasurement, RrUnit
@@ -32,14 +33,14 @@ def raw(arrival_s: float, payload: str, beat_s: float | None = None) -> Packet:
 
 
 def window(chunks: list[HeartChunk], from_s: float, to_s: float, unit: RrUnit = RrUnit.TICKS) -> Window:
-    made = Window(unit)
-    made.add(chunks, Span(1, round(from_s * S), round(to_s * S)))
+    made, span = Window(), Span(1, round(from_s * S), round(to_s * S))
+    made.add(judge(chunks, unit, *context_ns(span)), span)
     return made
 
 
 def cut(chunks: list[HeartChunk], from_s: float, to_s: float) -> list[tuple[float, float]]:
     made = window(chunks, from_s, to_s)
-    return list(zip(made.rr_ms, made.follows, strict=True))
+    return list(zip(made.rr_ms.tolist(), made.follows.tolist(), strict=True))
 
 
 def test_a_beat_on_the_boundary_belongs_to_the_window_that_begins() -> None:
@@ -93,19 +94,21 @@ def test_rates_are_by_the_second_of_arrival_and_only_while_worn() -> None:
     assert window([], 0, 1).rates_bpm == []
 
 
-def test_a_beat_that_the_chain_puts_before_the_boundary_follows_none_that_is_in_the_window() -> None:
+def test_a_beat_that_the_chain_puts_before_another_comes_with_that_one() -> None:
     chunks = [
         chunk(beats(8.5, 8.5, 1024), beats(10.1, 10.1, 1639), beats(10.2, 9.9, 1024), beats(11, 10.9, 1024))
     ]
-    assert cut(chunks, 0, 10) == [(1000.0, 0.0), (1000.0, 0.0)]
-    assert cut(chunks, 10, 20) == [(pytest.approx(1600, abs=1), 0.0), (1000.0, 0.0)]
+    assert cut(chunks, 0, 10) == [(1000.0, 0.0)]
+    assert cut(chunks, 10, 20) == [(pytest.approx(1600, abs=1), 0.0), (1000.0, 1.0), (1000.0, 1.0)]
 
 
 def test_two_parts_of_a_window_never_follow_each_other() -> None:
-    made = Window(RrUnit.TICKS)
-    made.add([chunk(beats(1, 1.0, 1024), beats(2, 2.0, 1024))], Span(1, 0, 10 * S))
-    made.add([chunk(beats(3, 3.0, 1024), beats(4, 4.0, 1024))], Span(2, 0, 10 * S))
-    assert made.follows == [0.0, 1.0, 0.0, 1.0]
+    made = Window()
+    for boot_no, first_s in ((1, 1), (2, 3)):
+        chunks = [chunk(beats(first_s, float(first_s), 1024), beats(first_s + 1, first_s + 1.0, 1024))]
+        span = Span(boot_no, 0, 10 * S)
+        made.add(judge(chunks, RrUnit.TICKS, *context_ns(span)), span)
+    assert made.follows.tolist() == [0.0, 1.0, 0.0, 1.0]
 
 
 def test_a_beat_that_is_told_late_counts_where_it_could_be_at_the_earliest() -> None:
@@ -122,8 +125,8 @@ def test_a_beat_that_is_told_late_counts_where_it_could_be_at_the_earliest() -> 
 def test_a_strap_that_counts_in_milliseconds_is_read_so() -> None:
     chunks = [chunk(beats(2, 2.0, 1000, 900))]
     made = window(chunks, 0, 10, RrUnit.MILLISECONDS)
-    assert made.rr_ms == [1000.0, 900.0]
-    assert window(chunks, 0, 10).rr_ms == [1000 * 1000 / 1024, 900 * 1000 / 1024]
+    assert made.rr_ms.tolist() == [1000.0, 900.0]
+    assert window(chunks, 0, 10).rr_ms.tolist() == [1000 * 1000 / 1024, 900 * 1000 / 1024]
 
 
 def test_odd_packets_keep_what_makes_sense_of_them() -> None:
@@ -136,7 +139,7 @@ def test_odd_packets_keep_what_makes_sense_of_them() -> None:
         )
     ]
     made = window(chunks, 0, 10)
-    assert made.rr_ms == [1000.0, 1000.0]
+    assert made.rr_ms.tolist() == [1000.0, 1000.0]
     assert made.undecodable == 0
 
 
@@ -151,7 +154,7 @@ def test_a_packet_that_nobody_can_read_is_passed_over_and_counted() -> None:
         )
     ]
     made = window(chunks, 0, 10)
-    assert made.rr_ms == [1000.0, 1000.0]
+    assert made.rr_ms.tolist() == [1000.0, 1000.0]
     assert made.undecodable == 3
     assert first_moment_ns(chunks[0].packets, RrUnit.TICKS) <= S
 

@@ -11,7 +11,7 @@ import pytest
 from edge_parts import running
 from history_parts import DAY_S, GRACE_S, MIDNIGHT_UTC_S, Box, S, SetClock, packet, play
 
-from edge.history import closing
+from edge.history import closing, heart_window
 from edge.history.bounds import _SPANS
 from edge.history.periods import RETRY_S
 from edge.measurements import PERIODS, Span
@@ -51,10 +51,21 @@ def test_a_window_is_closed_once_its_data_have_had_time_to_arrive(tmp_path: Path
             "hr_mean_bpm": 60.0,
             "hr_min_bpm": 60.0,
             "hr_max_bpm": 60.0,
-            "sdnn_ms": 0.0,
-            "rmssd_ms": 0.0,
+            "sdrr_ms": 0.0,
+            "rmssd_rr_ms": 0.0,
             "beats": 299,
             "coverage_pct": pytest.approx(99.6667, abs=1e-3),
+            "normal_pct": 100.0,
+            "mean_nn_ms": 1000.0,
+            "sdnn_ms": 0.0,
+            "rmssd_ms": 0.0,
+            "pnn50_pct": 0.0,
+            "lf_ms2": 0.0,
+            "hf_ms2": 0.0,
+            "dfa_a1": None,
+            "af_pct": 0.0,
+            "breathing_bpm": None,
+            "breathing_confidence": pytest.approx(0.34, abs=0.01),
         }
         assert (box.pending(), box.enqueued) == (1, 1)
         assert box.dirty() == []
@@ -74,8 +85,8 @@ def test_statistics_are_plain_arithmetic_and_differences_do_not_cross_a_gap(tmp_
         rr = [1000.0, 500.0, 1000.0, 750.0]
         mean = sum(rr) / 4
         assert summary.body["hr_mean_bpm"] == pytest.approx(60_000 / mean)
-        assert summary.body["sdnn_ms"] == pytest.approx(math.sqrt(sum((x - mean) ** 2 for x in rr) / 3))
-        assert summary.body["rmssd_ms"] == pytest.approx(math.sqrt((500.0**2 + 250.0**2) / 2))
+        assert summary.body["sdrr_ms"] == pytest.approx(math.sqrt(sum((x - mean) ** 2 for x in rr) / 3))
+        assert summary.body["rmssd_rr_ms"] == pytest.approx(math.sqrt((500.0**2 + 250.0**2) / 2))
         assert (summary.body["hr_min_bpm"], summary.body["hr_max_bpm"]) == (None, None)  # not 8 in a row
         assert summary.body["coverage_pct"] == pytest.approx(100 * 3.25 / 300)
         assert all(type(value) in (float, int, type(None)) for value in summary.body.values())
@@ -90,7 +101,7 @@ def test_windows_without_data_are_never_looked_at(tmp_path: Path) -> None:
         box.beats(10.5)
         await box.at(86_400)
         box.beats(86_400.5)
-        assert len(await box.at(86_400 + 330)) == 2
+        assert len(await box.at(86_400 + 300 + GRACE_S)) == 2
         assert [key.start_utc_s - MIDNIGHT_UTC_S for key in box.closed] == [0, 86_400]
 
     play(scenario)
@@ -130,7 +141,7 @@ def test_a_restart_in_the_middle_of_a_window_joins_both_parts(
         await box.at(later_s)
         box.beats(*(n + later_s for n in range(10)))
         [summary] = await box.at(400)
-        assert (summary.body["beats"], summary.body["rmssd_ms"]) == (20, 0.0)
+        assert (summary.body["beats"], summary.body["rmssd_rr_ms"]) == (20, 0.0)
 
     play(scenario)
 
@@ -147,12 +158,10 @@ def test_a_strap_without_intervals_yields_its_own_heart_rates(tmp_path: Path) ->
             packet(200.0, HeartRateMeasurement(0)), packet(201.0, HeartRateMeasurement(180, contact=False))
         )
         [summary] = await box.at(400)
-        assert summary.body == {
+        assert summary.body == heart_window.EMPTY | {
             "hr_mean_bpm": 61.0,
             "hr_min_bpm": 60.0,
             "hr_max_bpm": 62.0,
-            "sdnn_ms": None,
-            "rmssd_ms": None,
             "beats": 0,
             "coverage_pct": 40.0,
         }
@@ -370,7 +379,7 @@ def test_a_wall_clock_that_steps_while_nobody_vouches_for_it_moves_nothing(tmp_p
             await box.at(box.clock.boot_s + 60)
             assert box.timekeeper.timeline.moved_since(before) == []
         box.beats(290.0)
-        [summary] = await box.at(330)
+        [summary] = await box.at(300 + GRACE_S)
         assert (summary.key.start_utc_s, summary.body["beats"]) == (MIDNIGHT_UTC_S, 2)
 
     play(scenario)
@@ -546,7 +555,7 @@ def test_a_crash_before_what_waits_was_placed_loses_nothing(tmp_path: Path) -> N
         assert box.store.tables.raw_chunks.unplaced() != []
         box.restart()
         await box.at(21)
-        assert [s.body["beats"] for s in await box.at(330)] == [1]
+        assert [s.body["beats"] for s in await box.at(300 + GRACE_S)] == [1]
         assert box.store.tables.sessions.untrusted() == []
         assert box.pending() == 2
 
@@ -574,7 +583,7 @@ def test_a_tick_where_nothing_is_due_does_nothing(tmp_path: Path) -> None:
         for second in range(11, 300):
             box.clock.boot_s = second
             box.periods.close_due()
-            assert box.periods.next_due_boot_ns() == 330 * S
+            assert box.periods.next_due_boot_ns() == (300 + GRACE_S) * S
         assert box.store._writer._submitted == submitted
 
     play(scenario)
@@ -589,11 +598,11 @@ def test_who_waits_is_told_when_something_is_due_earlier(tmp_path: Path) -> None
         told.clear()
         box.beats(10.0)
         await asyncio.sleep(0)
-        assert told == [330 * S]
+        assert told == [(300 + GRACE_S) * S]
         box.beats(20.0)
         await asyncio.sleep(0)
-        assert told == [330 * S]
-        await box.at(330)
+        assert told == [(300 + GRACE_S) * S]
+        await box.at(300 + GRACE_S)
         assert told[-1] is None
 
     play(scenario)
@@ -647,10 +656,10 @@ def test_a_store_that_is_unavailable_is_tried_again_later(tmp_path: Path) -> Non
         await box.at(0)
         box.beats(10.0)
         disk.is_full = True
-        assert await box.at(330) == []
-        assert box.periods.next_due_boot_ns() == (330 + RETRY_S) * S
+        assert await box.at(300 + GRACE_S) == []
+        assert box.periods.next_due_boot_ns() == (300 + GRACE_S + RETRY_S) * S
         disk.is_full = False
-        assert len(await box.at(330 + RETRY_S)) == 1
+        assert len(await box.at(300 + GRACE_S + RETRY_S)) == 1
         assert box.periods.parked == {}
 
     play(scenario)
@@ -685,7 +694,7 @@ def test_what_cannot_be_closed_is_parked_and_holds_nothing_up(
         assert box.periods.parked.keys() == {key}
         monkeypatch.setitem(closing.COMPUTE, "heart_5min", compute)  # type: ignore[arg-type]
         box.beats(20.0)
-        assert len(await box.at(5100)) == 2
+        assert len(await box.at(5060 + GRACE_S)) == 2
         assert box.periods.parked == {}
 
     play(scenario)
@@ -781,7 +790,7 @@ def test_a_window_is_read_within_its_bounds_however_much_is_kept(
 
         monkeypatch.setattr(box.store.tables.raw_chunks, "between", noting)
         assert len(await box.at(30_100)) == 100
-        assert asked == [(300 * n * S, (300 * n + 310) * S) for n in range(100)]
+        assert asked == [((300 * n - 600) * S, (300 * n + 390) * S) for n in range(100)]
 
     play(scenario)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from history_parts import DAY_S, MIDNIGHT_UTC_S, Box, S, SetClock, packet, play
+from history_parts import DAY_S, GRACE_S, MIDNIGHT_UTC_S, Box, S, SetClock, packet, play
 
 from edge.anchors import Span, Timeline
+from edge.history.beats import GAP_NS, TOLD_WITHIN_NS
 from edge.history.bounds import around, touched
-from edge.history.heart_window import GAP_NS, TOLD_WITHIN_NS
 from edge.store.sessions import Session
 from edge.store.summaries import Summary
 from protocols import heart_rate
@@ -222,7 +222,7 @@ class Life:
         await self._pass_s(60)
         self.timelines.append(self.box.timekeeper.timeline)
         await self._pass_s(4 * DAY_S)
-        await self._pass_s(60)
+        await self._pass_s(2 * GRACE_S)
         self.timelines.append(self.box.timekeeper.timeline)
 
 
@@ -257,7 +257,7 @@ def _share_out(
         assert placed is not None
         return placed.utc_ns // S // 300 * 300
 
-    last_ns, last_window = -math.inf, None
+    last_ns, last_window, newest_ns = -math.inf, None, -math.inf
     for chunk in box.store.tables.raw_chunks.between(box.strap, boot_no, 0, 1 << 60):
         for payload, arrival_ns, beat_ns in chunk.packets:
             if not payload:
@@ -276,7 +276,8 @@ def _share_out(
             intervals = [ticks * 1000 / 1024 for ticks in reading.rr_ticks or ()]
             moments = [beat_ns - 1e6 * sum(intervals[n + 1 :]) for n in range(len(intervals))]
             for moment_ns, interval in zip(moments, intervals, strict=True):
-                start = window(moment_ns)
+                newest_ns = max(newest_ns, moment_ns)  # times never fall
+                start = window(newest_ns)
                 follows = start == last_window and moment_ns - 1e6 * interval - last_ns <= GAP_NS
                 beats[start].append((interval, follows))
                 last_ns, last_window = moment_ns, start
@@ -287,8 +288,8 @@ def _of_beats(beats: list[tuple[float, bool]]) -> dict[str, float | None]:
     differences = [b[0] - a[0] for a, b in pairwise(beats) if b[1]]
     return {
         "hr_mean_bpm": 60_000 / statistics.fmean(rr),
-        "sdnn_ms": statistics.stdev(rr) if len(rr) > 1 else None,
-        "rmssd_ms": math.sqrt(statistics.fmean(d * d for d in differences)) if differences else None,
+        "sdrr_ms": statistics.stdev(rr) if len(rr) > 1 else None,
+        "rmssd_rr_ms": math.sqrt(statistics.fmean(d * d for d in differences)) if differences else None,
         "beats": len(rr),
         "coverage_pct": min(100.0, sum(rr) / 3000),
     }
@@ -297,8 +298,8 @@ def _of_beats(beats: list[tuple[float, bool]]) -> dict[str, float | None]:
 def _of_rates(rates: list[int]) -> dict[str, float | None]:
     return {
         "hr_mean_bpm": statistics.fmean(rates),
-        "sdnn_ms": None,
-        "rmssd_ms": None,
+        "sdrr_ms": None,
+        "rmssd_rr_ms": None,
         "beats": 0,
         "coverage_pct": min(100.0, 100 * len(rates) / 300),
     }

@@ -20,10 +20,10 @@ from pathlib import Path
 from edge import kernel_cache
 kernel_cache.INSTALLED = Path(sys.argv[2])
 with kernel_cache.chosen(Path(sys.argv[1])):
-    from dsp.cardiac.time_domain import time_domain
-    from dsp.warm import warm_gateway
-    warm_gateway()
-print(time_domain.stats.cache_path, sum(time_domain.stats.cache_misses.values()))
+    import numpy as np
+    from dsp.cardiac.hrv import extreme_rates
+    extreme_rates(np.ones(9), np.ones(9))
+print(extreme_rates.stats.cache_path, sum(extreme_rates.stats.cache_misses.values()))
 """
 
 
@@ -59,8 +59,8 @@ def test_what_the_installation_compiled_since_is_taken_and_nothing_older(tmp_pat
     for name, mtime_s in (("a.nbi", 100), ("a.1.nbc", 100), ("other.txt", 100)):
         (installed / name).write_text("old")
         os.utime(installed / name, (mtime_s, mtime_s))
-    with kernel_cache.chosen(tmp_path / "state") as directory:
-        assert directory == tmp_path / "state" / "kernels"
+    with kernel_cache.chosen(tmp_path / "state") as place:
+        assert place == (tmp_path / "state" / "kernels", True)
     assert sorted(path.name for path in kept.iterdir()) == ["a.1.nbc", "a.nbi"]
     (kept / "a.nbi").write_text("compiled here later")
     (installed / "a.1.nbc").write_text("a newer installation")
@@ -93,8 +93,8 @@ def test_a_cache_is_there_for_the_compiler_alone_and_what_nobody_expects_is_said
     monkeypatch.setattr(dsp.mode, "MODE", mode)
     monkeypatch.setattr(dsp.mode, "REASON", reason)
     before = os.environ[kernel_cache.VARIABLE]
-    with kernel_cache.chosen(tmp_path / "state") as directory:
-        assert (directory is not None) == (mode == "jit")
+    with kernel_cache.chosen(tmp_path / "state") as place:
+        assert (place is not None) == (mode == "jit")
         assert (tmp_path / "state").exists() == (mode == "jit")
         assert (os.environ[kernel_cache.VARIABLE] == before) == (mode != "jit")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
@@ -104,8 +104,8 @@ def test_a_cache_is_there_for_the_compiler_alone_and_what_nobody_expects_is_said
 
 def test_what_cannot_be_copied_is_compiled(tmp_path: Path) -> None:
     (tmp_path / "installed" / "a.nbi").mkdir(parents=True)
-    with kernel_cache.chosen(tmp_path / "state") as directory:
-        assert list(directory.iterdir()) == []
+    with kernel_cache.chosen(tmp_path / "state") as place:
+        assert list(place.directory.iterdir()) == []
 
 
 def test_a_cache_that_cannot_be_used_is_one_line_and_a_temporary_one(
@@ -116,7 +116,8 @@ def test_a_cache_that_cannot_be_used_is_one_line_and_a_temporary_one(
     state = tmp_path / "state"
     state.mkdir()
     (state / "kernels").touch()
-    with kernel_cache.chosen(state) as directory:
+    with kernel_cache.chosen(state) as (directory, lasts):
+        assert not lasts
         assert os.environ[kernel_cache.VARIABLE] == str(directory)
         assert (directory / "a.nbi").exists()
         assert directory.stat().st_mode & 0o077 == 0
@@ -133,8 +134,8 @@ def test_without_a_temporary_directory_kernels_are_kept_in_memory_alone(
     (state / "kernels").touch()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     before = os.environ[kernel_cache.VARIABLE]
-    with kernel_cache.chosen(state) as directory:
-        assert directory is not None  # kernels are compiled all the same
+    with kernel_cache.chosen(state) as place:
+        assert place is not None  # kernels are compiled all the same
         assert os.environ[kernel_cache.VARIABLE] == before
     (record,) = caplog.records
     assert str(state / "kernels") in record.getMessage()
@@ -144,8 +145,8 @@ def test_a_state_directory_that_cannot_be_used_is_for_the_lock_to_tell(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "state").touch()
-    with kernel_cache.chosen(tmp_path / "state") as directory:
-        assert directory.is_dir()
+    with kernel_cache.chosen(tmp_path / "state") as place:
+        assert place.directory.is_dir()
     assert caplog.records == []
 
 
@@ -154,14 +155,32 @@ def test_compiling_is_told_before_and_after_and_loading_is_not(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(dsp.warm, "warm_gateway", lambda: (tmp_path / "hrv.nbi").touch())
-    asyncio.run(kernel_cache.warm(tmp_path))
+    asyncio.run(kernel_cache.warm(kernel_cache.Place(tmp_path, lasts=True)))
     before, after = (record.getMessage() for record in caplog.records)
     assert "are being compiled" in before
     assert f"kept in {tmp_path}" in after
     caplog.clear()
     monkeypatch.setattr(dsp.warm, "warm_gateway", lambda: None)
-    asyncio.run(kernel_cache.warm(tmp_path))
+    asyncio.run(kernel_cache.warm(kernel_cache.Place(tmp_path, lasts=True)))
     assert caplog.records == []
+
+
+def test_no_line_says_that_kernels_are_kept_where_they_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "kernels").touch()
+    with kernel_cache.chosen(state) as place:
+        monkeypatch.setattr(dsp.warm, "warm_gateway", (place.directory / "hrv.nbi").touch)
+        asyncio.run(kernel_cache.warm(place))
+    refused, before, after = (record.getMessage() for record in caplog.records)
+    assert refused.endswith("kernels: File exists; each start compiles them")
+    assert (before, after) == (
+        "kernels are being compiled; the gateway works meanwhile",
+        "kernels are compiled",
+    )
 
 
 def test_kernels_that_cannot_be_kept_are_ready_all_the_same(
@@ -172,15 +191,26 @@ def test_kernels_that_cannot_be_kept_are_ready_all_the_same(
     def full_disk() -> None:
         """As the compiler: what it has compiled is in memory when the disk refuses it."""
         calls.append(1)
-        if len(calls) <= 2:
+        if len(calls) <= 90:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(dsp.warm, "warm_gateway", full_disk)
-    asyncio.run(kernel_cache.warm(tmp_path))
-    assert len(calls) == 3
+    assert asyncio.run(kernel_cache.warm(kernel_cache.Place(tmp_path, lasts=True)))
+    assert len(calls) == 91
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         "kernels are compiled, but cannot be kept: No space left on device"
     ]
+
+
+def test_kernels_that_the_disk_prevents_for_ever_are_not_called_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full_disk() -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(dsp.warm, "warm_gateway", full_disk)
+    assert not asyncio.run(kernel_cache.warm(kernel_cache.Place(tmp_path, lasts=True)))
+    assert caplog.messages[-1].startswith("kernels are not ready")
 
 
 def test_an_installation_without_a_compiler_keeps_nothing(tmp_path: Path) -> None:

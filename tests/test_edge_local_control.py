@@ -7,16 +7,22 @@ import os
 import socket
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 import pytest
+from store_parts import alert_event
 
+from edge.alerts.channels import Listener, Socket
+from edge.alerts.delivery import Result
+from edge.alerts.message import message
+from edge.alerts.snooze import Refusal as SnoozeRefusal
 from edge.errors import StoreCorrupt, StoreUnavailable
 from edge.local import control
-from edge.local.status import StatusDocument
+from edge.local.status import SnoozeStatus, StatusDocument
+from edge.local.verbs import AlertList, Served
 from hw_sim import clock
 
 
@@ -27,10 +33,39 @@ class Answer(msgspec.Struct):
     text: str = ""
 
 
-class Counting:
+class Gateway:
+    """A gateway whose alerts are the socket's own, and that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.socket = Socket()
+        self.done: list[tuple[object, ...]] = []
+        self.refusal: SnoozeRefusal | None = None
+
+    def listen(self) -> AbstractContextManager[Listener]:
+        return self.socket.listen()
+
+    def alert_list(self) -> AlertList:
+        return AlertList([], [SnoozeStatus("glucose_low", None, 60.0, None)])
+
+    def snooze(
+        self, rule: str, sensor: str | None, for_s: float, unless: float | None
+    ) -> SnoozeRefusal | None:
+        self.done.append(("snooze", rule, sensor, for_s, unless))
+        return self.refusal
+
+    def acknowledge(self, rule: str, sensor: str) -> SnoozeRefusal | None:
+        self.done.append(("ack", rule, sensor))
+        return None if rule == "glucose_low" else SnoozeRefusal.NOT_WAITING
+
+    async def test_alerts(self) -> list[Result]:
+        return [Result("journal", None), Result("command", "/bin/alarm ended with status 1")]
+
+
+class Counting(Gateway):
     """A gateway that counts how often it was asked."""
 
     def __init__(self, size: int = 0) -> None:
+        super().__init__()
         self.n = 0
         self.size = size
 
@@ -39,10 +74,11 @@ class Counting:
         return cast("StatusDocument", Answer(self.n, "x" * self.size))
 
 
-class Failing:
+class Failing(Gateway):
     """A gateway whose store says no."""
 
     def __init__(self, error: Exception) -> None:
+        super().__init__()
         self.error = error
 
     async def status(self) -> StatusDocument:
@@ -50,7 +86,7 @@ class Failing:
 
 
 @asynccontextmanager
-async def served(directory: Path, gateway: control.Served) -> AsyncIterator[control.Control]:
+async def served(directory: Path, gateway: Served) -> AsyncIterator[control.Control]:
     tasks: list[asyncio.Task[Any]] = []
 
     def remembered(loop: Any, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
@@ -169,6 +205,27 @@ def test_what_makes_no_sense_is_told_with_a_remedy_and_the_next_request_is_answe
         assert refusal["error"]["cause"].startswith(cause)
         assert refusal["error"]["remedy"]
         assert answer["n"] == 1
+
+    run(main())
+
+
+def test_a_flood_of_blank_lines_keeps_nobody_waiting(tmp_path: Path) -> None:
+    class Flooded(asyncio.StreamReader):
+        read = 0
+
+        async def readuntil(self, separator: bytes = b"\n") -> bytes:  # type: ignore[override]
+            self.read += 1
+            return await super().readuntil(separator)
+
+    async def main() -> None:
+        async with served(tmp_path, Counting()) as door:
+            reader = Flooded()
+            reader.feed_data(b"\n" * 10_000)
+            _, writer = await connected(tmp_path)
+            door._meet(reader, writer)
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert 1 <= reader.read <= 5
 
     run(main())
 
@@ -409,3 +466,140 @@ def test_a_gateway_that_too_many_wait_for_does_not_answer(tmp_path: Path) -> Non
         waiting.connect(address)
         with pytest.raises(TimeoutError):
             control.ask(tmp_path, {"do": "status"})
+
+
+# Alerts
+
+
+def test_who_watches_is_told_of_an_alert_at_once(tmp_path: Path) -> None:
+    gateway = Counting()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with served(tmp_path, gateway):
+            reader, writer = await connected(tmp_path)
+            writer.write(b'{"do": "watch", "every_s": 1000}\n')
+            assert json.loads(await reader.readline())["n"] == 1
+            await asyncio.sleep(400)
+            for n in (1, 2):
+                telling = asyncio.ensure_future(
+                    gateway.socket.deliver(message(alert_event("glucose_low", ordinal=n), "cgm", "anna", 5.0))
+                )
+                told = json.loads(await reader.readline())["alert"]
+                assert (told["rule"], told["sensor"], told["ordinal"]) == ("glucose_low", "cgm", n)
+                assert loop.time() == 400.0
+                await telling
+            assert json.loads(await reader.readline())["n"] == 2
+            assert loop.time() == 1000.0
+            writer.close()
+
+    clock.run(main())
+
+
+def test_what_nobody_was_told_is_told_to_who_watches_next(tmp_path: Path) -> None:
+    gateway = Counting()
+
+    async def main() -> None:
+        async with served(tmp_path, gateway):
+            telling = asyncio.ensure_future(
+                gateway.socket.deliver(message(alert_event("glucose_low"), "cgm", "anna", 5.0))
+            )
+            await asyncio.sleep(100)
+            reader, writer = await connected(tmp_path)
+            writer.write(b'{"do": "watch"}\n')
+            lines = [json.loads(await reader.readline()) for _ in range(2)]
+            assert [list(line) for line in lines] == [["n", "text"], ["alert"]]
+            await telling
+            writer.close()
+
+    clock.run(main())
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "done"),
+    [
+        (
+            b'{"do":"snooze","alert":"glucose_low","for_s":3600,"sensor":"cgm","unless":60}',
+            ("snooze", "glucose_low", "cgm", 3600.0, 60.0),
+        ),
+        (b'{"do":"snooze","alert":"glucose_low","for_s":0}', ("snooze", "glucose_low", None, 0.0, None)),
+        (b'{"do":"ack","alert":"glucose_low","sensor":"cgm"}', ("ack", "glucose_low", "cgm")),
+    ],
+)
+def test_what_people_do_is_done_and_answered_with_what_stands(
+    tmp_path: Path, asked_for: bytes, done: tuple[object, ...]
+) -> None:
+    gateway = Counting()
+
+    async def main() -> None:
+        async with served(tmp_path, gateway):
+            (answer,) = await said(tmp_path, asked_for + b"\n")
+        assert answer["snoozes"][0]["kind"] == "glucose_low"
+
+    run(main())
+    assert gateway.done == [done]
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "cause", "remedy"),
+    [
+        (
+            b'{"do":"snooze","alert":"glucose_urgent_low","for_s":60}',
+            "this alert is urgent and cannot be snoozed",
+            "acknowledge it",
+        ),
+        (
+            b'{"do":"ack","alert":"x","sensor":"cgm"}',
+            "no such alert waits to be acknowledged",
+            "`vitalgate alert list` shows what stands",
+        ),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_what_helps(
+    tmp_path: Path, asked_for: bytes, cause: str, remedy: str
+) -> None:
+    gateway = Counting()
+    gateway.refusal = SnoozeRefusal.URGENT
+
+    async def main() -> None:
+        async with served(tmp_path, gateway):
+            (answer,) = await said(tmp_path, asked_for + b"\n")
+        assert answer == {"error": {"cause": cause, "remedy": remedy}}
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "asked_for",
+    [
+        b'{"do":"snooze","alert":"glucose_low"}',
+        b'{"do":"snooze","alert":"glucose_low","for_s":90000}',
+        b'{"do":"snooze","alert":"glucose_low","for_s":-1}',
+        b'{"do":"ack","alert":"glucose_low"}',
+        b'{"do":"test","loudly":true}',
+    ],
+)
+def test_what_makes_no_sense_is_not_done(tmp_path: Path, asked_for: bytes) -> None:
+    gateway = Counting()
+
+    async def main() -> None:
+        async with served(tmp_path, gateway):
+            (answer,) = await said(tmp_path, asked_for + b"\n")
+        assert answer["error"]["cause"].startswith("not a request")
+
+    run(main())
+    assert gateway.done == []
+
+
+def test_a_test_says_of_each_channel_what_came_of_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with served(tmp_path, Counting()):
+            (answer,) = await said(tmp_path, b'{"do":"test"}\n')
+        assert answer == {
+            "channels": [
+                {"channel": "journal", "trouble": None},
+                {"channel": "command", "trouble": "/bin/alarm ended with status 1"},
+            ]
+        }
+
+    run(main())

@@ -9,7 +9,13 @@ from uuid import UUID
 import msgspec
 import pytest
 from edge_parts import MIDNIGHT_UTC_S, StillClock, in_transaction, minimal_config, open_store, sensor_row
+from store_parts import alert_event
 
+from edge.alerts import memory
+from edge.alerts.axis import Mark
+from edge.alerts.memory import Memory, pack
+from edge.alerts.shown import Shown, ShownSnooze
+from edge.alerts.state import AlertState, Phase, RuleState, Snooze, Tier
 from edge.anchors import Anchor, Timeline
 from edge.clock import NS_PER_S
 from edge.config import Config
@@ -20,14 +26,15 @@ from edge.local.status import (
     GivenUp,
     Held,
     Live,
-    LiveAlert,
     LiveSensor,
     Moment,
+    SnoozeStatus,
     StatusDocument,
     Trouble,
     Value,
 )
 from edge.now.facts import Fact
+from edge.now.known import GatewayKnown
 from edge.store.deliveries import Item
 from edge.store.door import Store, Tables
 from edge.store.raw_chunks import NO_BEAT, HeartChunk, Packet
@@ -91,9 +98,7 @@ def fill(store: Store) -> None:
         )
         tables.sessions.give_up(no, 2, 4, "never decodes", 3, 1, at(1000))
         tables.sessions.give_up(no, 7, 7, "refused", 3, 1, at(1000))
-        tables.alerts.raise_alert("glucose_low", cgm.no, -math.inf, 1, at(3000))
-        tables.alerts.raise_alert("heart_silence", strap.no, 600.0, 1, at(3100))
-        tables.alerts.clear_alert("heart_silence", strap.no, 1, at(3200))
+        keep_alerts(tables, {strap.no: 3500.0, cgm.no: 900.0})
         for n in range(3):
             key = SummaryKey("heart_5min", strap.no, MIDNIGHT_UTC_S + 300 * n)
             tables.summaries.put(key, key.start_utc_s + 300, UUID(int=n), {"beats": n}, final=True)
@@ -102,6 +107,22 @@ def fill(store: Store) -> None:
             )
 
     in_transaction(store, work)
+
+
+def keep_alerts(tables: Tables, heard_s: dict[int, float]) -> None:
+    """What the board keeps: at 3550 s a low and a silence stand, and one kind is snoozed."""
+    rules = {
+        ("glucose_low", "cgm"): RuleState(
+            Phase.RAISED, 1, 1, "anna", since_s=3000.0, value=60.0, worst=60.0, told=True, acknowledged=True
+        ),
+        ("cgm_silence", "cgm"): RuleState(
+            Phase.RAISED, 1, 2, "anna", since_s=2100.0, tier=Tier.REMOTE, told=True
+        ),
+        ("glucose_high", "cgm"): RuleState(ordinal=4),
+    }
+    state = AlertState(3550.0, rules, (Snooze("glucose_high", "cgm", 4000.0, 300.0),))
+    kept = Memory(Mark(1, at(3550), 3550.0), heard_s, 0, has_ended=True, state=state)
+    tables.blobs.put("alerts", 0, memory.VERSION, pack(kept))
 
 
 @pytest.fixture
@@ -132,6 +153,24 @@ def keys(value: Any) -> Any:
     return [keys(part) for part in value] if isinstance(value, list) else None
 
 
+def shown(rule: str, sensor: str, value: float, unit: str) -> Shown:
+    return Shown(
+        rule=rule,
+        subject=sensor,
+        person="anna",
+        value=value,
+        raised_by=1.0,
+        unit=unit,
+        reason=None,
+        age_s=600.04,
+        urgent=False,
+        tier=Tier.HOME,
+        is_told=True,
+        acknowledged=True,
+        snoozed_left_s=None,
+    )
+
+
 LIVE = Live(
     sensors={
         "strap": LiveSensor(
@@ -148,17 +187,22 @@ LIVE = Live(
             undecodable=2,
         ),
     },
-    alerts=[LiveAlert("glucose_low", "cgm", -math.inf), LiveAlert("heart_rate_high", "strap", 140.0)],
+    alerts=[
+        shown("glucose_low", "cgm", -math.inf, "mg/dL"),
+        shown("heart_rate_high", "strap", 140.0, "/min"),
+    ],
+    snoozes=[ShownSnooze("glucose_high", None, 60.04, 300.0)],
     routes={"files": "the directory is full"},
     store_trouble="disk full",
     not_summarised=3,
+    known=GatewayKnown(None, 0.0, None, 0.0, (), {}, ()),
 )
 
 
 def test_a_store_without_data_says_of_each_sensor_that_nothing_is_known(config: Config, store: Store) -> None:
     document = said(config, store)
     assert (document.schema, document.gateway, document.running, document.simulated) == (
-        1,
+        2,
         "gw-1",
         False,
         True,
@@ -167,7 +211,7 @@ def test_a_store_without_data_says_of_each_sensor_that_nothing_is_known(config: 
         ("strap", "heart_rate", "anna", STOPPED, [], None),
         ("cgm", "cgm", "anna", STOPPED, [], None),
     ]
-    assert (document.alerts, document.summaries) == ([], [])
+    assert (document.alerts, document.snoozes, document.summaries) == ([], [], [])
     (route,) = document.deliveries
     assert (route.route, route.pending, route.parked, route.held, route.oldest_age_s) == (
         "files",
@@ -191,8 +235,25 @@ def test_a_stopped_gateway_says_what_it_has_with_its_age(config: Config, store: 
     assert (cgm.session.number, cgm.session.start_utc_s, cgm.session.ended) == (1, MIDNIGHT_UTC_S, None)
     assert (cgm.session.readings, cgm.session.given_up_min) == ({"glucose": 4}, 4)
     assert cgm.session.given_up_newest == [GivenUp(2, 4, "never decodes", 3), GivenUp(7, 7, "refused", 3)]
-    (alert,) = document.alerts
-    assert (alert.kind, alert.sensor, alert.value, alert.age_s) == ("glucose_low", "cgm", None, 600.0)
+    silence, low = document.alerts
+    assert (silence.kind, silence.value, silence.age_s, silence.tier, silence.acknowledged) == (
+        "cgm_silence",
+        2700.0,
+        1500.0,
+        "remote",
+        False,
+    )
+    # The newest value does not count, so nothing is known of today.
+    assert (low.kind, low.sensor, low.person, low.value, low.unit, low.age_s, low.acknowledged) == (
+        "glucose_low",
+        "cgm",
+        "anna",
+        None,
+        "mg/dL",
+        600.0,
+        True,
+    )
+    assert document.snoozes == [SnoozeStatus("glucose_high", "cgm", 400.0, 300.0)]
     (summary,) = document.summaries
     assert (summary.kind, summary.sensor, summary.start_utc_s, summary.status, summary.body) == (
         "heart_5min",
@@ -211,7 +272,9 @@ def test_it_is_the_same_document_whether_the_gateway_runs_or_not(config: Config,
     now = moment(store, 3600)
     stopped = survey.stored(config, now, store.tables, simulated=True)
     running = survey.running(stopped, now, LIVE)
-    silent = msgspec.structs.replace(running, alerts=stopped.alerts, sensors=stopped.sensors)
+    silent = msgspec.structs.replace(
+        running, alerts=stopped.alerts, snoozes=stopped.snoozes, sensors=stopped.sensors, known=None
+    )
     assert keys(in_json(silent)) == keys(in_json(stopped))
     for one, other in zip(in_json(stopped)["sensors"], in_json(running)["sensors"], strict=True):
         assert list(one) == list(other)
@@ -239,10 +302,11 @@ def test_what_the_running_gateway_knows_stands_over_what_is_stored(config: Confi
     assert cgm.trouble == Trouble("not heard for 5 min", "bring it nearer", age_s=300.0)
     assert cgm.session is not None
     assert (cgm.session.missing, cgm.session.warm_up_left_s, cgm.undecodable) == (4, 60.0, 2)
-    assert [(alert.kind, alert.value, alert.age_s) for alert in document.alerts] == [
-        ("glucose_low", None, 600.0),
-        ("heart_rate_high", 140.0, None),
+    assert [(one.kind, one.value, one.beyond, one.age_s, one.tier) for one in document.alerts] == [
+        ("glucose_low", None, "below", 600.0, "home"),
+        ("heart_rate_high", 140.0, None, 600.0, "home"),
     ]
+    assert document.snoozes == [SnoozeStatus("glucose_high", None, 60.0, 300.0)]
     assert (document.store.trouble, document.store.not_summarised) == ("disk full", 3)
     assert document.deliveries[0].trouble == "the directory is full"
     assert document.deliveries[0].pending == 3
@@ -420,8 +484,8 @@ def years(store: Store, days: int) -> None:
                 tables.summaries.put(key, key.start_utc_s + 300, UUID(int=n), {"beats": n}, final=True)
                 item = Item("heart_5min", str(key), UUID(int=n), "p-7f3a", 1)
                 tables.deliveries.enqueue(item, "files", 1, 0)
-            tables.alerts.raise_alert("glucose_low", cgm.no, 60.0, 1, at(day * DAY_S))
-            tables.alerts.clear_alert("glucose_low", cgm.no, 1, at(day * DAY_S + 60))
+            for what in ("raised", "over"):
+                tables.alerts.note(alert_event("glucose_low", what, ordinal=day, boot_ns=at(day * DAY_S)))
         for start_s in range(0, days * DAY_S, 10 * DAY_S):
             tables.readings.insert(
                 wear(tables, cgm, start_s=start_s), "glucose", [reading(n, 100.0) for n in range(50)]

@@ -18,7 +18,7 @@ def test_the_newest_is_kept_by_when_it_was_taken() -> None:
 def test_sensors_share_nothing() -> None:
     facts = Facts()
     facts.note("cgm-a", "glucose", 100.0, 5)
-    facts.note_worn("strap-a", False)
+    facts.note_worn("strap-a", False, 5)
     assert facts.newest("cgm-b", "glucose") is None
     assert facts.heard_boot_ns("cgm-b") is None
     assert (facts.worn("strap-a"), facts.worn("strap-b")) == (False, None)
@@ -34,3 +34,22 @@ def test_what_does_not_count_is_no_sign_of_life() -> None:
     facts.note_heard("cgm", 7)
     facts.note_heard("cgm", 6)
     assert facts.heard_boot_ns("cgm") == 7
+
+
+def test_when_it_was_worn_last_is_known_once_it_is_not() -> None:
+    facts = Facts()
+    facts.note_worn("strap", False, 5)
+    assert facts.worn_boot_ns("strap") is None
+    facts.note_worn("strap", True, 10)
+    facts.note_worn("strap", False, 30)
+    facts.note_worn("strap", False, 40)
+    assert (facts.worn("strap"), facts.worn_boot_ns("strap")) == (False, 30)
+
+
+def test_what_follows_from_many_values_is_renewed_without_a_new_one() -> None:
+    facts = Facts()
+    renewed: list[str] = []
+    facts.on_renewed = renewed.append
+    facts.note("strap", "heart_rate", 60.0, 1)
+    facts.renew("strap")
+    assert renewed == ["strap"]

@@ -409,7 +409,7 @@ def test_scanning_pauses_while_one_connects_and_goes_on_after() -> None:
             found = await find(ours, address)
             assert found is not None
             assert central.device.is_scanning
-            await ours.connect(found.device, lambda: None, 20.0, pair=False)
+            await ours.connect(found.device, lambda: None, 20.0)
             await asyncio.sleep(0.1)
             assert central.device.is_scanning
         assert scanning == [False] * 4
@@ -441,7 +441,7 @@ def test_attempts_take_turns_and_one_that_fails_lets_the_next_have_its_turn() ->
         found = [await find(ours, address) for address in (ONE, OTHER)]
         air.set_reachable(ONE, False)
         outcomes = await asyncio.gather(
-            *(ours.connect(f.device, lambda: None, 20.0, pair=False) for f in found if f is not None),
+            *(ours.connect(f.device, lambda: None, 20.0) for f in found if f is not None),
             return_exceptions=True,
         )
         assert isinstance(outcomes[0], TimeoutError)

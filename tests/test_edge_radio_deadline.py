@@ -28,6 +28,24 @@ def now_s() -> float:
     return asyncio.get_running_loop().time()
 
 
+def test_a_failure_in_the_moment_in_which_the_caller_is_cancelled_is_seen() -> None:
+    complaints: list[Any] = []
+
+    async def main() -> None:
+        async def fails() -> None:
+            asyncio.get_running_loop().call_soon(waiting.cancel)
+            raise ZeroDivisionError
+
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        waiting = asyncio.ensure_future(within(10, fails()))
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    run(main())
+    gc.collect()
+    assert complaints == []
+
+
 def test_what_ends_in_time_is_handed_on() -> None:
     async def main() -> None:
         assert await within(10, takes(5)) == "done"

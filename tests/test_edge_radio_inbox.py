@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from edge.radio.inbox import Inbox, Notification
+from edge.clock import NS_PER_S
+from edge.radio.inbox import PER_S_MAX, Inbox, Notification
 
 
 def notification(n: int, sensor_id: str = "strap", link: int = 1) -> Notification:
@@ -48,3 +49,14 @@ def test_the_reader_is_told_once_until_it_has_read_everything() -> None:
     inbox.put(notification(3))
     assert told == [0, 0]
     assert list(inbox.queue) == [notification(3)]
+
+
+def test_what_a_sensor_sends_beyond_all_measure_is_dropped_and_takes_no_place() -> None:
+    inbox = Inbox(3 * PER_S_MAX)
+    for second in (5, 6):
+        for n in range(2 * PER_S_MAX):
+            inbox.put(Notification("flood", 1, "characteristic", second * NS_PER_S + n, b""))
+        inbox.put(Notification("strap", 2, "characteristic", second * NS_PER_S, b""))
+        assert inbox.dropped == Counter(flood=(second - 4) * PER_S_MAX)
+    came = Counter(each.sensor_id for each in inbox.queue)
+    assert came == Counter(flood=2 * PER_S_MAX, strap=2)

@@ -10,11 +10,12 @@ from bleak.exc import BleakError
 from radio_parts import Talker, now_s
 
 from edge.config import Limits
+from edge.contact import Phase
 from edge.radio.adapter import ADOPT_S, Radio
 from edge.radio.inbox import Inbox, Notification
 from edge.radio.intake import Intake
 from edge.radio.link import Link
-from edge.radio.session import Phase, Session
+from edge.radio.session import Session
 from hw_sim.clock import VirtualClock, run
 from hw_sim.radio.direct_radio import backends
 from hw_sim.radio.direct_stack import DirectStack
@@ -63,7 +64,7 @@ class Gateway:
         self.home = home
         self.inbox = Inbox(4096)
         clock = VirtualClock(0, "boot-1")
-        scanner, client, adapter = backends(home.stack)
+        scanner, client, adapter, _ = backends(home.stack)
         self.radio = Radio(type("Slow", (scanner,), {"start": slow_start(home, scanner)}), client, adapter)
         intake = Intake(self.inbox, dict.fromkeys(ADDRESSES, self._take), clock)
         self.intake = asyncio.ensure_future(intake.run())

@@ -28,11 +28,13 @@ from radio_parts import (
     world,
 )
 
+from edge.contact import Phase
 from edge.radio import session as session_module
-from edge.radio.adapter import ADOPT_S, DISTRUST_S, Radio
+from edge.radio.adapter import ADOPT_S, Radio
 from edge.radio.deadline import CLEANUP_S
 from edge.radio.link import Link
-from edge.radio.session import NEXT, STEADY_S, Event, Phase
+from edge.radio.search import DISTRUST_S
+from edge.radio.session import NEXT, STEADY_S, Event
 from edge.radio.trouble import Trouble
 from hw_sim.clock import run
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
@@ -293,7 +295,7 @@ def test_what_the_system_only_remembers_to_hold_is_no_obstacle_to_hearing_the_se
 
     async def main() -> None:
         w = DirectWorld()
-        scanner, client, adapter = w.backends
+        scanner, client, adapter, _ = w.backends
         connect_to = client.connect
 
         async def connect(self: Any, pair: bool, **how: Any) -> None:
@@ -334,7 +336,7 @@ def test_what_the_system_really_holds_is_taken_over_in_the_end_although_it_faile
 
     async def main() -> None:
         w = DirectWorld()
-        await w.stack.connect(w.stack.start_process(), ADDRESS, 1.0)
+        await w.stack.connect(w.stack.start_process(), ADDRESS, 1.0, "hci0")
         w.stack.hangs_on_disconnect.add(ADDRESS)
         session = w.session(Talker(fails_at_first, stale_s=1e6))
         running = start(session)
@@ -371,7 +373,7 @@ def hanging(w: World, patience: str, released: asyncio.Event) -> Radio:
 
     kept = w.central.client_backend.disconnect
     client = type("Hanging", (w.central.client_backend,), {"disconnect": disconnect})
-    return Radio(w.central.scanner_backend, client, w.central.adapter_backend)
+    return Radio(w.central.scanner_backend, client, w.central.adapter_backend, w.central.pairing)
 
 
 @pytest.mark.parametrize("patience", ["interruptible", "stubborn"])
@@ -474,7 +476,7 @@ def test_a_connection_made_in_the_moment_in_which_the_session_is_ended_is_hung_u
 
         kept = w.central.client_backend.connect
         client = type("Telling", (w.central.client_backend,), {"connect": connect})
-        ours = Radio(w.central.scanner_backend, client, w.central.adapter_backend)
+        ours = Radio(w.central.scanner_backend, client, w.central.adapter_backend, w.central.pairing)
         running = start(w.session(Talker(), ours))
         await asyncio.wait({running})
         await asyncio.sleep(1)

@@ -57,7 +57,7 @@ def broken(w: World, times: int, error: Exception) -> Radio:
 
     kept = w.central.client_backend.connect
     client = type("Broken", (w.central.client_backend,), {"connect": connect})
-    return Radio(w.central.scanner_backend, client, w.central.adapter_backend)
+    return Radio(w.central.scanner_backend, client, w.central.adapter_backend, w.central.pairing)
 
 
 def assert_backed_off(pauses_s: list[float], slack_s: float) -> None:
@@ -169,7 +169,7 @@ def failing(w: DirectWorld, part: str, error: Exception, until_s: float, asked_s
             raise error
         return await kept(*args, **how)
 
-    scanner, client, adapter = w.backends
+    scanner, client, adapter, _ = w.backends
     if part == "scanner":
         kept: Any = scanner.start
         return Radio(type("Failing", (scanner,), {"start": fails}), client, adapter)
@@ -244,9 +244,9 @@ def test_a_search_in_silence_says_so_and_goes_on() -> None:
         assert session.state.trouble is None
         await asyncio.sleep(2)
         assert (session.state.phase, session.state.trouble) == ("searching", Trouble.NOTHING_HEARD)
-        assert session.state.detail == "searched for 2 min"
+        assert session.state.detail == "searched for 20 s"
         await asyncio.sleep(2 * SEARCH_S_MAX)
-        assert session.state.detail == "searched for 6 min"
+        assert session.state.detail == "searched for 60 s"
         w.air.set_reachable(ADDRESS, True)
         await until(session.state, "streaming", 3)
         await end(running)
@@ -266,7 +266,7 @@ def test_a_sensor_that_alone_is_not_heard_is_told_from_a_deaf_adapter() -> None:
         w.air.set_reachable(ADDRESS, False)
         await asyncio.sleep(SEARCH_S_MAX + 20)
         assert (session.state.phase, session.state.trouble) == ("searching", Trouble.NOT_HEARD)
-        assert session.state.detail == "searched for 2 min, last heard 2 min ago; 3 other devices were heard"
+        assert session.state.detail == "searched for 20 s, last heard 21 s ago; 3 other devices were heard"
         await end(running)
 
     run(main())
@@ -302,7 +302,7 @@ def test_a_sensor_that_another_takes_is_said_to_be_held() -> None:
         assert session.state.trouble is Trouble.HELD_ELSEWHERE
         await asyncio.sleep(SEARCH_S_MAX + 5)
         assert (session.state.phase, session.state.trouble) == ("searching", Trouble.HELD_ELSEWHERE)
-        assert session.state.detail == "searched for 2 min, last heard 2 min ago; then it took no connection"
+        assert session.state.detail == "searched for 20 s, last heard 41 s ago; then it took no connection"
         w.air.set_reachable(ADDRESS, True)
         await until(session.state, "streaming", 3)
         w.air.set_reachable(ADDRESS, False)
@@ -386,7 +386,7 @@ def test_a_link_that_drops_all_day_is_a_few_lines(caplog: pytest.LogCaptureFixtu
     assert [line for line in lines if "dropped" not in line] == ["strap: connected"] * 4
 
 
-@pytest.mark.parametrize(("stale_s", "packet_s", "most"), [(15.0, 1.0, 300), (660.0, 300.0, 10)])
+@pytest.mark.parametrize(("stale_s", "packet_s", "most"), [(15.0, 1.0, 400), (660.0, 300.0, 12)])
 def test_a_connected_session_sets_few_timers_and_none_for_a_packet(
     stale_s: float, packet_s: float, most: int
 ) -> None:
@@ -410,6 +410,53 @@ def test_a_connected_session_sets_few_timers_and_none_for_a_packet(
             await asyncio.sleep(packet_s)
         assert session.state.phase == "streaming"
         assert timers - packets <= most
+        await end(running)
+
+    run(main())
+
+
+# Services of which the system does not tell
+
+
+async def troubles_of(session: Session, until_s: float) -> list[Trouble]:
+    """Which troubles there were, in order."""
+    seen: list[Trouble] = []
+    while now_s() < until_s:
+        await asyncio.sleep(0.05)
+        trouble = session.state.trouble
+        if trouble is not None and trouble not in seen[-1:]:
+            seen.append(trouble)
+    return seen
+
+
+def test_a_sensor_of_the_wrong_kind_is_told_from_one_whose_services_are_late() -> None:
+    async def main(untold: int, wanted: list[Trouble]) -> None:
+        w = DirectWorld()
+        w.stack.untold[ADDRESS] = untold
+        session = w.session(Talker())
+        running = start(session)
+        assert await troubles_of(session, 6.0) == wanted
+        assert (session.state.phase == "settling") is (untold < 9)
+        await end(running)
+
+    for untold, wanted in (
+        (2, [Trouble.SERVICES_MISSING]),
+        (9, [Trouble.SERVICES_MISSING, Trouble.WRONG_KIND]),
+    ):
+        run(main(untold, wanted))
+
+
+def test_a_sensor_that_once_was_whole_is_never_of_the_wrong_kind() -> None:
+    async def main() -> None:
+        w = DirectWorld()
+        session = w.session(Talker())
+        running = start(session)
+        await until(session.state, "settling")
+        assert w.strap.send(b"\0\x48")
+        w.stack.untold[ADDRESS] = 4
+        w.stack.cut(ADDRESS)
+        assert await troubles_of(session, 30.0) == [Trouble.LINK_DROPPED, Trouble.SERVICES_MISSING]
+        assert session.state.phase == "settling"
         await end(running)
 
     run(main())

@@ -248,7 +248,76 @@ def test_on_a_new_link_what_may_have_come_is_asked_for_and_what_cannot_have_is_n
 
 def test_after_the_last_offset_there_is_nothing() -> None:
     course = Course([*DAY, 0xFFFF], 995, clock_min=0xFFFF + 100)
+    course.refusals.forgo_counting()
+    for first in range(996, 0xFFFF - 1280, 1280):  # in portions, and at last the whole
+        course.asks(Kind.REPORT, first, first + 1279)
+        course.ends(DONE)
     course.asks(Kind.REPORT, 996, 0xFFFE)
+
+
+# What is long
+
+
+def test_of_a_long_end_the_newest_are_asked_for_first_and_the_rest_in_portions() -> None:
+    course = Course(clock_min=4000)
+    course.asks(Kind.REPORT, 3971)
+    course.ends(DONE, *range(3975, 4001, 5))
+    course.asks(Kind.REPORT, 0, 1279)
+    course.ends(DONE, *range(0, 1280, 5))
+    course.asks(Kind.REPORT, 1276, 2555)
+    course.ends(DONE, *range(1280, 2556, 5))
+    course.asks(Kind.REPORT, 2556, 3835)
+    course.ends(DONE, *range(2560, 3836, 5))
+    course.asks(Kind.REPORT, 3836, 3974)
+    course.ends(DONE, *range(3840, 3975, 5))
+    course.asks(Kind.COUNT, 3836, 3974)
+    course.ends(counted(27))
+    course.asks(Kind.COUNT, 0, 4000)  # no portion was counted
+    course.ends(counted(801))
+    assert course.rests() == 60 * (7.5 + 1)
+
+
+def test_a_portion_without_records_proves_nothing_and_the_next_is_asked_for() -> None:
+    course = Course(clock_min=4000)
+    course.refusals.forgo_counting()
+    course.asks(Kind.REPORT, 3971)
+    course.ends(DONE)  # it measures no more
+    course.asks(Kind.REPORT, 0)
+    course.ends(DONE, *range(2600, 3000, 5))
+    assert course.rests() == 5.0
+    course.asks(Kind.REPORT, 0, 1279)
+    course.ends(DONE)
+    course.asks(Kind.REPORT, 1280, 2559)
+    course.ends(DONE)
+    course.asks(Kind.REPORT, 0, 2599)
+    course.ends(DONE)
+    assert course.rests() == 20.0
+    course.asks(Kind.REPORT, 0, 2599)
+    course.ends(DONE)
+    assert course.given_up == [GiveUp(0, 2599, Loss.NO_RECORDS, 3)]
+
+
+def test_what_may_be_live_is_asked_for_before_a_long_gap() -> None:
+    course = Course([*DAY, *range(3000, 3900, 5)], 995, clock_min=3990)
+    course.asks(Kind.REPORT, 3896)
+    course.ends(DONE, *range(3900, 3991, 5))
+    course.asks(Kind.COUNT, 3896)
+    course.ends(counted(19))
+    course.asks(Kind.REPORT, 996, 2275)
+    course.ends(CUT, 1000)
+    course.asks(Kind.REPORT, 1001, 2280)
+
+
+def test_a_sensor_that_knows_no_ranges_reports_a_long_gap_at_once() -> None:
+    course = Course(clock_min=4000)
+    course.asks(Kind.REPORT, 3971)
+    course.ends(DONE, *range(3975, 4001, 5))
+    course.asks(Kind.REPORT, 0, 1279)
+    course.ends(refused(Code.OPERATOR_UNSUPPORTED))
+    course.asks(Kind.REPORT, 0)
+    course.ends(DONE, *range(0, 3975, 5))
+    course.asks(Kind.COUNT, 0, 4000)
+    course.ends(counted(801))
 
 
 # Counting
@@ -405,3 +474,35 @@ def test_a_pause_grows_by_failures_and_not_within_itself() -> None:
     pause.clear()
     pause.fail(200)
     assert pause.until_s == 205
+
+
+def test_a_record_that_comes_and_is_not_stored_is_asked_for_until_it_is() -> None:
+    course = Course(held=[offset for offset in DAY if offset != 300])
+    for _ in range(10):
+        course.asks(Kind.REPORT, 296, 304)
+        course.ledger.hold(300)
+        course.fetch.on_record(300)
+        # The store does not take it.
+        course.ledger.drop([300])
+        course.fetch.on_unstored([300])
+        course.ends(DONE)
+        course.asks(Kind.COUNT, 296, 304)
+        course.ends(counted(1))
+        assert course.given_up == []
+        course.rests()
+    course.asks(Kind.REPORT, 296, 304)
+    course.ends(DONE, 300)
+    assert 300 in course.ledger
+
+
+def test_what_is_not_stored_elsewhere_counts_for_no_other_gap() -> None:
+    course = Course(held=[offset for offset in DAY if offset != 300])
+    for _ in range(3):
+        course.asks(Kind.REPORT, 296, 304)
+        course.fetch.on_unstored([990])
+        course.ends(DONE)
+        course.asks(Kind.COUNT, 296, 304)
+        course.ends(counted(0))
+        if not course.given_up:
+            course.rests()
+    assert [given.reason for given in course.given_up] == [Loss.NO_RECORDS]

@@ -4,6 +4,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from cgm_parts import Gateway, MemoryStore, PlainPeriods, session_names
@@ -20,6 +21,7 @@ from scripted_cgm import Sensor
 
 from edge.agenda import Agenda
 from edge.history.periods import Periods
+from edge.kernels_ready import KernelsReady
 from edge.now.facts import Facts
 from edge.radio.inbox import Inbox
 from edge.radio.intake import Intake
@@ -212,6 +214,9 @@ def test_a_sensor_on_the_parts_of_a_gateway(tmp_path: Path) -> None:
                 timekeeper=timekeeper,
                 limits=config.limits,
                 identity=IDENTITY,
+                zone=ZoneInfo("UTC"),
+                insights={},
+                kernels=KernelsReady(),
                 rng=random.Random(1),
             ),
         )

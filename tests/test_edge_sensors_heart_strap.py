@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from edge_parts import IDENTITY, minimal_config, open_store
@@ -12,6 +13,7 @@ from edge_parts import IDENTITY, minimal_config, open_store
 from edge.agenda import Agenda
 from edge.config import Config
 from edge.history.periods import Periods
+from edge.kernels_ready import KernelsReady
 from edge.now.facts import Fact, Facts
 from edge.radio.adapter import Radio
 from edge.radio.inbox import Inbox, Notification
@@ -72,6 +74,9 @@ class Bench:
                 timekeeper=timekeeper,
                 limits=config.limits,
                 identity=IDENTITY,
+                zone=ZoneInfo("UTC"),
+                insights={},
+                kernels=KernelsReady(),
                 rng=random.Random(1),
             ),
         )
@@ -155,6 +160,20 @@ def test_a_chunk_that_is_half_full_goes_with_a_commit_that_happens_anyway(tmp_pa
         assert await something_else(after_s=29.5) == 0
         assert await something_else(after_s=1.0) == 2
         assert len(bench.chunks) == 1
+
+    play(tmp_path, scenario)
+
+
+def test_whoever_listens_is_told_when_the_beats_of_a_chunk_have_been_judged(tmp_path: Path) -> None:
+    async def scenario(b: Bench) -> None:
+        told: list[int | None] = []
+        b.facts.on_renewed = lambda _: told.append(b.strap.live().waiting)
+        b.take(packet(0.0), packet(1.0))
+        assert told == []
+        await asyncio.sleep(60.1)
+        assert len(told) == 1
+        b.strap.flush()  # nothing is open
+        assert len(told) == 1
 
     play(tmp_path, scenario)
 
@@ -294,7 +313,8 @@ def test_a_strap_that_is_not_worn_or_has_no_rate_says_so(tmp_path: Path) -> None
         assert b.facts.worn("strap") is False
         b.take(packet(3, 0))
         assert b.facts.newest("strap", "heart_rate") == Fact(0.0, 3 * S, "no heart rate")
-        assert b.facts.heard_boot_ns("strap") == 3 * S
+        # A strap that is worn and has no rate is as silent as one that is not heard.
+        assert b.facts.heard_boot_ns("strap") == 2 * S
 
     play(tmp_path, scenario)
 
@@ -320,7 +340,9 @@ def test_a_real_strap_comes_through_beat_for_beat(tmp_path: Path) -> None:
         await body.start()
         central = await open_central(air, bonds=None)
         inbox = Inbox(4096)
-        radio = Radio(central.scanner_backend, central.client_backend, central.adapter_backend)
+        radio = Radio(
+            central.scanner_backend, central.client_backend, central.adapter_backend, central.pairing
+        )
         limits = minimal_config(tmp_path).limits
         session = Session(b.strap, radio, inbox, b.clock, limits, random.Random(1))
         intake = Intake(inbox, {"strap": b.strap.take}, b.clock)

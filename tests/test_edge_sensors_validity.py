@@ -4,7 +4,15 @@ import math
 
 import pytest
 
-from edge.sensors.validity import NotCounted, glucose_mg_dl, number, why_not_counted
+from edge.sensors.advertised.aidex import WEAR
+from edge.sensors.validity import (
+    NotCounted,
+    glucose_mg_dl,
+    number,
+    why_advertised_not_counted,
+    why_not_counted,
+)
+from protocols.aidex import GlucoseRecord, State
 from protocols.cgm import CgmMeasurement, SensorStatus
 from protocols.medfloat import MedFloat, Special
 
@@ -136,3 +144,32 @@ def test_a_real_packet_of_a_sensor_that_fails() -> None:
 def test_no_special_word_becomes_a_number_that_can_be_averaged(special: Special) -> None:
     value = number(special)
     assert value is None or math.isinf(value)
+
+
+@pytest.mark.parametrize(
+    ("minute", "value", "quality", "status", "reason"),
+    [
+        (59, 120, 99, 0, NotCounted.WARMING_UP),
+        (60, 120, 99, 0, None),
+        (60, 40, 99, 0, None),
+        (60, 400, 99, 0, None),
+        (60, 39, 99, 0, NotCounted.OUT_OF_RANGE),
+        (60, 401, 99, 0, NotCounted.OUT_OF_RANGE),
+        (21_599, 120, 99, 0, None),
+        (21_600, 120, 99, 0, NotCounted.WORN_OUT),
+        (21_600, 120, 99, SensorStatus.SESSION_STOPPED, NotCounted.STOPPED),
+        (500, 120, 19, 0, NotCounted.LOW_QUALITY),
+        (500, 120, 99, SensorStatus.SENSOR_MALFUNCTION, NotCounted.MALFUNCTION),
+        (500, 120, 99, SensorStatus.BATTERY_LOW, None),
+    ],
+)
+def test_what_is_advertised_counts_by_the_makers_times(
+    minute: int, value: int, quality: int, status: int, reason: NotCounted | None
+) -> None:
+    record = GlucoseRecord(value, quality_pct=quality)
+    assert why_advertised_not_counted(minute, record, SensorStatus(status), WEAR) is reason
+
+
+def test_what_the_sensor_does_not_stand_by_does_not_count() -> None:
+    record = GlucoseRecord(120, State.INVALID)
+    assert why_advertised_not_counted(500, record, SensorStatus(0), WEAR) is NotCounted.NO_MEASUREMENT

@@ -26,8 +26,9 @@ SUMMARY = {
     "hr_max_bpm": 84.12731733208479,
     "hr_mean_bpm": 70.4401953471221,
     "hr_min_bpm": 61.97120361240561,
-    "rmssd_ms": 30.69142142142,
-    "sdnn_ms": 41.23123512312,
+    **dict.fromkeys(("sdrr_ms", "rmssd_rr_ms", "sdnn_ms", "rmssd_ms", "lf_ms2", "hf_ms2"), 41.23123512312),
+    **dict.fromkeys(("normal_pct", "pnn50_pct", "af_pct", "mean_nn_ms", "dfa_a1"), 30.69142142142),
+    **dict.fromkeys(("breathing_bpm", "breathing_confidence"), 0.6914214214214),
 }
 ALLOWED = {("p-7f3a", "heart_5min"), ("p-7f3a", "cgm_reading")}
 

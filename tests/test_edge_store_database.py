@@ -9,15 +9,23 @@ from random import Random
 import pytest
 from edge_parts import IDENTITY, MIDNIGHT_UTC_S, in_transaction, minimal_config, open_store
 from sqlcipher3 import dbapi2 as sqlite
-from store_parts import chunk, reading, session_of
+from store_parts import alert_event, chunk, reading, session_of
 
 from edge.errors import StoreUnavailable
-from edge.store.database import Database
+from edge.store.database import Database, can_read
 from edge.store.door import Store, Tables
 from edge.store.summaries import SummaryKey
 from edge.workers import inline
 
-PLANTED = ("A4:C1:38:00:00:02", "planted-sensor", "planted-alert", "planted-body", "planted-boot")
+PLANTED = (
+    "A4:C1:38:00:00:02",
+    "planted-sensor",
+    "planted-alert",
+    "planted-channel",
+    "planted-body",
+    "planted-blob",
+    "planted-boot",
+)
 
 
 def strings(raw: bytes) -> set[bytes]:
@@ -30,10 +38,11 @@ def test_no_planted_identifier_can_be_read_from_the_files(tmp_path: Path) -> Non
     store = open_store(config, boot_id="planted-boot")
 
     def fill(tables: Tables) -> None:
-        tables.alerts.raise_alert("planted-alert", 2, 1.0, 1, 1)
+        tables.alerts.note(alert_event("planted-alert"), ["planted-channel"])
         tables.summaries.put(
             SummaryKey("heart_5min", 1, 0), 300, IDENTITY.id("x"), {"x": "planted-body"}, final=True
         )
+        tables.blobs.put("alerts", 0, 1, b"planted-blob")
         tables.raw_chunks.append(chunk(0, 1))
 
     in_transaction(store, fill)
@@ -256,3 +265,11 @@ def test_a_snapshot_sees_one_state_whatever_is_committed_meanwhile(tmp_path: Pat
     assert session.start_utc_s == MIDNIGHT_UTC_S
     other.close()
     store.close()
+
+
+def test_a_file_that_cannot_be_read_at_all_is_not_one_of_another_key(tmp_path: Path) -> None:
+    """Told apart, it is tried again later; else it would be opened with another page size, which deletes its log."""
+    with pytest.raises(StoreUnavailable):
+        can_read(tmp_path, IDENTITY, 1024)
+    (tmp_path / "other").write_bytes(bytes(range(256)) * 16)
+    assert not can_read(tmp_path / "other", IDENTITY, 1024)

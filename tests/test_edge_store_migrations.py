@@ -5,6 +5,7 @@ import shutil
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,10 +13,10 @@ from uuid import UUID
 
 import pytest
 from edge_parts import IDENTITY, in_transaction, minimal_config
+from migration_parts import Rows, contents, killed_at
 from sqlcipher3 import dbapi2 as sqlite
 from store_parts import reopened
 
-from edge import durable
 from edge.config import Config
 from edge.errors import ConfigError, StoreUnavailable
 from edge.store import migrations
@@ -32,8 +33,6 @@ US = 1000
 # 2026-03-02, and when its third boot began.
 MIDNIGHT_UTC_S = 1_772_409_600
 BOOT_B_UTC_S = MIDNIGHT_UTC_S + 86_400
-
-Rows = list[tuple[Any, ...]]
 
 
 def copy_of(directory: Path) -> Path:
@@ -228,15 +227,14 @@ def test_whose_items_they_are_is_known_of_a_sensor_that_is_not_configured_any_mo
 
 
 def test_alerts_are_there(store: Store) -> None:
-    found = [
-        (a.kind, a.sensor_no, a.value, a.raised_boot_no, a.cleared_boot_no)
-        for a in store.tables.alerts.oldest(9)
-    ]
+    found = [(a.rule, a.sensor_no, a.what, a.ordinal, a.step, a.value) for a in store.tables.alerts.newest(9)]
     assert found == [
-        ("glucose_low", CGM, 65.0, 1, 1),
-        ("glucose_low", CGM, 61.0, 2, None),
-        ("heart_silence", STRAP, None, 2, None),
+        ("heart_silence", STRAP, "raised", 1, 0, None),
+        ("glucose_low", CGM, "raised", 2, 0, 61.0),
+        ("glucose_low", CGM, "over", 1, 1, 65.0),
+        ("glucose_low", CGM, "raised", 1, 0, 65.0),
     ]
+    assert [event.ordinal for event in store.tables.alerts.open()] == [2, 1]
 
 
 def test_boots_are_placed_as_they_were(store: Store) -> None:
@@ -301,7 +299,7 @@ def test_of_two_summaries_of_a_period_the_later_stays(tmp_path: Path) -> None:
     store = reopened(path)
     summary = store.tables.summaries.get(SummaryKey("heart_5min", STRAP, 1_772_445_300))
     assert summary
-    assert (summary.id, summary.body) == (UUID(int=5), {"x": 1})
+    assert (summary.id, summary.body["x"]) == (UUID(int=5), 1)
     states = store.tables.database.read(
         "SELECT state FROM deliveries WHERE item = ? OR ref = ?", str(UUID(int=5)), "heart_5min/1/1772445300"
     )
@@ -372,72 +370,16 @@ def test_a_checkpoint_of_the_old_file_that_was_cut_short_is_no_damage(tmp_path: 
 # Killed
 
 
-class KilledError(BaseException):
-    """The process is no more."""
-
-
-class Killer:
-    """Takes an image of the files at the nth thing that the migration does, and ends it there."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, directory: Path, image: Path) -> None:
-        self.steps = 0
-        self.at: int | None = None
-        self._directory = directory
-        self._image = image
-        for name in ("execute", "write", "write_many"):
-            self._watch(monkeypatch, Database, name)
-        self._watch(monkeypatch, durable, "_sync")
-        self._watch(monkeypatch, Path, "rename")
-        self._watch(monkeypatch, Path, "unlink")
-
-    def _watch(self, monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
-        original = getattr(owner, name)
-
-        def watched(*args: Any, **more: Any) -> Any:
-            self._step()
-            return original(*args, **more)
-
-        monkeypatch.setattr(owner, name, watched)
-
-    def _step(self) -> None:
-        if self.steps == self.at:
-            self.at = None
-            shutil.copytree(self._directory, self._image)
-            raise KilledError
-        self.steps += 1
-
-
-def contents(path: Path) -> dict[str, Rows]:
-    """Everything in a store of the present version, but for what is drawn by lot."""
-    database = Database(path, IDENTITY)
-    tables = [
-        row[0] for row in database.read("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-    ]
-    found = {table: database.read(f"SELECT * FROM {table}") for table in tables}
-    database.close()
-    found["sessions"] = [(row[0], *row[2:]) for row in found["sessions"]]
-    return found
-
-
 def test_killed_at_any_statement_it_leaves_one_version_whole(tmp_path: Path) -> None:
     whole = copy_of(tmp_path / "whole")
     old_contents = whole.read_bytes()
     migrations.migrate(whole, IDENTITY)
     expected = contents(whole)
-    step, left = 0, Counter[str]()
-    while True:
-        directory, image = tmp_path / f"{step}", tmp_path / f"{step}-image"
-        path = copy_of(directory)
-        with pytest.MonkeyPatch.context() as monkeypatch:
-            killer = Killer(monkeypatch, directory, image)
-            killer.at = step
-            try:
-                migrations.migrate(path, IDENTITY)
-            except KilledError:
-                pass
-            else:
-                break
-        found = image / "store.db"
+    left = Counter[str]()
+    for step in count():
+        found = killed_at(step, VERSION_1, tmp_path, lambda path: migrations.migrate(path, IDENTITY))
+        if found is None:
+            break
         if found.read_bytes() == old_contents:
             left["old"] += 1
             # Again, with whatever the killed one left behind.
@@ -445,10 +387,9 @@ def test_killed_at_any_statement_it_leaves_one_version_whole(tmp_path: Path) -> 
         else:
             left["new"] += 1
         assert contents(found) == expected, step
-        assert not list(image.glob("*.new*")) or left["new"]
-        for used in (directory, image):
+        assert not list(found.parent.glob("*.new*")) or left["new"]
+        for used in (found.parent, tmp_path / f"{step}"):
             shutil.rmtree(used)
-        step += 1
     assert left["old"] > 100
     assert left["new"] >= 1
 

@@ -7,17 +7,18 @@ from uuid import UUID
 
 import pytest
 from edge_parts import in_transaction, minimal_config, open_store
-from store_parts import begin, chunk, reading
+from store_parts import alert_event, begin, chunk, reading
 
 from edge.anchors import Anchor
 from edge.config import Limits
 from edge.store.deliveries import Item, reading_ref
 from edge.store.door import Tables
-from edge.store.retention import purge_slice
+from edge.store.retention import Present, purge_slice
 from edge.store.summaries import SummaryKey
 
-GROWING = ("raw_chunks", "readings", "summaries", "deliveries", "alerts")
+GROWING = ("raw_chunks", "readings", "summaries", "deliveries", "alert_events", "alert_deliveries")
 KEY = SummaryKey("heart_5min", 1, 0)
+EVENT = alert_event("glucose_low")
 ITEM = Item("cgm_reading", reading_ref(1, "glucose", 5), UUID(int=1), "p-7f3a", 1)
 
 QUESTIONS: dict[str, Callable[[Tables], object]] = {
@@ -37,8 +38,13 @@ QUESTIONS: dict[str, Callable[[Tables], object]] = {
     "newest summary": lambda t: t.summaries.newest("heart_5min", 1),
     "put": lambda t: t.summaries.put(KEY, 300, UUID(int=1), {"x": 2}, final=True),
     "open alerts": lambda t: t.alerts.open(),
-    "newest alerts": lambda t: t.alerts.newest(5),
-    "clear an alert": lambda t: t.alerts.clear_alert("glucose_low", 1, 1, 5),
+    "newest events": lambda t: t.alerts.newest(5),
+    "note an event": lambda t: t.alerts.note(alert_event("glucose_low", ordinal=2), ["journal"]),
+    "undelivered events": lambda t: t.alerts.waiting(),
+    "deliver an event": lambda t: t.alerts.move(EVENT.id, "journal", "delivered", 1, 1, 5),
+    "deliveries of an event": lambda t: t.alerts.deliveries(EVENT.id),
+    "put a blob": lambda t: t.blobs.put("alerts", 0, 1, b""),
+    "get a blob": lambda t: t.blobs.get("alerts", 0),
     "enqueue": lambda t: t.deliveries.enqueue(ITEM._replace(rev=2), "files", 1, 1),
     "waiting": lambda t: t.deliveries.waiting("files", 9, {("p-7f3a", "cgm_reading")}),
     "in flight": lambda t: t.deliveries.in_flight("files"),
@@ -46,7 +52,7 @@ QUESTIONS: dict[str, Callable[[Tables], object]] = {
     "parked": lambda t: t.deliveries.parked("files", 5),
     "newest revision of a session": lambda t: t.deliveries.newest_reading_rev("cgm_reading", 1, "glucose"),
     "forget": lambda t: t.deliveries.forget("cgm_reading", [ITEM.ref]),
-    "purge": lambda t: purge_slice(t, t.boots.timeline(), 1 << 40, Limits(), 500),
+    "purge": lambda t: purge_slice(t, t.boots.timeline(), Present(1 << 40, 1 << 20, 0), Limits(), 500),
 }
 
 
@@ -60,6 +66,7 @@ def test_is_answered_by_an_index(tmp_path: Path, question: str) -> None:
         tables.readings.insert(begin(tables).no, "glucose", [reading(5)])
         tables.summaries.put(KEY, 300, UUID(int=1), {}, final=True)
         tables.deliveries.enqueue(ITEM, "files", 1, 1)
+        tables.alerts.note(EVENT, ["journal"])
 
     in_transaction(store, fill)
     statements: list[str] = []

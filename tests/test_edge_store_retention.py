@@ -7,13 +7,13 @@ from uuid import UUID
 
 import pytest
 from edge_parts import MIDNIGHT_UTC_S, in_transaction, minimal_config, open_store
-from store_parts import DAY_S, SECOND_NS, beats, begin, chunk, reading
+from store_parts import DAY_S, SECOND_NS, alert_event, beats, begin, chunk, reading
 
 from edge.anchors import Anchor
 from edge.config import Limits
 from edge.store.deliveries import Item, reading_ref, summary_ref
 from edge.store.door import Store, Tables
-from edge.store.retention import RETENTION, purge_slice
+from edge.store.retention import RETENTION, Present, purge_slice
 from edge.store.summaries import SummaryKey
 
 LIMITS = Limits(raw_retention_days=14, retention_days=400, delivered_retention_days=30)
@@ -23,6 +23,9 @@ ROWS_MAX = 100
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return open_store(minimal_config(tmp_path))
+
+
+OTHER_BOOT = (1 << 20, 0)
 
 
 def boot(store: Store, began_day: float, error_ms: int | None = 500) -> int:
@@ -41,12 +44,15 @@ def do(store: Store, work: Callable[[Tables], object]) -> None:
     in_transaction(store, work)
 
 
-def purge(store: Store, day: float, rows_max: int = ROWS_MAX) -> int:
-    """Purge as on that day, until there is nothing more to do; how many slices it took."""
-    now_utc_s = MIDNIGHT_UTC_S + round(day * DAY_S)
+def purge(store: Store, day: float, rows_max: int = ROWS_MAX, present: tuple[int, int] | None = None) -> int:
+    """Purge as on that day, until there is nothing more to do; how many slices it took.
+
+    `present`: the boot that it is, and how long it has lasted; None: one that has just begun.
+    """
+    now = Present(MIDNIGHT_UTC_S + round(day * DAY_S), *(present or OTHER_BOOT))
     slices = 1
     while in_transaction(
-        store, lambda tables: purge_slice(tables, tables.boots.timeline(), now_utc_s, LIMITS, rows_max)
+        store, lambda tables: purge_slice(tables, tables.boots.timeline(), now, LIMITS, rows_max)
     ):
         slices += 1
         assert slices < 1000
@@ -211,23 +217,33 @@ def test_summaries_go_with_their_deliveries_and_marks(store: Store) -> None:
     assert store.tables.summaries.between("heart_5min") == store.tables.dirty.all() == []
 
 
-def test_alerts_go_when_they_have_been_over_for_long(store: Store) -> None:
+def test_events_go_when_they_are_old_except_those_by_which_an_alert_stands(store: Store) -> None:
     no = boot(store, 0)
+
+    def at(day: int) -> int:
+        return day * DAY_S * SECOND_NS
 
     def work(tables: Tables) -> None:
         for n, (raised, cleared) in enumerate([(1, 2), (3, None), (5, 6)]):
-            tables.alerts.raise_alert(f"kind-{n}", 2, 1.0, no, raised * DAY_S * SECOND_NS)
+            tables.alerts.note(alert_event(f"rule-{n}", boot_no=no, boot_ns=at(raised)), ["journal"])
             if cleared:
-                tables.alerts.clear_alert(f"kind-{n}", 2, no, cleared * DAY_S * SECOND_NS)
-        tables.boots.add_anchor(
-            Anchor(no, 10 * DAY_S * SECOND_NS, (MIDNIGHT_UTC_S + 10 * DAY_S) * SECOND_NS, 500, "system")
-        )
+                tables.alerts.note(alert_event(f"rule-{n}", "over", boot_no=no, boot_ns=at(cleared)))
+        tables.alerts.note(alert_event("rule-1", "worse", boot_no=no, boot_ns=at(7)), ["journal"])
+        tables.boots.add_anchor(Anchor(no, at(10), (MIDNIGHT_UTC_S + 10 * DAY_S) * SECOND_NS, 500, "system"))
 
     do(store, work)
+    alerts = store.tables.alerts
     purge(store, 404)
-    assert [alert.kind for alert in store.tables.alerts.newest(9)] == ["kind-2", "kind-1"]
+    assert [(event.rule, event.what) for event in alerts.newest(9)] == [
+        ("rule-1", "worse"),
+        ("rule-2", "over"),
+        ("rule-2", "raised"),
+    ]
     purge(store, 1000)
-    assert [alert.kind for alert in store.tables.alerts.newest(9)] == ["kind-1"]
+    assert [(event.rule, event.what) for event in alerts.newest(9)] == [("rule-1", "worse")]
+    assert store.tables.database.read("SELECT event FROM alert_deliveries") == [
+        (str(alerts.newest(1)[0].id),)
+    ]
 
 
 def test_deliveries_that_arrived_go_after_a_while(store: Store) -> None:
@@ -276,10 +292,10 @@ USERS: dict[str, Callable[[Tables, int], object]] = {
     "a chunk": lambda tables, no: tables.raw_chunks.append(chunk(0, 1, no)),
     "a chunk that waits for its place": lambda tables, no: tables.raw_chunks.note_unplaced(1, no),
     "the start of a session": lambda tables, no: tables.sessions.update(begin(tables).no, start_boot_no=no),
-    "the beginning of an alert": lambda tables, no: tables.alerts.raise_alert("x", 1, None, no, 5),
-    "the end of an alert": lambda tables, no: (
-        tables.alerts.raise_alert("x", 1, None, 4, 5),
-        tables.alerts.clear_alert("x", 1, no, 5),
+    "what happened to an alert": lambda tables, no: tables.alerts.note(alert_event("x", boot_no=no)),
+    "the delivery of it": lambda tables, no: (
+        tables.alerts.note(alert_event("x", boot_no=4), ["journal"]),
+        tables.alerts.move(alert_event("x").id, "journal", "delivered", 1, no, 5),
     ),
 }
 
@@ -309,6 +325,7 @@ def test_a_retired_sensor_goes_with_the_last_of_its_data(store: Store, tmp_path:
     no = boot(store, 0)
     append(store, no, 0)
     do(store, lambda tables: tables.sensors.keep_trait(1, "rr_unit", "TICKS"))
+    do(store, lambda tables: tables.blobs.put("rhythm", 1, 1, b"x"))
     config = minimal_config(tmp_path, **{"A4:C1:38:00:00:01": "A4:C1:38:00:00:09"})
     do(store, lambda tables: tables.sensors.register(config.sensors, config.people, boot_no=1, boot_ns=0))
     purge(store, 10)
@@ -316,6 +333,19 @@ def test_a_retired_sensor_goes_with_the_last_of_its_data(store: Store, tmp_path:
     purge(store, 20)
     assert [row.no for row in store.tables.sensors.all()] == [2, 3]
     assert store.tables.database.read("SELECT * FROM traits") == []
+    assert store.tables.blobs.get("rhythm", 1) is None
+
+
+def test_what_this_boot_measured_is_as_young_as_the_time_since_says_whatever_a_clock_said(
+    store: Store,
+) -> None:
+    no = boot(store, 0)
+    append(store, no, 0, 30)
+    # The clock was wrong by twenty years when the boot began, and has been set right.
+    purge(store, day=7300, present=(no, 60 * SECOND_NS))
+    assert chunks(store, no) == [0, 30]
+    purge(store, day=7300)
+    assert chunks(store, no) == []
 
 
 # Slices
@@ -325,10 +355,8 @@ def test_a_slice_deletes_no_more_than_it_may(store: Store) -> None:
     no = boot(store, 0)
     append(store, no, *range(0, 30 * 25, 30))
     left = [25]
-    now_utc_s = MIDNIGHT_UTC_S + 20 * DAY_S
-    while in_transaction(
-        store, lambda tables: purge_slice(tables, tables.boots.timeline(), now_utc_s, LIMITS, 10)
-    ):
+    now = Present(MIDNIGHT_UTC_S + 20 * DAY_S, *OTHER_BOOT)
+    while in_transaction(store, lambda tables: purge_slice(tables, tables.boots.timeline(), now, LIMITS, 10)):
         left.append(len(chunks(store, no)))
     assert left[:4] == [25, 15, 5, 0]
 
@@ -372,16 +400,19 @@ def test_every_table_has_a_retention_or_a_reason_to_have_none(store: Store) -> N
     purged = {
         "raw_chunks": "raw chunks",
         "unplaced": "raw chunks",
+        "stream_figures": "raw chunks",
         "readings": "readings",
         "sessions": "sessions, and what was given up of them",
         "given_up": "sessions, and what was given up of them",
         "summaries": "summaries and dirty periods",
         "dirty": "summaries and dirty periods",
-        "alerts": "alerts",
+        "alert_events": "what happened to alerts",
+        "alert_deliveries": "what happened to alerts",
         "deliveries": "deliveries that arrived",
         "boots": "boots and their anchors",
         "anchors": "boots and their anchors",
         "sensors": "retired sensors, and what was learned of them",
+        "blobs": "retired sensors, and what was learned of them",
         "traits": "retired sensors, and what was learned of them",
     }
     tables = store.tables.database.read("SELECT name FROM sqlite_schema WHERE type = 'table'")

@@ -1,4 +1,4 @@
-"""Summaries with their revisions, dirty periods, alerts, boots: what the small parts promise."""
+"""Summaries with their revisions, dirty periods, boots: what the small parts promise."""
 
 from pathlib import Path
 from uuid import UUID
@@ -77,31 +77,6 @@ def test_periods_are_dirty_until_they_are_cleared(store: Store) -> None:
         tables.dirty.clear("heart_5min", 1, 300)
         tables.dirty.clear("heart_5min", 2, 600)
         assert tables.dirty.all() == [DAY, SummaryKey("heart_5min", 1, 600)]
-
-    in_transaction(store, work)
-
-
-def test_alerts_open_once_and_close(store: Store) -> None:
-    def work(tables: Tables) -> None:
-        alerts = tables.alerts
-        assert alerts.raise_alert("glucose_low", 2, 65.0, 1, 10)
-        assert not alerts.raise_alert("glucose_low", 2, 60.0, 1, 20)
-        assert alerts.raise_alert("glucose_low", 1, 60.0, 1, 20)
-        assert alerts.raise_alert("cgm_silence", 2, None, 1, 30)
-        assert [(alert.no, alert.kind, alert.value) for alert in alerts.open()] == [
-            (1, "glucose_low", 65.0),
-            (2, "glucose_low", 60.0),
-            (3, "cgm_silence", None),
-        ]
-        assert alerts.clear_alert("glucose_low", 2, 1, 40)
-        assert not alerts.clear_alert("glucose_low", 2, 1, 50)
-        assert alerts.raise_alert("glucose_low", 2, 61.0, 1, 60)
-        assert [(alert.value, alert.cleared_boot_ns) for alert in alerts.newest(2)] == [
-            (61.0, None),
-            (None, None),
-        ]
-        assert alerts.newest(9)[-1].cleared_boot_ns == 40
-        assert [alert.no for alert in alerts.oldest(2)] == [1, 2]
 
     in_transaction(store, work)
 

@@ -231,8 +231,8 @@ def test_a_date_no_calendar_has_is_told(scene: Scene) -> None:
 
 def test_a_sensor_of_a_kind_nobody_knows_is_told(scene: Scene) -> None:
     item = scene.kept.heart(0)
-    scene.write("UPDATE sensors SET kind = 'thermometer' WHERE no = ?", STRAP[ANNA])
-    assert scene.reasons(item) == ["it cannot be read: 'thermometer'"]
+    scene.write("UPDATE sensors SET kind = 'toaster' WHERE no = ?", STRAP[ANNA])
+    assert scene.reasons(item) == ["it cannot be read: 'toaster'"]
 
 
 # The name

@@ -70,7 +70,7 @@ def without(body: dict[str, Any], *keys: str) -> dict[str, Any]:
 SHAPES = {
     "heart": heart_bundle(),
     "heart without variability": heart_bundle(
-        without(HEART, "sdnn_ms", "rmssd_ms", "hr_min_bpm", "hr_max_bpm")
+        without(HEART, *HEART.keys() - {"hr_mean_bpm", "beats", "coverage_pct"})
     ),
     "heart without beats": heart_bundle(dict.fromkeys(HEART) | {"beats": 0, "coverage_pct": 0.0}),
     "glucose": glucose_bundle(),
@@ -114,8 +114,28 @@ def test_heart_values_arrive_exactly() -> None:
     assert rate["valueQuantity"]["value"] == pytest.approx(62.43215, abs=1e-4)
     values = [part["valueQuantity"]["value"] for part in rate["component"]]
     assert values == pytest.approx([55.0, 81.0, 312, 99.5], abs=1e-4)
-    variability = [part["valueQuantity"]["value"] for part in found["hrv-short-term"]["component"]]
-    assert variability == pytest.approx([48.123456, 39.654321], abs=1e-4)
+    variability = {
+        part["code"]["coding"][0]["code"]: (part["valueQuantity"]["value"], part["valueQuantity"]["code"])
+        for part in found["hrv-short-term"]["component"]
+    }
+    expected = {
+        "80404-7": (48.1235, "ms"),
+        "rmssd": (39.6543, "ms"),
+        "pnn50": (19.8052, "%"),
+        "mean-nn": (961.0434, "ms"),
+        "lf-power": (812.3457, "ms2"),
+        "hf-power": (433.21, "ms2"),
+        "dfa-alpha1": (1.0234, "1"),
+        "sdrr": (52.3457, "ms"),
+        "rmssd-rr": (61.2346, "ms"),
+        "normal-beats": (98.7179, "%"),
+        "beats-in-af": (0.641, "%"),
+        "9279-1": (14.25, "/min"),
+        "breathing-confidence": (0.6123, "1"),
+    }
+    assert variability == {
+        code: (pytest.approx(value, abs=1e-4), unit) for code, (value, unit) in expected.items()
+    }
     period = {"start": "2026-11-21T00:00:00+00:00", "end": "2026-11-21T00:05:00+00:00"}
     assert rate["effectivePeriod"] == found["hrv-short-term"]["effectivePeriod"] == period
 
@@ -222,7 +242,10 @@ def test_every_kind_of_sensor_is_a_device_by_its_title(kind: str) -> None:
     assert faults(device) == []
     assert device["deviceName"] == [{"name": KINDS[kind].title, "type": "user-friendly-name"}]
     profiles = device.get("meta", {}).get("profile", [])
-    assert [profile.rsplit("/", 1)[1] for profile in profiles] == {"cgm": ["cgm-device"]}.get(kind, [])
+    assert [profile.rsplit("/", 1)[1] for profile in profiles] == {
+        "cgm": ["cgm-device"],
+        "aidex": ["cgm-device"],
+    }.get(kind, [])
 
 
 @pytest.mark.parametrize("kind", PERIODS)

@@ -313,10 +313,16 @@ def check(home: Home) -> None:
         assert names == sorted(names)
 
 
-SCHEDULES, AT_ONCE = 240, 40
+SCHEDULES, SOAK_SCHEDULES, AT_ONCE = 120, 480, 40
 
 
-@pytest.mark.parametrize("first", range(0, SCHEDULES, AT_ONCE))
+@pytest.mark.parametrize(
+    "first",
+    [
+        pytest.param(first, marks=[pytest.mark.soak] * (first >= SCHEDULES))
+        for first in range(0, SCHEDULES + SOAK_SCHEDULES, AT_ONCE)
+    ],
+)
 def test_nothing_is_lost_doubled_or_sent_without_consent(
     tmp_path: Path, database: Database, first: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -437,7 +443,7 @@ def test_killed_at_any_step_and_started_again(tmp_path: Path) -> None:
         return done.stdout
 
     steps = 0
-    for step in range(0, 400, 11):
+    for step in range(0, 400, 17):
         directory = tmp_path / str(step)
         steps += 1
         finished = bool(run(directory, step))
@@ -449,4 +455,4 @@ def test_killed_at_any_step_and_started_again(tmp_path: Path) -> None:
         assert len(ids) == len(set(ids)) == 6
         if finished:
             break
-    assert 5 < steps < 30
+    assert 5 < steps < 24

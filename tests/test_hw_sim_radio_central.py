@@ -330,6 +330,18 @@ async def test_connects_wait_for_each_other() -> None:
 
 
 @in_virtual_time
+async def test_what_the_other_controller_can_do_is_known_after_two_connection_events() -> None:
+    # A Linux host asks for it before it says that there is a link.
+    _, sensor, central = await room()
+    async with BleakClient(sensor.device.random_address.to_string(False), backend=central.client_backend):
+        (link,) = central.device.connections.values()
+        asked_s = asyncio.get_running_loop().time()
+        assert await link.get_remote_le_features()
+        took_s = asyncio.get_running_loop().time() - asked_s
+        assert took_s == pytest.approx(2 * link.parameters.connection_interval / 1000, abs=0.001)
+
+
+@in_virtual_time
 async def test_a_link_is_shared_and_hanging_up_ends_it_for_all() -> None:
     _, sensor, central = await room()
     ended: list[str] = []

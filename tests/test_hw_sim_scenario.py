@@ -11,10 +11,10 @@ from hw_sim.radio.air import Air
 from hw_sim.radio.central import open_central
 from hw_sim.scenario import Home, SensorSpec
 from protocols import cgm, heart_rate, racp, uuids
-from tools.rig.demo_recordings import read_glucose, read_rr
+from tools.rig.demo_recordings import read_glucose, read_heart
 
 RECORDINGS = Path(__file__).parent / "recordings"
-RR_MS = read_rr(RECORDINGS / "afdb_08219_rr.csv.gz")
+RR_MS = read_heart(RECORDINGS / "afdb_08219_rr.csv.gz").rr_ms
 GLUCOSE = read_glucose(RECORDINGS / "azt1d_09_glucose.csv.gz")
 STRAP, CGM = SensorSpec("heart_rate", "F0:00:00:00:00:01"), SensorSpec("cgm", "F0:00:00:00:00:02")
 

@@ -194,7 +194,7 @@ def test_a_report_cut_off_withholds_nothing_and_the_next_link_begins_anew() -> N
 
 def test_a_report_that_outlives_a_killed_client_withholds_nothing_and_ends() -> None:
     async def scenario() -> None:
-        home = await world(record_s=1.0)
+        home = await world(event_s=1.0)
         await home.ask(ALL, wait_s=1.5)
         home.stack.abandon_clients()
         await home.connect()
@@ -209,7 +209,7 @@ def test_a_report_that_outlives_a_killed_client_withholds_nothing_and_ends() -> 
 
 def test_a_live_reading_is_told_at_once_or_after_a_report_or_amid_it() -> None:
     async def scenario(*, interleaves: bool) -> list[int | Response]:
-        home = await world(record_s=1.0, interleaves=interleaves)
+        home = await world(event_s=1.0, interleaves=interleaves)
         home.sensor.take(120.0)
         assert [record.time_offset_min for record in home.heard] == [20]
         await asyncio.sleep(300.0)
@@ -311,7 +311,7 @@ def test_it_refuses_what_it_does_not_know_and_who_does_not_listen() -> None:
 
 def test_a_report_can_be_aborted() -> None:
     async def scenario() -> None:
-        home = await world(record_s=1.0)
+        home = await world(event_s=1.0)
         assert await home.ask(ALL, wait_s=1.5) == [0]
         abort = Request(OpCode.ABORT, Operator.NULL)
         assert await home.ask(abort) == [ResponseCode(OpCode.ABORT, Code.SUCCESS)]

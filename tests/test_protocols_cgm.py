@@ -9,19 +9,20 @@ from protocols import cgm
 from protocols.cgm import CgmFeature, CgmMeasurement, CgmStatus, Feature, SensorStatus, SessionStartTime
 from protocols.crc import Crc
 from protocols.errors import DecodeError
-from protocols.medfloat import Special, decode_sfloat
+from protocols.medfloat import Special, decode_sfloat, measured
 
 MEASUREMENTS = accepted("cgm", "2AA7")
 
 U8, U16, U24 = st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFF)
 MEDFLOAT = U16.map(decode_sfloat)
+QUANTITY = MEDFLOAT.map(measured)
 READINGS = st.builds(
     CgmMeasurement,
-    glucose_mg_dl=MEDFLOAT,
+    glucose_mg_dl=QUANTITY,
     time_offset_min=U16,
     status=U24.map(SensorStatus),
     trend_mg_dl_min=st.none() | MEDFLOAT,
-    quality_pct=st.none() | MEDFLOAT,
+    quality_pct=st.none() | QUANTITY,
 )
 STARTS = st.builds(
     SessionStartTime,
@@ -164,6 +165,7 @@ def test_measurements_round_trip(readings, crc):
     "reading",
     [
         CgmMeasurement(float("nan"), 0),
+        CgmMeasurement(-0.1, 0),
         CgmMeasurement(100.0, -1),
         CgmMeasurement(100.0, 65536),
         CgmMeasurement(100.0, 0, SensorStatus(1 << 24)),

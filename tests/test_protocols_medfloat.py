@@ -1,11 +1,16 @@
 from decimal import Decimal
+from operator import attrgetter
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from protocol_codecs import CODECS
 from protocol_vectors import BOUNDED, encoded, medfloat, name, octets, rows
 
+from protocols import cgm
+from protocols.columnar import Kernel, flatten
+from protocols.glucose_meter import GlucoseContext
 from protocols.medfloat import (
     FLOAT,
     SFLOAT,
@@ -109,3 +114,62 @@ def test_prefers_the_exponent_nearest_zero(value, word):
 def test_refuses_what_no_word_can_say(value):
     with pytest.raises(ValueError, match="range of an SFLOAT"):
         encode_sfloat(value)
+
+
+# By hand: octets FF in the place of what cannot be less than nothing, in every characteristic that has such a place.
+NOTHING_MEASURED = [
+    ("cgm.MEASUREMENT[0][0]", "0600 ffff 1e00", {"glucose_mg_dl"}),
+    ("cgm.MEASUREMENT[0][0]", "0a03 6400 1e00 ffff ffff", {"quality_pct"}),
+    ("cgm_control.CALIBRATION", "ffff 6702 11 d002 0100 00", {"glucose_mg_dl"}),
+    (
+        "cgm_control.RESPONSE[0]",
+        "06 ffff 6702 11 d002 0100 00",
+        {"calibration_response.calibration.glucose_mg_dl"},
+    ),
+    ("cgm_control.RESPONSE[0]", "09 ffff", {"patient_high_response.level_mg_dl"}),
+    ("glucose_meter.MEASUREMENT", "03 0100 e407030e171700 0000 ffff 11", {"sample.concentration"}),
+    ("glucose_meter.CONTEXT", "01 0000 01 ffff", {"carbohydrate.mass_kg"}),
+    ("glucose_meter.CONTEXT", "50 0000 01 ffff ffff", {"medication.amount", "hba1c_pct"}),
+    (
+        "pulse_oximeter.SPOT_CHECK",
+        "08 ffff ffff ffff",
+        {"oximetry.spo2_pct", "oximetry.pulse_rate_bpm", "pulse_amplitude_index_pct"},
+    ),
+    ("pulse_oximeter.CONTINUOUS", "01 6200 4800 ffff ffff", {"fast.spo2_pct", "fast.pulse_rate_bpm"}),
+    (
+        "blood_pressure.MEASUREMENT",
+        "04 ffff ffff ffff ffff",
+        {"systolic", "diastolic", "mean_arterial", "pulse_rate_bpm"},
+    ),
+    ("thermometer.MEASUREMENT", "00 ffffffff", {"temperature"}),
+    ("health_sensor.SCHEDULE", "01000000 ffffffff ffffffff", {"measurement_period_s", "update_interval_s"}),
+]
+
+
+@pytest.mark.parametrize(("label", "packet", "places"), NOTHING_MEASURED)
+def test_octets_ff_are_no_measurement_and_it_is_said_so(label, packet, places, monkeypatch):
+    monkeypatch.setattr(Kernel, "compiled", property(lambda kernel: kernel.function))
+    codec, payload = CODECS[label], bytes.fromhex(packet)
+    reading = codec.decode(payload)
+    assert reading == codec.interpret(payload)
+    _, oddities = codec.decode_lenient(payload)
+    complaints = sorted(f"{place.rpartition('.')[2]}: -0.1 is no measurement" for place in places)
+    assert sorted(oddity.complaint for oddity in oddities) == complaints
+    with np.errstate(over="ignore"):
+        columns = codec.columns(*flatten([payload]))
+    for place in places:
+        assert np.isnan(columns.values[place]).tolist() == [True]
+        assert columns.words[place].tolist() in ([0xFFFF], [0xFFFFFFFF])
+        path = place.removeprefix("calibration_response.").removeprefix("patient_high_response.")
+        assert attrgetter(path)(reading) is Special.NAN
+
+
+@pytest.mark.parametrize("value", [-0.1, -2045.0])
+def test_what_is_less_than_nothing_is_not_sent_as_a_measurement(value):
+    with pytest.raises(ValueError, match="beyond the range of what is measured"):
+        CODECS["glucose_meter.CONTEXT"].encode(GlucoseContext(0, hba1c_pct=value))
+
+
+def test_a_trend_may_be_negative():
+    ((reading,), errors) = cgm.decode_measurements(bytes.fromhex("0801 6400 1e00 ffff"), crc=False)
+    assert (reading.trend_mg_dl_min, errors) == (-0.1, [])

@@ -1,4 +1,6 @@
+import math
 import random
+import re
 import sys
 
 import naive_polar
@@ -6,11 +8,12 @@ import numpy as np
 import pytest
 from protocol_vectors import name, octets, rows
 
-from protocols import polar, polar_samples
+from protocols import polar, polar_live, polar_samples
 from protocols.compiled import Kernel
 from protocols.errors import DecodeError
 from protocols.polar import FRAME, REQUEST, Frame, MeasurementType, OpCode, Request, Response, Setting, Status
 from protocols.polar_samples import DELTA, RAW, delta_samples, raw_samples, samples, scaled
+from protocols.polar_time import Chain
 
 
 @pytest.mark.parametrize("row", rows("polar", "PMD-DATA"), ids=name)
@@ -77,6 +80,51 @@ def test_raw_kernel_equals_the_definition_on_anything():
             content = rng.randbytes(layout.stride * rng.randrange(5) + (rng.random() < 0.2))
             expected = naive_polar.raw_samples(content, layout.stride, layout.fields.tolist())
             assert raw_samples(content, layout.stride, layout.fields).tolist() == expected
+
+
+# What the bits mean stands in the public SDK: value, oversampled, contact, impedance; and value, two tags.
+@pytest.mark.parametrize(
+    ("frame_type", "content", "expected"),
+    [
+        (1, "0280ff 800200", [[2, 1, 3, 3], [640, 0, 0, 0]]),
+        (1, "ff3f01 000006 000018 00ffe0", [[16383, 1, 0, 0], [0, 0, 3, 0], [0, 0, 0, 3], [16128, 0, 0, 0]]),
+        (2, "8080fc ffff03", [[32896, 7, 7], [262143, 0, 0]]),
+        (2, "00001c 0000e0 010024", [[0, 7, 0], [0, 0, 7], [1, 1, 1]]),
+    ],
+)
+def test_what_lies_beside_an_ecg_value_is_read_field_by_field(frame_type, content, expected):
+    frame = Frame(MeasurementType.ECG, 0, frame_type, False, bytes.fromhex(content))
+    assert samples(frame).tolist() == polar_live.samples(frame).tolist() == expected
+
+
+def test_frames_that_are_decoded_as_they_come_say_what_the_kernels_say():
+    rng = random.Random(9)
+    frames = [FRAME.decode(octets(row)) for row in rows("polar", "PMD-DATA")]
+    for compressed, layouts in ((False, RAW), (True, DELTA)):
+        for (measurement, frame_type), layout in layouts.items():
+            for _ in range(60):
+                content = rng.randbytes(getattr(layout, "stride", 12) * rng.randrange(5))
+                if compressed:
+                    content = rng.randbytes(layout.channels * layout.octets)
+                    for _ in range(rng.randrange(4)):
+                        width, count = rng.choice((0, 1, 2, 7, 10, 31, 32, 33)), rng.randrange(20)
+                        content += bytes([width, count])
+                        content += rng.randbytes(-(-width * count * layout.channels // 8))
+                content = content[: len(content) - rng.choice((0, 0, 0, 0, 1, 2))][:500]
+                frames.append(Frame(measurement, 0, frame_type, compressed, content))
+    decoded = 0
+    for frame in frames:
+        try:
+            expected = samples(frame)
+        except DecodeError as error:
+            with pytest.raises(DecodeError, match=re.escape(error.reason)):
+                polar_live.samples(frame)
+            continue
+        found = polar_live.samples(frame)
+        assert (found.dtype, found.tobytes()) == (expected.dtype, expected.tobytes())
+        assert polar_live.scaled(frame, 0.25).tobytes() == scaled(frame, 0.25).tobytes()
+        decoded += 1
+    assert decoded > len(frames) / 3
 
 
 def test_kernels_have_one_signature_each():
@@ -182,7 +230,14 @@ def test_what_is_no_response(payload):
         polar.decode_response(bytes.fromhex(payload))
 
 
-@pytest.mark.parametrize("parameters", ["00", "000182", "0a01", "00028200"])
+# The last: factors that are NaN, infinite, 0, -1, and one of two that is.
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        *("00", "000182", "0a01", "00028200"),
+        *("05010000c07f", "05010000807f", "050100000000", "0501000080bf", "05020000803f000080ff"),
+    ],
+)
 def test_settings_that_cannot_be_read(parameters):
     with pytest.raises(DecodeError):
         polar.decode_settings(bytes.fromhex(parameters))
@@ -192,3 +247,63 @@ def test_sample_times_count_back_from_the_last():
     assert polar.sample_times_ns(1000, 4, previous_ns=600) == [700, 800, 900, 1000]
     assert polar.sample_times_ns(10**9, 3, rate_hz=2.0) == [0, 5 * 10**8, 10**9]
     assert polar.sample_times_ns(5, 2) == [5, 5]
+
+
+@pytest.mark.parametrize("factor", [math.nan, math.inf, -math.inf, 0.0, -1.0])
+def test_what_is_no_factor_scales_nothing(factor):
+    frame = Frame(MeasurementType.ACCELERATION, 0, 0, True, bytes(6))
+    for scale in (scaled, polar_live.scaled):
+        with pytest.raises(ValueError, match="no factor"):
+            scale(frame, factor)
+
+
+def test_the_settings_before_one_that_cannot_be_read_are_read():
+    known = bytes.fromhex("0001820005010000803f")
+    assert polar.read_settings(known) == ({0: (130,), 5: (1.0,)}, None)
+    assert polar.read_settings(known + b"\x0a\x01\x00") == (
+        {0: (130,), 5: (1.0,)},
+        "kind 0x0a without a known width",
+    )
+    assert polar.read_settings(bytes.fromhex("000182000501") + b"\x00\x00\xc0\x7f") == (
+        {0: (130,)},
+        "factor nan",
+    )
+
+
+@pytest.mark.parametrize("previous_ns", [1000, 1001, 2**63])
+def test_a_clock_that_was_set_back_begins_a_new_chain(previous_ns):
+    assert polar.sample_times_ns(1000, 4, previous_ns=previous_ns, rate_hz=1e7) == [700, 800, 900, 1000]
+    assert polar.sample_times_ns(1000, 3, previous_ns=previous_ns) == [1000] * 3
+
+
+def chained(rate_hz, frames):
+    chain = Chain(rate_hz)
+    return [(*chain.take(*frame),) for frame in frames]
+
+
+def test_the_step_follows_from_the_frames_whatever_rate_is_named():
+    # A Verity Sense says 135 Hz and samples at 55 Hz.
+    step_ns = 1e9 / 55
+    frames = [(round(55 * n * step_ns), 55) for n in range(1, 5)]
+    timed = chained(135.0, frames)
+    assert [begins for *_, begins in timed] == [True, False, False, False]
+    assert [step for _, step, _ in timed] == pytest.approx([1e9 / 135, step_ns, step_ns, step_ns])
+
+
+def test_samples_are_not_stretched_over_a_gap_and_times_never_go_back():
+    frames = [(100, 10), (200, 10), (300, 10), (500, 10), (600, 10), (50, 10), (150, 10), (150, 10)]
+    assert chained(1e8, frames) == [
+        (100, 10.0, True),
+        (200, 10.0, False),
+        (300, 10.0, False),
+        (500, 10.0, True),
+        (600, 10.0, False),
+        (50, 10.0, True),
+        (150, 10.0, False),
+        (150, 10.0, True),
+    ]
+    # A gap that comes first does not hide the step for long.
+    assert chained(1e9, [(0, 10), (300, 10), (400, 10), (500, 10)])[2:] == [
+        (400, 10.0, False),
+        (500, 10.0, False),
+    ]

@@ -88,8 +88,8 @@ def test_one_procedure_at_a_time():
     point.begin(GET_INTERVAL, 2.0)
 
 
-@pytest.mark.parametrize("op", [OpCode.START_SESSION, OpCode.STOP_SESSION])
-def test_sessions_start_and_stop_only_with_a_permit(op):
+@pytest.mark.parametrize("op", [OpCode.START_SESSION, OpCode.STOP_SESSION, OpCode.SET_CALIBRATION])
+def test_sessions_start_and_stop_and_sensors_are_calibrated_only_with_a_permit(op):
     point = ControlPoint(False)
     with pytest.raises(PermissionError):
         point.begin(Request(op), 0.0)
@@ -143,6 +143,51 @@ def test_already_streaming_is_streaming_and_a_device_may_stop_by_itself():
     stream.on_indication(bytes.fromhex("f0020306"), 3.0)
     assert stream.phase is Phase.STREAMING
     stream.on_indication(bytes.fromhex("0103"), 4.0)
+    assert stream.phase is Phase.STOPPED
+
+
+@pytest.mark.parametrize("broken", ["f001000000ff", "f00100000005010000c07f", "f0010000000001"])
+def test_what_could_not_be_read_does_not_spoil_what_is_said_again(broken):
+    stream = Stream(MeasurementType.ECG, 0.0)
+    with suppress(DecodeError):
+        stream.on_indication(bytes.fromhex("f0010000010001820001"), 1.0)
+        stream.on_indication(bytes.fromhex(broken), 1.0)
+    assert stream.phase is Phase.QUERYING
+    stream.on_indication(bytes.fromhex("f0010000000001820001010e00"), 2.0)
+    assert stream.phase is Phase.READY
+    assert stream.offered == {Setting.SAMPLE_RATE_HZ: (130,), Setting.RESOLUTION_BITS: (14,)}
+
+
+@pytest.mark.parametrize(
+    ("settings", "factor", "unread"),
+    [
+        ("", 1.0, None),
+        ("050100008040", 4.0, None),
+        ("0501000080400a0100", 4.0, "kind 0x0a without a known width"),
+        ("0a0100", 1.0, "kind 0x0a without a known width"),
+        ("0501000080", 1.0, "too few octets"),
+        ("05010000c07f", 1.0, "factor nan"),
+        ("05010000807f", 1.0, "factor inf"),
+        ("050100000000", 1.0, "factor 0.0"),
+    ],
+)
+def test_a_stream_has_started_if_the_device_says_so_whatever_settings_come_with_it(settings, factor, unread):
+    stream = Stream(MeasurementType.ACCELERATION, 0.0)
+    stream.on_indication(bytes.fromhex("f001020000"), 1.0)
+    stream.start({}, 2.0)
+    stream.on_indication(bytes.fromhex("f002020000" + settings), 3.0)
+    assert (stream.phase, stream.factor, stream.unread) == (Phase.STREAMING, factor, unread)
+    assert stream.deadline_s is None
+
+
+def test_a_stream_that_is_starting_can_be_stopped():
+    stream = Stream(MeasurementType.ECG, 0.0)
+    stream.on_indication(bytes.fromhex("f001000000"), 1.0)
+    stream.start({}, 2.0)
+    stream.stop(3.0)
+    stream.on_indication(bytes.fromhex("f002000000"), 4.0)
+    assert stream.phase is Phase.STOPPING, "that was the answer to the start"
+    stream.on_indication(bytes.fromhex("f003000000"), 5.0)
     assert stream.phase is Phase.STOPPED
 
 

@@ -1,6 +1,7 @@
 """Whole gateways through the scenarios of `tests/scenarios`: files that say what goes wrong, and what must be true.
 
 .venv/bin/python -P -m tools.rig.play tests/scenarios/killed.toml
+.venv/bin/python -P -m pytest -m "soak or not soak" tests/test_system_scenarios.py     # with all seeds
 """
 
 from pathlib import Path
@@ -13,8 +14,9 @@ from tools.rig.scenario import load
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 SEEDS = {"links_drop": 20}
+SEEDS_MAX = 5  # those that are played by default
 PLAYED = [
-    pytest.param(path, seed, id=f"{path.stem}-{seed}")
+    pytest.param(path, seed, id=f"{path.stem}-{seed}", marks=[pytest.mark.soak] * (seed >= SEEDS_MAX))
     for path in sorted(SCENARIOS.glob("*.toml"))
     for seed in range(SEEDS.get(path.stem, 1))
 ]

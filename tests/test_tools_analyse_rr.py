@@ -162,7 +162,7 @@ def test_a_long_record_takes_no_longer_beat_by_beat(tmp_path: Path) -> None:
 def test_an_interrupt_amid_the_analysis_is_one_line() -> None:
     code = """
 import os, signal
-from tools.analyse.rr import ended_by_interrupt
+from tools.terminal import ended_by_interrupt
 with ended_by_interrupt():
     os.kill(os.getpid(), signal.SIGINT)
     while True:

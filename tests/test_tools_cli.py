@@ -4,7 +4,9 @@ import asyncio
 import json
 import os
 import pwd
+import re
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -23,14 +25,35 @@ from service_user import NOBODY, another_user, open_place, without_power_over_fi
 from edge.lock import lock
 from hw_sim.radio.air import Air
 from hw_sim.radio.hci_server import serve
-from tools import cli
 from tools.cli import app, one_line_errors
+from tools.rig import simulated_gateway
 from tools.rig.scenario import CGM, home_of
+from tools.terminal import own_command
 
 
 def vitalgate(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-P", "-m", "tools", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, **options)
+
+
+def document(directory: Path, *arguments: str) -> dict[str, Any]:
+    done = vitalgate("demo", "--json", "--out", str(directory), *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a demo says whose directory nobody changes."""
+    return document(tmp_path_factory.mktemp("demo") / "out", "--hours", "0.5", "--bodies")
+
+
+@pytest.fixture
+def home(said: dict[str, Any], tmp_path: Path) -> Path:
+    """The directory that a demo has left, for one test."""
+    return Path(shutil.copytree(Path(said["config"]).parent, tmp_path / "out"))
 
 
 @pytest.mark.parametrize("command", ["run", "demo", "simulate", "status"])
@@ -133,14 +156,13 @@ def test_status_of_another_users_gateway_says_whose_it_is_and_how_to_ask() -> No
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert f"belongs to the user {owner}" in line
-    assert f"sudo -u {owner} vitalgate status --config {place / 'gateway.toml'}" in line
+    assert f"sudo -u {owner} {own_command()} status --config {place / 'gateway.toml'}" in line
 
 
-def test_status_on_a_read_only_directory_says_that(tmp_path: Path) -> None:
-    said = document(tmp_path / "out", "--hours", "0.1", "--bodies")
-    state = tmp_path / "out" / "state"
+def test_status_on_a_read_only_directory_says_that(home: Path) -> None:
+    state = home / "state"
     state.chmod(0o500)
-    done = vitalgate("status", "--config", said["config"], preexec_fn=without_power_over_files)
+    done = vitalgate("status", "--config", str(home / "gateway.toml"), preexec_fn=without_power_over_files)
     state.chmod(0o700)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
@@ -149,27 +171,17 @@ def test_status_on_a_read_only_directory_says_that(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("is_locked", [True, False])
 def test_status_does_not_take_a_locked_directory_for_one_where_no_gateway_runs(
-    tmp_path: Path, is_locked: bool
+    home: Path, is_locked: bool
 ) -> None:
-    said = document(tmp_path / "out", "--hours", "0.1", "--bodies")
-    held = lock(tmp_path / "out" / "state")
+    held = lock(home / "state")
     if not is_locked:
         os.close(held)
-    done = vitalgate("status", "--config", said["config"])
+    done = vitalgate("status", "--config", str(home / "gateway.toml"))
     assert done.returncode == (1 if is_locked else 0)
     assert ("a gateway runs on" in done.stderr) == is_locked
 
 
-def document(directory: Path, *arguments: str) -> dict[str, Any]:
-    done = vitalgate("demo", "--json", "--out", str(directory), *arguments)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def test_demo_then_status(tmp_path: Path) -> None:
-    said = document(tmp_path / "out", "--hours", "0.5", "--bodies")
+def test_demo_then_status(said: dict[str, Any]) -> None:
     assert said["simulated"] is True
     assert said["recordings"] == {"heart": None, "glucose": None}
     assert len(said["summaries"]["heart_5min"]) == 6
@@ -198,12 +210,11 @@ def listed(part: Any) -> list[Any]:
     return part if isinstance(part, list) else [part]
 
 
-def test_status_leaves_a_damaged_database_where_it_is(tmp_path: Path) -> None:
-    said = document(tmp_path / "out", "--hours", "0.1")
-    database = tmp_path / "out" / "state" / "store.db"
+def test_status_leaves_a_damaged_database_where_it_is(home: Path) -> None:
+    database = home / "state" / "store.db"
     database.write_bytes(b"damage" + database.read_bytes()[6:])
     before = {path.name: path.read_bytes() for path in database.parent.iterdir() if path.is_file()}
-    done = vitalgate("status", "--config", said["config"])
+    done = vitalgate("status", "--config", str(home / "gateway.toml"))
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "damaged" in line
@@ -212,7 +223,7 @@ def test_status_leaves_a_damaged_database_where_it_is(tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_run_and_another_another(tmp_path: Path) -> None:
     def summaries(seed: int, name: str) -> Any:
-        arguments = ("--hours", "1", "--bodies", "--drops-per-hour", "4", "--seed", str(seed))
+        arguments = ("--hours", "0.3", "--bodies", "--drops-per-hour", "15", "--seed", str(seed))
         return document(tmp_path / name, *arguments)["summaries"]
 
     first = summaries(5, "a")
@@ -220,24 +231,22 @@ def test_the_same_seed_gives_the_same_run_and_another_another(tmp_path: Path) ->
     assert summaries(6, "c") != first
 
 
-def test_a_demo_directory_is_used_anew(tmp_path: Path) -> None:
-    document(tmp_path, "--hours", "1")
-    said = document(tmp_path, "--hours", "0.1")
-    assert len(bundles(tmp_path / "bundles")) == len(said["bundles"])
-    # Of the hour before, with its twelve windows, nothing is left.
-    assert len(said["summaries"]["heart_5min"]) == 2
+def test_a_demo_directory_is_used_anew(home: Path) -> None:
+    anew = document(home, "--hours", "0.1")
+    assert len(bundles(home / "bundles")) == len(anew["bundles"])
+    # Of the half hour before, with its six windows, nothing is left.
+    assert len(anew["summaries"]["heart_5min"]) == 2
 
 
-def test_a_demo_directory_in_use_stays_as_it_is(tmp_path: Path) -> None:
-    document(tmp_path, "--hours", "0.1")
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    held = lock(tmp_path / "state")
-    done = vitalgate("demo", "--hours", "0.1", "--out", str(tmp_path))
+def test_a_demo_directory_in_use_stays_as_it_is(home: Path) -> None:
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    held = lock(home / "state")
+    done = vitalgate("demo", "--hours", "0.1", "--out", str(home))
     os.close(held)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
     assert "--out: a gateway is running on" in line
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.parametrize("kilobytes", [30, 300])  # too little for the database to open, and to grow
@@ -259,10 +268,15 @@ def test_real_time_can_be_scaled(tmp_path: Path) -> None:
 
 
 def test_the_plain_report_ends_with_tables_and_where_the_bundles_are(tmp_path: Path) -> None:
-    done = vitalgate("demo", "--hours", "0.5", "--out", str(tmp_path / "out"))
+    out = tmp_path / "an out"
+    done = vitalgate("demo", "--hours", "0.5", "--out", str(out))
     assert done.returncode == 0
-    for word in ("RMSSD", "GMI", "HTEST", str(tmp_path / "out" / "bundles")):
+    for word in ("RMSSD", "GMI", "HTEST", str(out / "bundles")):
         assert word in done.stdout.replace("\n", "")
+    # Nothing of ours is on the PATH of a shell that sets up and runs the demo.
+    (more,) = re.findall("^More: (.*)$", done.stdout, re.MULTILINE)
+    environment = {**os.environ, "PATH": os.defpath}
+    assert "strap" in subprocess.check_output(more, shell=True, env=environment, text=True, timeout=60)
 
 
 def test_an_interrupt_that_a_compiled_kernel_wrapped_is_an_interrupt(
@@ -276,9 +290,9 @@ def test_an_interrupt_that_a_compiled_kernel_wrapped_is_an_interrupt(
         raise SystemError("of another cause")
 
 
-@pytest.mark.parametrize("world", [None, ("127.0.0.1", 1)])
+@pytest.mark.parametrize("world", [None, "127.0.0.1:1"])
 def test_the_simulation_is_not_imported_by_the_thread_of_the_loop(
-    world: tuple[str, int] | None, monkeypatch: pytest.MonkeyPatch
+    world: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads: list[threading.Thread] = []
 
@@ -294,11 +308,11 @@ def test_the_simulation_is_not_imported_by_the_thread_of_the_loop(
         return work
 
     simulation = SimpleNamespace(own_radio=home, world_radio=home)
-    monkeypatch.setattr(cli, "simulation_extra", remembered(simulation))
-    monkeypatch.setattr(cli, "own_recordings", remembered(None))
+    monkeypatch.setattr(simulated_gateway, "simulation_extra", remembered(simulation))
+    monkeypatch.setattr(simulated_gateway, "own_recordings", remembered(None))
 
     async def open_it() -> None:
-        async with cli.simulated_radio(world, 0)(None) as radio:
+        async with simulated_gateway.simulated_radio(world, 0)(None) as radio:
             assert radio == "radio"
 
     asyncio.run(open_it())

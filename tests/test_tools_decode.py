@@ -104,6 +104,11 @@ _DIALECT = {
         "record": "calibration_data_record_number", "status": "calibration_status",
         "interval": "communication_interval_min",
     },
+    "AIDEX-ADV": {
+        "status": "sensor_status_annunciation", "offset": "time_offset_min", "quality": "quality_pct",
+    },
+    "XIAOMI-181B": {"stable": "is_stable", "removed": "is_removed", "time": "timestamp"},
+    "XIAOMI-181D": {"stable": "is_stable", "removed": "is_removed", "time": "timestamp"},
     "PMD-CP": {"op": "op_code", "type": "measurement_type"},
     "PMD-DATA": {
         "type": "measurement_type", "ts": "timestamp_ns", "frame": "frame_type", "compressed": "delta_compressed",
@@ -426,6 +431,7 @@ def test_packets_by_hand(number, packet, args, fields):
 
 def test_what_is_odd_is_said():
     assert decode.answer("2AA7", "060078001e00 0600")["oddities"] == ["0600: size octet 6 with 2 octets left"]
+    assert decode.answer("2AA7", "0600ffff1e00")["oddities"] == ["glucose_mg_dl: -0.1 is no measurement"]
     assert decode.answer("2A37", "1048b303c2")["oddities"] == ["3 octets are not one or more whole items"]
     assert "rr_unit" in decode.answer("2A37", "0048", {"rr_unit": "hours"})["error"]
 
@@ -434,12 +440,28 @@ def test_what_is_odd_is_said():
 IMPOSSIBLE = {
     "year": ("2d06 03 0f 0e 1e 2d", "1027 03 0f 0e 1e 2d", "0100 03 0f 0e 1e 2d"),
     "month": ("e807 0d 0f 0e 1e 2d",),
-    "day": ("e807 03 20 0e 1e 2d",),
+    # As no calendar has them: 30 February, 29 February of no leap year, 31 April.
+    "day": (
+        "e807 03 20 0e 1e 2d",
+        "ea07 02 1e 0e 1e 2d",
+        "ea07 02 1d 0e 1e 2d",
+        "6c07 02 1d 0e 1e 2d",
+        "0000 02 1e 0e 1e 2d",
+        "ea07 04 1f 0e 1e 2d",
+    ),
     "hours": ("e807 03 0f 18 1e 2d",),
     "minutes": ("e807 03 0f 0e 3c 2d",),
     "seconds": ("e807 03 0f 0e 1e 3c",),
 }
-POSSIBLE = ("0000 00 00 00 00 00", "2e06 0c 1f 17 3b 3b", "0f27 02 1f 00 00 00", "e807 00 00 0e 1e 2d")
+POSSIBLE = (
+    "0000 00 00 00 00 00",
+    "2e06 0c 1f 17 3b 3b",
+    "0f27 0c 1f 00 00 00",
+    "0000 02 1d 00 00 00",
+    "e807 02 1d 0e 1e 2d",
+    "d007 02 1d 0e 1e 2d",
+    "e807 00 00 0e 1e 2d",
+)
 DATES = [(part, date) for part, dates in IMPOSSIBLE.items() for date in dates]
 WHOLE = (("2A08", "{}"), ("DATETIME", "{}"), ("2A2B", "{} 07 00 05"), ("2AAA", "{} 00 00"))
 WITHIN = (
@@ -459,7 +481,9 @@ def test_a_date_that_cannot_be(part, date):
     for number, packet in WHOLE:
         error = decode.answer(number, packet.format(date))["error"]
         assert error.startswith(f"{part}: "), (number, error)
-        assert error.endswith("out of range"), (number, error)
+        assert error.endswith(
+            ("out of range", "of month 2", "of month 2 of 2026", "of month 2 of 1900", "of month 4 of 2026")
+        ), (number, error)
     for number, packet, field in WITHIN:
         document = decode.answer(number, packet.format(date))
         assert document[field], number

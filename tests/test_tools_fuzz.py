@@ -9,6 +9,7 @@ comes before is the real thing. The default suite tries a few hundred; a hundred
 import os
 import random
 import signal
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,17 +23,20 @@ from cardiac_records import RECORDINGS
 from edge_parts import MINIMAL
 from typer.testing import CliRunner
 
+from edge import __main__ as edge_main
 from edge import config as config_module
 from edge import daemon
 from edge.config import load
 from tools.cli import app
-from tools.rig import demo, demo_recordings, demo_view, simulation
+from tools.rig import demo, demo_recordings, demo_view, simulated_gateway, simulation
 
 SHORT, LONG = 400, int(os.environ.get("FUZZED", "100000"))
 EXAMPLE = Path(config_module.__file__).with_name("example.toml").read_text()
 COMMANDS = [
     ("run",), ("simulate",), ("demo",), ("status",), ("decode",), ("analyse",),
     ("analyse", "glucose"), ("analyse", "rr"), ("analyse", "ecg"), (), ("nonsense",), ("-",),
+    ("alert", "list"), ("alert", "test"), ("alert", "snooze"), ("alert", "ack"),
+    ("alert", "replay"),
 ]  # fmt: skip
 WORDS = [
     "", " ", "-", "--", "---", "-x", "=", "0", "1", "-1", "0.1", "5", "24", "1e9", "1e400", "-0", "inf", "-inf", "nan",
@@ -48,11 +52,14 @@ VALUES = [
     "012345", '"012345"', '"\\u0000"', '"a\\nb"', "'''", '"', "é",
     "9" * 30, "9" * 5000, '"' + "x" * 500 + '"', '"https://example.org"', "[1,", "nope",
     '"[red]"', '"A4:C1:38:00:00:01"', "3.9",
+    '"3.9 mmol/L"', '"2 mg/dL/min"', '"22:00-07:00"', '"25:00-07:00"', '["pause"]',
 ]  # fmt: skip
 KEYS = [
     "passkey",
     "glucose_low",
-    "glucose_low_mg_dl",
+    "glucose_low_mg_d",
+    "quiet_hours",
+    "off",
     "x y",
     "'q'",
     "a.b",
@@ -72,6 +79,8 @@ LIKELY = {
     "--per-reading": ["readings.csv", "glucose.csv"], "--per-beat": ["beats.csv"], "--plot": ["plot.svg", "plot.gif"],
     "--timezone": ["Europe/Berlin", "Mars/Base"], "--column": ["rr_ms", "ecg", "time"], "--window": ["5min", "10s"],
     "--rate": ["130", "59"], "--start": ["22:30", "24:00"],
+    "--for": ["2h", "25h", "30min"], "--sensor": ["cgm", "gateway", "x"], "--unless": ["60 mg/dL", "3.3 mmol/L", "35"],
+    "--rules": ["rules.toml", "config.toml"], "--days": ["1", "90", "0"],
 }  # fmt: skip
 ARGUMENTS = {
     ("decode",): [
@@ -82,6 +91,13 @@ ARGUMENTS = {
     ],
     ("analyse", "glucose"): [["glucose.csv"], ["rr.csv"], ["missing.csv"], ["torn.csv.gz"]],
     ("analyse", "rr"): [["rr.csv"], ["rr.csv"], ["glucose.csv"], ["a directory"]],
+    ("alert", "snooze"): [["glucose_low", "--for", "1h"], ["glucose_low", "--off"], ["pause"], ["not_worn"]],
+    ("alert", "ack"): [
+        ["glucose_low", "cgm"],
+        ["glucose_urgent_low", "cgm"],
+        ["disk_full", "gateway"],
+        ["x", "y"],
+    ],
     ("analyse", "ecg"): [["ecg.csv", "--rate", "130"], ["ecg.csv"], ["ecg.hea"]],
 }
 
@@ -216,6 +232,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(typer.testing, "_get_command", lambda _: commands)
     monkeypatch.setattr(demo_recordings, "RECORDINGS", tmp_path / "none")
     monkeypatch.setattr(daemon, "serve", nothing)
+    monkeypatch.setattr(os, "execv", become)
     monkeypatch.setattr(simulation, "serve_world", serve_world)
     monkeypatch.setattr(demo_view, "watched", prepared)
     monkeypatch.setattr(daemon, "log_to_stderr", lambda: None)
@@ -229,11 +246,19 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     (tmp_path / "ecg.csv").write_text("ecg\n" + "0\n1\n0\n-1\n" * 500)
     (tmp_path / "torn.csv.gz").write_bytes((RECORDINGS / "azt1d_09_glucose.csv.gz").read_bytes()[:500])
+    (tmp_path / "rules.toml").write_text('[alerts]\nglucose_low = "80 mg/dL"\n')
     (tmp_path / "a directory").mkdir()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield tmp_path
     for number, handler in before.items():  # the daemon leaves its own
         signal.signal(number, handler)
+
+
+def become(_: str, command: list[str]) -> None:
+    """What `run` becomes, in this process."""
+    _, _, _, module, *arguments = command
+    programs = {"edge": edge_main.main, "tools.rig.simulated_gateway": simulated_gateway.main}
+    sys.exit(programs[module](arguments))
 
 
 def try_calls(place: Path, seed: int, count: int) -> None:

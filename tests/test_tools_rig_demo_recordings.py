@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigError
-from tools.rig.demo_recordings import RECORDINGS, DemoRecordings, read_glucose, read_rr
+from tools.rig.demo_recordings import RECORDINGS, DemoRecordings, read_glucose, read_heart
 
 AFDB = RECORDINGS / "afdb_08219_rr.csv.gz"
 AZT1D = RECORDINGS / "azt1d_09_glucose.csv.gz"
@@ -18,7 +18,7 @@ HALL = RECORDINGS / "hall_2133-004_glucose.csv.gz"
 
 
 def test_the_heart_record_is_ten_hours_with_fibrillation():
-    rr_ms = read_rr(AFDB)
+    rr_ms = read_heart(AFDB).rr_ms
     assert rr_ms.dtype == np.float64
     assert len(rr_ms) == 59_293
     assert rr_ms.sum() / 3.6e6 == pytest.approx(10.0, abs=0.01)
@@ -27,6 +27,13 @@ def test_the_heart_record_is_ten_hours_with_fibrillation():
     onsets = sum(now == "AFIB" != before for before, now in itertools.pairwise(rhythm))
     assert set(rhythm) == {"N", "AFIB"}
     assert onsets == 39
+
+
+def test_the_heart_record_is_read_once_for_all_homes_of_a_process():
+    one, other = (DemoRecordings.chosen(None, None) for _ in range(2))
+    assert one.rr_ms is other.rr_ms
+    with pytest.raises(ValueError, match="read-only"):
+        one.rr_ms[0] = 0.0
 
 
 def test_the_first_day_of_the_diabetes_trace_touches_all_five_ranges():
@@ -107,7 +114,7 @@ def test_a_wrong_rr_file_says_what_is_wrong(tmp_path, text, reason):
     path = tmp_path / "rr.csv"
     path.write_text(text)
     with pytest.raises(ConfigError, match=rf"^--heart rr\.csv: .*{reason}"):
-        read_rr(path)
+        read_heart(path)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +150,7 @@ def test_a_torn_file_is_an_error_with_its_name(tmp_path, cut):
     torn = tmp_path / "torn.csv.gz"
     torn.write_bytes(AFDB.read_bytes()[:cut])
     with pytest.raises(ConfigError, match=r"torn\.csv\.gz"):
-        read_rr(torn)
+        read_heart(torn)
 
 
 def test_bytes_that_are_no_text_and_a_file_that_is_not_there(tmp_path):
@@ -151,4 +158,4 @@ def test_bytes_that_are_no_text_and_a_file_that_is_not_there(tmp_path):
     path.write_bytes(b"rr_ms\n\xff\xfe800\n")
     for wrong in (path, tmp_path / "none.csv"):
         with pytest.raises(ConfigError, match="cannot read"):
-            read_rr(Path(wrong))
+            read_heart(Path(wrong))

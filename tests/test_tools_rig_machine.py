@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from edge_parts import minimal_config
 
-from edge.radio.session import Phase
+from edge.contact import Phase
 from hw_sim.clock import run
 from hw_sim.radio.direct_stack import DirectStack
 from hw_sim.sensors.direct_strap import DirectStrap
@@ -45,7 +45,7 @@ class Home:
 
     @property
     def phase(self) -> Phase:
-        return self.machine.gateway.sessions["strap"].state.phase
+        return self.machine.gateway.contacts["strap"].state.phase
 
     def stored(self) -> int:
         """Packets in the store."""

@@ -25,7 +25,7 @@ expect = [{expect}]
 STRAP, CGM = '{ id = "strap", kind = "heart_rate" }', '{ id = "cgm", kind = "cgm" }'
 
 
-def text(expect: str, faults: str = "", lasts: str = "6min", sensors: str = STRAP) -> str:
+def text(expect: str, faults: str = "", lasts: str = "7min", sensors: str = STRAP) -> str:
     return HOME.format(expect=expect, faults=faults, lasts=lasts, sensors=sensors)
 
 
@@ -60,7 +60,9 @@ FAULTS = {
         'at = "10s", for = "350s", takes = "2h"',
         '{ what = "status", at = "330s", fields = { "sensors.cgm.session.readings.glucose" = 1 } }',
     ),
-    "upstream away": ('at = "10s", for = "345s"', '{ what = "log", says = "what is not sent is kept" }'),
+    "upstream away": ('at = "10s", for = "400s"', '{ what = "log", says = "what is not sent is kept" }'),
+    "link lost": ('at = "4min"', AT_END % '"sensors.strap.losses" = "> 0"'),
+    "bond forgotten": ('at = "4min", sensor = "strap"', AT_END % '"sensors.strap.losses" = "> 0"'),
     "sensor replaced": ('at = "3min", sensor = "cgm"', AT_END % '"sensors.cgm.session.number" = 2'),
 }
 
@@ -89,6 +91,57 @@ def test_a_hung_disconnect_is_seen(tmp_path: Path) -> None:
     assert failures(tmp_path / "without", expect, silent) == [
         "log: 0 lines say 'hanging up does not end' (never), expected 1"
     ]
+
+
+def test_an_answer_that_never_comes_is_missed(tmp_path: Path) -> None:
+    lost = '{ what = "link lost", at = "1min" }'
+    answer = '{ what = "answer lost", at = "1min", sensor = "strap" }'
+    soon = '{ what = "data", after = "1min", within = "12s" }'
+    assert failures(tmp_path / "1", soon, lost, lasts="2min") == []
+    (line,) = failures(tmp_path / "2", soon, f"{lost}, {answer}", lasts="2min")
+    assert line == "data: strap: none came, expected within 12 s after 00:01:00"
+
+
+def test_what_befalls_only_a_real_machine_is_refused_with_the_command_that_plays_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "real.toml"
+    killed = '{ what = "bluetoothd killed", at = "1min" }'
+    file.write_text(text(AT_END % "running = true", killed))
+    assert main([str(file)]) == 2
+    assert "'bluetoothd killed' befalls no simulated Bluetooth" in (said := capsys.readouterr().err)
+    assert said.strip().endswith(f"python -P -m tools.rig.bluez {file}")
+    file.write_text(f"adapters = 2{text(AT_END % 'running = true')}")
+    assert main([str(file)]) == 2
+    assert "has one adapter" in capsys.readouterr().err
+
+
+def test_a_sensor_may_be_another_than_the_file_says(tmp_path: Path) -> None:
+    expect = AT_END % '"sensors.cgm.trouble.cause" = "the sensor lacks what its kind must have"'
+    strap = '{ id = "cgm", kind = "cgm", really = "heart_rate" }'
+    scenario = structs.replace(
+        parse(text(expect, lasts="2min", sensors=strap).encode(), Path("here.toml")), settles_s=1.0
+    )
+    assert play(scenario, tmp_path).failures == ["not settled after 1 s (at 00:07:31)"]
+
+
+# Data
+
+
+def test_data_after_a_moment_are_waited_for(tmp_path: Path) -> None:
+    away = '{ what = "out of reach", at = "1min", sensor = "strap", for = "30s" }'
+    data = '{ what = "data", after = "1min", within = "%s" }'
+    assert failures(tmp_path / "1", data % "55s", away, lasts="2min") == []
+    (line,) = failures(tmp_path / "2", data % "25s", away, lasts="2min")
+    assert line == "data: strap: none came, expected within 25 s after 00:01:00"
+
+
+def test_a_sensor_that_measures_once_in_minutes_brings_data_if_the_next_that_it_sends_arrives(
+    tmp_path: Path,
+) -> None:
+    lost = '{ what = "link lost", at = "6min" }'
+    data = '{ what = "data", after = "6min", within = "30s" }'
+    assert failures(tmp_path, data, lost, lasts="11min", sensors=CGM) == []
 
 
 COMPLETE = '{ what = "complete" }'

@@ -7,10 +7,11 @@ import pytest
 
 from edge.errors import ConfigError
 from tools.rig import vocabulary as v
+from tools.rig.bluez import faults as real
 from tools.rig.demo import HEAD, Options
 from tools.rig.demo_recordings import DemoRecordings
 from tools.rig.expectations import CHECKS
-from tools.rig.faults import HAPPENINGS
+from tools.rig.faults import HAPPENINGS, ON_THE_AIR
 from tools.rig.gateway_file import to_toml
 from tools.rig.scenario import CGM, STRAP, Person, Scenario, home_of, load, parse
 from tools.rig.vocabulary import Offset, Span, seconds
@@ -63,7 +64,7 @@ EXPECT = (
     'expect = [{ what = "complete" }, { what = "status", fields = { "sensors.cgm.phase" = "streaming" } }]'
 )
 WRONG = [
-    (EXPECT, "", "expect", "expects nothing", "complete, status"),
+    (EXPECT, "", "expect", "expects nothing", "complete, data, status"),
     ('"complete"', '"compleat"', "expect[0]", "'compleat' is no expectation", "complete"),
     ('what = "complete"', "", "expect[0]", "does not say what", "complete"),
     ('"out of reach"', '"out of sight"', "faults[0]", "'out of sight' is no fault", "gateway killed"),
@@ -74,16 +75,25 @@ WRONG = [
     (', for = "90s"', "", "faults[0]: for", "missing", "a duration"),
     ('for = "90s"', 'fro = "90s"', "faults[0]: fro", "no such key", "for"),
     ('"1h"', '"an hour"', "lasts", "not a duration", '"1h30min"'),
+    (
+        'kind = "heart_rate"',
+        'kind = "heart_rate", label = "12345"',
+        "sensor strap, label",
+        "right form",
+        "the six digits",
+    ),
+    ('kind = "cgm"', 'kind = "cgm", really = "pump"', "sensors[1]", "no kind of sensor 'pump'", "heart_rate"),
+    ('kind = "cgm"', 'kind = "sgv"', "sensors[1]", "cgm is a feed", "tests/test_system_feeds.py"),
     ("lasts", "takes", "takes", "no such key", "lasts"),
-    ('"heart_rate"', '"heart"', "(the gateway's file): sensors[0]", "kind", "heart_rate"),
+    ('"heart_rate"', '"heart"', "(the gateway's file): sensor strap", "kind", "heart_rate"),
     ('person = "ben"', 'person = "bob"', "(the gateway's file)", "'bob'", "ben"),
     ("sensors.cgm.phase", "sensors.cmg.phase", "sensors.cmg.phase", "no sensor 'cmg'", "strap"),
     ("sensors.cgm.phase", "sensors.cgm.fase", "sensors.cgm.fase", "no field 'fase'", "phase"),
     ("sensors.cgm.phase", "store.trouble.why", "store.trouble.why", "nothing is below", "leave out"),
     (
         "lasts",
-        "gateway = { alerts = { glucose_low_mg_dl = 4 } }\nlasts",
-        "glucose_low_mg_dl",
+        'gateway = { alerts = { glucose_low = "4 mg/dL" } }\nlasts',
+        "glucose_low",
         "not allowed",
         "20 to 600",
     ),
@@ -137,7 +147,9 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 
 def test_nothing_that_may_be_said_lacks_its_function() -> None:
-    assert set(HAPPENINGS) == set(v.FAULTS.values())
+    of_the_system = {fault for fault in v.FAULTS.values() if issubclass(fault, v.SystemFault)}
+    assert set(HAPPENINGS) == set(v.FAULTS.values()) - of_the_system
+    assert of_the_system | set(ON_THE_AIR) <= set(real.HAPPENINGS)
     assert set(CHECKS) == set(v.EXPECTATIONS.values())
 
 
@@ -197,6 +209,7 @@ id = "cgm"
 kind = "cgm"
 address = "F0:00:00:00:00:02"
 person = "wearer"
+passkey = "123456"
 
 [upstream]
 directory = "bundles"

@@ -8,19 +8,22 @@ from msgspec import structs
 from rich.console import Console
 
 from edge.local.status import (
+    AdapterStatus,
     AlertStatus,
     ClockStatus,
     GivenUp,
     Held,
+    RadioStatus,
     RouteStatus,
     SensorStatus,
     SessionStatus,
+    SnoozeStatus,
     StatusDocument,
     StoreStatus,
     Trouble,
     Value,
 )
-from tools.status_view import age_text, show, value_text
+from tools.status_view import age_text, radio_lines, show, value_text
 
 GLUCOSE = Value("glucose", "mg/dL", 104.4, None, 200.0, counts=True, not_counted=None)
 SESSION = SessionStatus(
@@ -56,15 +59,48 @@ ROUTE = RouteStatus(
     items=30,
     last_utc_s=None,
 )
+LOW = AlertStatus(
+    kind="glucose_low",
+    sensor="cgm",
+    person="anna",
+    value=None,
+    beyond=None,
+    unit="mg/dL",
+    reason=None,
+    age_s=60.0,
+    urgent=False,
+    tier="reminder",
+    told=True,
+    acknowledged=False,
+    snoozed_left_s=None,
+)
 DOCUMENT = StatusDocument(
-    schema=1,
+    schema=2,
     gateway="gw-1",
     running=True,
     simulated=False,
     clock=ClockStatus(0, trusted=False, error_ms=None, source="system"),
     sensors=[SENSOR],
     store=StoreStatus(1, "disk full", ["/s/store.db.corrupt-1"], 1, 3),
-    alerts=[AlertStatus("glucose_low", "cgm", None, 60.0), AlertStatus("cgm_silence", "cgm", 1200.0, 300.0)],
+    alerts=[
+        LOW,
+        structs.replace(LOW, kind="cgm_silence", value=1200.0, unit="s", age_s=300.0, acknowledged=True),
+        structs.replace(LOW, beyond="below", age_s=None),
+        structs.replace(
+            LOW, kind="heart_rate_high", value=151.26, unit="/min", reason="not known to be at rest"
+        ),
+        structs.replace(LOW, kind="glucose_high", value=301.0, told=False, snoozed_left_s=1800.0),
+        structs.replace(LOW, kind="glucose_low_ahead", value=66.0, told=False),
+        structs.replace(
+            LOW, kind="sound_dead", sensor="gateway", unit=None, reason="command: it is mute [1]"
+        ),
+    ],
+    snoozes=[
+        SnoozeStatus("glucose_high", None, 1800.0, 320.0),
+        SnoozeStatus("heart_rate_low", "strap", 30.0, 35.0),
+        SnoozeStatus("of_tomorrow", "cgm", 30.0, 3.0),
+        SnoozeStatus("not_worn", "strap", 30.0, None),
+    ],
     summaries=[],
     deliveries=[ROUTE],
 )
@@ -90,14 +126,50 @@ def shown(document: StatusDocument) -> str:
         "upstream by files: the directory is full",
         "upstream by files: 8 of those that wait are held: no consent for glucose readings of anna",
         "upstream by files: parked: cannot be read",
-        "alert glucose_low on cgm (off the scale, raised 60 s ago)",
-        "alert cgm_silence on cgm (no data for 20 min, raised 5 min ago)",
+        "alert glucose_low on cgm (nothing fresh is known, since 60 s)",
+        "alert cgm_silence on cgm (no data for 20 min, since 5 min, acknowledged)",
+        "alert glucose_low on cgm (below the scale)",
+        "alert heart_rate_high on cgm (now 151.3 bpm, since 60 s, not known to be at rest)",
+        "alert glucose_high on cgm (now 301 mg/dL, since 60 s, snoozed for another 30 min)",
+        "alert glucose_low_ahead on cgm (expected 66 mg/dL, since 60 s, not told to anybody yet)",
+        "alert sound_dead on gateway (since 60 s, command: it is mute [1])",
+        "glucose_high of all sensors is snoozed for another 30 min, unless it rises above 320 mg/dL",
+        "heart_rate_low of strap is snoozed for another 30 s, unless it falls below 35 bpm",
+        "of_tomorrow of cgm is snoozed for another 30 s, unless it passes 3",
+        "not_worn of strap is snoozed for another 30 s, unless it gets worse",
         "nothing can be stored: disk full",
         "a damaged database is set aside as /s/store.db.corrupt-1",
     ],
 )
 def test_whatever_is_the_matter_is_a_line(line: str) -> None:
     assert any(found.startswith(line) for found in shown(DOCUMENT).splitlines())
+
+
+def test_what_has_no_record_is_told_with_what_that_means() -> None:
+    lost = structs.replace(
+        DOCUMENT, sensors=[structs.replace(SENSOR, session=structs.replace(SESSION, given_up_min=60))]
+    )
+    assert (
+        "cgm: 60 minutes of the session have no record and will get none; before its first reading"
+        in shown(lost)
+    )
+
+
+@pytest.mark.parametrize(
+    ("connections", "most", "words"),
+    [
+        (0, None, "0 connections"),
+        (1, None, "1 connection"),
+        (2, None, "2 connections"),
+        (1, 5, "1 of 5 connections"),
+    ],
+)
+def test_an_adapter_says_how_many_connections_it_holds(
+    connections: int, most: int | None, words: str
+) -> None:
+    adapter = AdapterStatus("hci0", powered=True, connections=connections, connections_max=most)
+    (line,) = radio_lines(RadioStatus(None, [adapter], []))
+    assert line == f"adapter hci0: {words}"
 
 
 def test_the_table_fits_a_terminal_of_eighty_columns() -> None:

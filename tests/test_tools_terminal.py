@@ -23,7 +23,9 @@ from tools.cli import app
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = [
     [], ["run"], ["simulate"], ["demo"], ["status"], ["decode"],
-    ["analyse"], ["analyse", "glucose"], ["analyse", "rr"], ["analyse", "ecg"],
+    ["analyse"], ["analyse", "glucose"], ["analyse", "rr"], ["analyse", "ecg"], ["reprocess"],
+    ["alert"], ["alert", "list"], ["alert", "test"], ["alert", "snooze"], ["alert", "ack"], ["alert", "replay"],
+    ["sensor"], ["sensor", "pair"], ["sensor", "calibrate"],
 ]  # fmt: skip
 
 
@@ -60,6 +62,27 @@ def test_a_name_that_the_system_does_not_take_is_one_line() -> None:
     done = CliRunner().invoke(app, ["analyse", "ecg", name])
     assert done.exit_code == 2
     assert done.stderr == f"vitalgate: {name}.hea: File name too long; name another file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("alert ack glucose_low", "missing argument 'SENSOR'; `vitalgate alert ack --help`"),
+        ("status", "missing option '--config'"),
+        ("status --confg x", "no such option: --confg"),
+        ("stats", "no such command 'stats'"),
+        ("--verbose", "no such option: --verbose"),
+        ("sensor pear cgm", "no such command 'pear'"),
+        ("status --config x extra", "unexpected extra argument"),
+    ],
+)
+def test_a_call_that_is_wrong_is_told_in_one_line(call: str, said: str) -> None:
+    done = CliRunner().invoke(app, call.split(), prog_name="vitalgate")
+    assert (done.exit_code, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("vitalgate: ")
+    assert said in line
+    assert "--help` shows how it is called" in line
 
 
 def closed_pipe() -> int:
@@ -218,3 +241,14 @@ def test_guides_and_help_say_the_same_of_a_world() -> None:
         of_a_world = [call for call in calls(text) if "--world" in call]
         assert of_a_world
         assert all(call[0] == "run" and "--simulate" not in call for call in of_a_world)
+
+
+def test_the_own_command_is_one_that_a_shell_finds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = tmp_path / "a home" / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    assert terminal.own_command() == f"'{programs / 'python'}' -P -m tools"
+    (programs / "vitalgate").touch()
+    assert terminal.own_command() == f"'{programs / 'vitalgate'}'"
+    monkeypatch.chdir(tmp_path / "a home")
+    assert terminal.own_command() == ".venv/bin/vitalgate"

@@ -1,26 +1,28 @@
 """The `vitalgate` command: what people type. Everything heavy is imported only by the command that needs it."""
 
+import os
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from edge.errors import ConfigError, one_line
-from tools import terminal
+from tools import alert_commands, sensor_commands, terminal
 from tools.analyse import command as analyse
-from tools.terminal import fail, one_line_errors, print_json
+from tools.rig.extra import endpoint, simulation_extra
+from tools.terminal import ConfigFile, Json, fail, one_line_errors, print_json
 
 app = terminal.Commands(
     name="vitalgate",
     rich_markup_mode="rich",
-    help="Home gateway for Bluetooth LE heart-rate straps and continuous glucose monitors.",
+    help="Home gateway for heart-rate straps, glucose sensors and other health devices with Bluetooth LE.",
     epilog="Exit codes: 0 done, 1 failed, 2 something to mend in the call or the configuration.",
 )
 
 app.add_typer(analyse.app, name="analyse")
+app.add_typer(alert_commands.app, name="alert")
+app.add_typer(sensor_commands.app, name="sensor")
 
 
 def _tell_version(is_asked: bool) -> None:
@@ -41,17 +43,6 @@ def _all_commands(
     pass
 
 
-ConfigFile = Annotated[
-    Path,
-    typer.Option(
-        "--config",
-        help="The gateway's TOML file.",
-        envvar="VITALGATE_CONFIG",
-        metavar="FILE",
-        readable=False,  # click need not look: whoever opens it says in one line what is wrong
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 Seed = Annotated[int, typer.Option(help="Of everything random: the same seed gives the same run.")]
 Heart = Annotated[
     Path | None,
@@ -87,13 +78,16 @@ def run(
     seed: Seed = 0,
 ) -> None:
     """Run the gateway in real time until Ctrl-C or SIGTERM."""
-    from edge import daemon
-
-    if not simulate and world is None:
-        raise typer.Exit(daemon.main(config))
-    with one_line_errors():
-        open_radio = simulated_radio(None if world is None else endpoint("--world", world), seed)
-    raise typer.Exit(daemon.main(config, open_radio, simulated=True))
+    module, arguments = "edge", ["--config", str(config)]
+    if simulate or world is not None:
+        module = "tools.rig.simulated_gateway"
+        arguments += ["--seed", str(seed)]
+    if world is not None:
+        with one_line_errors():
+            endpoint("--world", world)
+        arguments += ["--world", world]
+    # What this command is made of would stay in the memory of a process that runs for years.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])  # noqa: S606 - no shell is wanted
 
 
 @app.command(
@@ -175,17 +169,44 @@ def demo(
         demo_view.report(result)
 
 
-@app.command(epilog="Example: vitalgate status --config gateway.toml")
-def status(config: ConfigFile, json: Json = False) -> None:
+@app.command(epilog="Example: vitalgate status --config gateway.toml --watch")
+def status(
+    config: ConfigFile,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until interrupted: a live view.")] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="For screen readers: sentences; with --watch, those that changed.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """What a gateway is doing; of a stopped one, what its store holds."""
-    from tools import status_view
+    from tools import live_view, status_view, watching
 
     with one_line_errors():
+        if watch and json:
+            raise ConfigError("--json", "a live view is no document", "leave out --watch or --json")
+        if watch:
+            watching.watch(config, plain=plain)
+            return
         document = status_view.document(config)
     if json:
         print_json(document)
+    elif plain:
+        for sentence in live_view.sentences(document):
+            print(sentence.text)
     else:
         status_view.show(document)
+
+
+@app.command(epilog="Example: vitalgate reprocess --config /etc/vitalgate/gateway.toml")
+def reprocess(config: ConfigFile, json: Json = False) -> None:
+    """Compute the history anew with this version's code, while the gateway is stopped; amended summaries are sent.
+
+    It can be interrupted and goes on when it is called again; called twice it changes nothing.
+    """
+    with one_line_errors():
+        from tools import reprocess as reprocessing
+
+        reprocessing.command(config, json=json)
 
 
 @app.command(epilog="Example: vitalgate decode 2A37 1e5532002100")
@@ -231,53 +252,6 @@ def decode(
         decoding.show(document)
     if "error" in document:
         raise typer.Exit(1)
-
-
-def simulated_radio(world: tuple[str, int] | None, seed: int) -> Any:
-    """What opens the radio of a simulated home, in this process or in another.
-
-    The home is imported when it is opened: before that the daemon has to say where compiled kernels are kept.
-    """
-
-    @asynccontextmanager
-    async def open_radio(config: Any) -> AsyncIterator[Any]:
-        from edge.workers import in_thread
-
-        # Signals are acted on meanwhile.
-        simulation = await in_thread(simulation_extra)
-        if world is None:
-            home = simulation.own_radio(config, await in_thread(own_recordings), seed)
-        else:
-            home = simulation.world_radio(config, *world)
-        async with home as radio:
-            yield radio
-
-    return open_radio
-
-
-def own_recordings() -> Any:
-    from tools.rig.demo_recordings import DemoRecordings
-
-    return DemoRecordings.chosen(None, None)
-
-
-def simulation_extra() -> Any:
-    """The simulation, which a plain installation does not have."""
-    try:
-        from tools.rig import simulation
-    except ModuleNotFoundError as error:
-        what = f"simulated sensors need the package {error.name}"
-        raise ConfigError(
-            "installation", what, "install what simulates it: sh tools/setup.sh demo"
-        ) from error
-    return simulation
-
-
-def endpoint(option: str, text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:
-        raise ConfigError(option, f"{text!r} is not HOST:PORT", "write it like 127.0.0.1:6402")
-    return host, int(port)
 
 
 def main() -> None:

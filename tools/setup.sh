@@ -131,6 +131,7 @@ test)
     "$venv/bin/ruff" check .
     "$venv/bin/ruff" format --check .
     "$venv/bin/python" -P -m mypy
+    unset PYTHONDONTWRITEBYTECODE # or each process that a test starts would compile our sources anew
     exec "$venv/bin/python" -P -m pytest -n auto "$@"
     ;;
 install)

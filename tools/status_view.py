@@ -3,9 +3,9 @@
 import os
 import pwd
 import shlex
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 from rich import box
@@ -14,14 +14,33 @@ from rich.markup import escape
 from rich.table import Table
 
 from edge import config, identity, workers
+from edge.alerts.rules import RULES
 from edge.clock import SystemClock
 from edge.errors import ConfigError, StoreUnavailable
+from edge.kinds import KINDS
 from edge.local import control, survey
-from edge.local.status import AlertStatus, RouteStatus, SensorStatus, StatusDocument, SummaryStatus, Value
+from edge.local.status import (
+    AlertStatus,
+    RadioStatus,
+    RouteStatus,
+    SensorStatus,
+    SessionStatus,
+    SnoozeStatus,
+    StatusDocument,
+    Value,
+)
 from edge.lock import is_locked
+from edge.radio.pairing.security import Made
+from edge.sensors.cgm_ledger import Loss
 from edge.store.door import Store
+from tools.summary_text import summary_text
+from tools.terminal import own_command
 
-UNITS = {"/min": "bpm"}
+T = TypeVar("T")
+
+UNITS = {"/min": "bpm", "Cel": "°C", "mm[Hg]": "mmHg"}
+# How many digits behind the point say something.
+DIGITS = {"Cel": 1, "kg": 1, "m": 2}
 # Of what was given up the newest ranges are named.
 SHOWN = 3
 AGES = ((86_400, "d"), (3600, "h"), (60, "min"))
@@ -37,17 +56,34 @@ def document(config_file: Path) -> StatusDocument:
     """
     checked = config.load(config_file)
     try:
-        return _asked(checked) or _looked_at(checked)
+        found = asked(checked, config_file, {"do": "status"}, StatusDocument)
+        return found or _looked_at(checked)
     except PermissionError as fault:
-        raise _closed(checked.gateway.state_dir, config_file) from fault
+        raise closed(checked.gateway.state_dir, config_file) from fault
 
 
-def _asked(checked: config.Config) -> StatusDocument | None:
+def asked(
+    checked: config.Config,
+    config_file: Path,
+    request: Mapping[str, Any],
+    form: type[T],
+    timeout_s: float | None = None,
+) -> T | None:
+    """What the running gateway answers to a request; None if none runs.
+
+    Raises:
+        StoreUnavailable: it refuses, does not answer, or not in this form.
+        ConfigError: it belongs to another user.
+    """
     state_dir = checked.gateway.state_dir
     try:
-        answer = control.ask(state_dir, {"do": "status"})
+        answer = control.ask(state_dir, request, timeout_s or control.ANSWER_TIMEOUT_S)
     except TimeoutError as fault:
-        raise StoreUnavailable(f"a gateway runs on {state_dir} but does not answer") from fault
+        raise StoreUnavailable(
+            f"a gateway runs on {state_dir} but does not answer; ask again in a minute; if it never does, restart it"
+        ) from fault
+    except PermissionError as fault:
+        raise closed(state_dir, config_file) from fault
     if answer is None:
         if is_locked(state_dir):
             raise StoreUnavailable(
@@ -55,7 +91,7 @@ def _asked(checked: config.Config) -> StatusDocument | None:
             )
         return None
     try:
-        return msgspec.json.decode(answer, type=StatusDocument)
+        return msgspec.json.decode(answer, type=form)
     except msgspec.ValidationError as fault:
         refusal = msgspec.json.decode(answer)
         if isinstance(refusal, dict) and "error" in refusal:
@@ -73,13 +109,15 @@ def _looked_at(checked: config.Config) -> StatusDocument:
     secret = identity.load(checked.key_file, checked.database)
     store = Store(checked.database, secret, simulated=None, workers=workers.inline())
     try:
-        now = survey.moment(SystemClock(vouched=checked.gateway.trust_clock), store.tables)
+        # A simulated home is dated by this machine's clock, whatever that is worth.
+        clock = SystemClock(vouched=checked.gateway.trust_clock or bool(store.simulated))
+        now = survey.moment(clock, store.tables)
         return survey.stored(checked, now, store.tables, simulated=store.simulated)
     finally:
         store.close()
 
 
-def _closed(state_dir: Path, config_file: Path) -> ConfigError:
+def closed(state_dir: Path, config_file: Path) -> ConfigError:
     """What keeps this user out, and who is not kept out."""
     found = next(path for path in (state_dir, *state_dir.parents) if _owner(path) is not None)
     owner = _owner(found)
@@ -90,8 +128,8 @@ def _closed(state_dir: Path, config_file: Path) -> ConfigError:
     else:
         name = _name(owner or 0)
         what = f"belongs to the user {name}"
-        command = f"sudo -u {shlex.quote(name)} vitalgate status --config {shlex.quote(str(config_file))}"
-        remedy = f"ask as that user: {command}"
+        command = f"{own_command()} status --config {shlex.quote(str(config_file))}"
+        remedy = f"ask as that user: sudo -u {shlex.quote(name)} {command}"
     return ConfigError("gateway.state_dir", f"{found} {what}", remedy)
 
 
@@ -136,8 +174,13 @@ def value_text(value: Value | None) -> str:
     if value.beyond is not None:
         text = f"{value.beyond} the scale"
     else:
-        text = "none" if value.value is None else f"{value.value:.0f} {UNITS.get(value.unit, value.unit)}"
+        text = "none" if value.value is None else number_text(value.value, value.unit)
     return text if value.counts else f"({text})"
+
+
+def number_text(number: float, unit: str) -> str:
+    """A number with its unit, as people write them."""
+    return f"{number:.{DIGITS.get(unit, 0)}f} {UNITS.get(unit, unit)}"
 
 
 def age_text(age_s: float | None) -> str:
@@ -157,11 +200,32 @@ def received_text(sensor: SensorStatus) -> str:
     return "-" if sensor.packets is None else f"{sensor.packets} packets"
 
 
+def pairing_lines(sensor: SensorStatus) -> Iterator[str]:
+    """What there is to say of how a sensor is paired."""
+    pairing = sensor.pairing
+    if pairing is None:
+        return
+    if pairing.awaits_passkey:
+        yield f"{sensor.id}: it waits for its passkey"
+    if pairing.shown_passkey is not None:
+        yield f"{sensor.id}: enter {pairing.shown_passkey} on it"
+    if pairing.made == Made.JUST_WORKS.value and pairing.accepts_just_works:
+        yield f"{sensor.id}: paired without a passkey, as accept_just_works says"
+    if pairing.rest_s is not None:
+        yield f"{sensor.id}: it is tried again in {age_text(pairing.rest_s)}"
+    if pairing.renewed_today:
+        yield f"{sensor.id}: paired anew by itself within a day: {pairing.renewed_today}"
+
+
 def sensor_lines(sensor: SensorStatus) -> Iterator[str]:
     """What there is to say of a sensor beside the table."""
     if sensor.trouble is not None:
         age = "" if sensor.trouble.age_s is None else f" ({age_text(sensor.trouble.age_s)} ago)"
         yield f"[yellow]{sensor.id}: {escape(sensor.trouble.cause)}; {escape(sensor.trouble.remedy)}{age}[/]"
+    yield from map(escape, pairing_lines(sensor))
+    if len(sensor.values) > 1 and not KINDS[sensor.kind].stays:
+        others = (f"{value.measurement.replace('_', ' ')} {value_text(value)}" for value in sensor.values[1:])
+        yield f"{sensor.id}: {', '.join(others)}"
     for value in sensor.values:
         if value.not_counted is not None:
             yield f"{sensor.id}: the newest value of {value.measurement} does not count: {escape(value.not_counted)}"
@@ -170,17 +234,47 @@ def sensor_lines(sensor: SensorStatus) -> Iterator[str]:
             yield f"{sensor.id}: warming up for another {age_text(sensor.session.warm_up_left_s)}"
         if sensor.session.missing:
             yield f"{sensor.id}: about {sensor.session.missing} records that it may hold are still to be asked for"
-        for part in sensor.session.given_up_newest[-SHOWN:]:
-            minutes = (
-                f"minute {part.first}" if part.first == part.last else f"minutes {part.first} to {part.last}"
-            )
-            yield f"{sensor.id}: {minutes} of the session given up after {part.tries} tries: {escape(part.reason)}"
-        if len(sensor.session.given_up_newest) > SHOWN:
-            yield f"{sensor.id}: these and earlier ones make {sensor.session.given_up_min} minutes given up"
+        yield from _given_up_lines(sensor.id, sensor.session)
+    for name, said in (sensor.streams or {}).items():
+        if said != "streaming":
+            yield f"{sensor.id}: no {name}: {escape(said)}"
     odd = {"undecodable": sensor.undecodable, "dropped": sensor.dropped, "odd": sensor.oddities}
     counted = ", ".join(f"{count} {name}" for name, count in odd.items() if count)
     if counted:
         yield f"{sensor.id}: packets: {counted}"
+
+
+def _given_up_lines(sensor_id: str, session: SessionStatus) -> Iterator[str]:
+    """What will not be asked for again. Where a sensor says that it has nothing, nothing is lost: that is one line."""
+    lost = [part for part in session.given_up_newest if part.reason != Loss.NO_RECORDS]
+    for part in lost[-SHOWN:]:
+        minutes = (
+            f"minute {part.first}" if part.first == part.last else f"minutes {part.first} to {part.last}"
+        )
+        tried = f" after {part.tries} tries" if part.tries else ""
+        yield f"{sensor_id}: {minutes} of the session given up{tried}: {escape(part.reason)}"
+    if session.given_up_min:
+        yield (
+            f"{sensor_id}: {session.given_up_min} minutes of the session have no record and will get none; "
+            "before its first reading that is no loss"
+        )
+
+
+def radio_lines(radio: RadioStatus | None) -> Iterator[str]:
+    """What keeps the machine's Bluetooth from being used, and what was done to mend it."""
+    if radio is None:
+        return
+    if radio.trouble is not None:
+        yield f"[yellow]Bluetooth: {escape(radio.trouble.cause)}; {escape(radio.trouble.remedy)}[/]"
+    for adapter in radio.adapters:
+        most = f" of {adapter.connections_max}" if adapter.connections_max is not None else ""
+        noun = "connection" if adapter.connections == 1 and not most else "connections"
+        off = "" if adapter.powered else ", off"
+        yield f"adapter {adapter.name}: {adapter.connections}{most} {noun}{off}"
+    for rung in radio.recovery:
+        failed = f"; that failed: {rung.failure}" if rung.failure else ""
+        done = f"{rung.rung.replace('_', ' ')} {rung.times} times, the last time {age_text(rung.age_s)} ago"
+        yield f"recovery: {done}: {escape(rung.reason + failed)}"
 
 
 def route_lines(route: RouteStatus) -> Iterator[str]:
@@ -201,20 +295,44 @@ def route_lines(route: RouteStatus) -> Iterator[str]:
 
 
 def alert_text(alert: AlertStatus) -> str:
-    """An alert in one line; a reading off the sensor's scale has no number."""
-    raised = "" if alert.age_s is None else f", raised {age_text(alert.age_s)} ago"
+    """An alert in one line, with today's value; a reading off the sensor's scale has no number."""
+    parts = [
+        alert_value(alert),
+        "" if alert.age_s is None else f"since {age_text(alert.age_s)}",
+        alert.reason or "",
+    ]
+    if alert.acknowledged:
+        parts.append("acknowledged")
+    if alert.snoozed_left_s is not None:
+        parts.append(f"snoozed for another {age_text(alert.snoozed_left_s)}")
+    elif not alert.told and not alert.acknowledged:
+        parts.append("not told to anybody yet")
+    return f"{alert.kind} on {alert.sensor} ({', '.join(filter(None, parts))})"
+
+
+def alert_value(alert: AlertStatus) -> str:
+    """The value of now; of an alert of what is ahead, the value that is expected."""
     if alert.kind.endswith("_silence"):
-        return f"{alert.kind} on {alert.sensor} (no data for {age_text(alert.value)}{raised})"
-    value = "off the scale" if alert.value is None else f"{alert.value:g}"
-    return f"{alert.kind} on {alert.sensor} ({value}{raised})"
+        return f"no data for {age_text(alert.value)}"
+    if alert.beyond is not None:
+        return f"{alert.beyond} the scale"
+    if alert.value is None:
+        return "nothing fresh is known" if alert.unit else ""
+    word = "expected" if alert.kind.endswith(("_ahead", "_soon")) else "now"
+    number = f"{alert.value:.{0 if alert.unit == 'mg/dL' else 1}f}".removesuffix(".0")
+    return f"{word} {number} {UNITS.get(alert.unit or '', alert.unit or '')}".rstrip()
 
 
-def when_text(summary: SummaryStatus) -> str:
-    """From when to when a summary is, by this machine's time zone."""
-    start, end = (
-        datetime.fromtimestamp(utc_s, UTC).astimezone() for utc_s in (summary.start_utc_s, summary.end_utc_s)
-    )
-    return f"{start:%Y-%m-%d %H:%M} to {end:%H:%M}"
+def snooze_text(snooze: SnoozeStatus) -> str:
+    """A snooze in one line."""
+    of = "all sensors" if snooze.sensor is None else snooze.sensor
+    unless = "it gets worse"
+    if snooze.unless is not None:
+        rule = RULES.get(snooze.kind)
+        unit = UNITS.get(rule.unit or "", rule.unit or "") if rule else ""
+        verb = {"below": "falls below", "above": "rises above"}.get((rule and rule.side) or "", "passes")
+        unless = f"it {verb} {snooze.unless:g} {unit}".rstrip()
+    return f"{snooze.kind} of {of} is snoozed for another {age_text(snooze.left_s)}, unless {unless}"
 
 
 def show(said: StatusDocument, console: Console | None = None) -> None:
@@ -229,13 +347,11 @@ def show(said: StatusDocument, console: Console | None = None) -> None:
             "[yellow]nothing vouches for this machine's clock now, so ages are unknown and what comes is not dated; "
             "connect it to a time server, or set trust_clock if the clock is right[/]"
         )
+    lines += radio_lines(said.radio)
     lines += [line for route in said.deliveries for line in route_lines(route)]
-    lines += [
-        f"{summary.kind} of {summary.sensor}, {when_text(summary)}: "
-        + ", ".join(f"{name} {value:.1f}" for name, value in summary.body.items() if isinstance(value, float))
-        for summary in said.summaries
-    ]
-    lines += [f"[bold red]alert[/] {alert_text(alert)}" for alert in said.alerts]
+    lines += map(summary_text, said.summaries)
+    lines += [f"[bold red]alert[/] {escape(alert_text(alert))}" for alert in said.alerts]
+    lines += [escape(snooze_text(snooze)) for snooze in said.snoozes]
     if said.store.trouble is not None:
         lines.append(f"[bold red]nothing can be stored:[/] {escape(said.store.trouble)}")
     if said.store.not_summarised:

@@ -9,19 +9,36 @@ Not here: any command.
 
 import os
 import re
+import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
 from json import dumps
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 
 from edge.errors import ConfigError, one_line
 
 INTERRUPTED = 130
+
+# Options that several commands have.
+ConfigFile = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        help="The gateway's TOML file.",
+        envvar="VITALGATE_CONFIG",
+        metavar="FILE",
+        readable=False,  # click need not look: whoever opens it says in one line what is wrong
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 
 
 def _with_plain_flags(params: list[Any]) -> list[Any]:
@@ -31,6 +48,19 @@ def _with_plain_flags(params: list[Any]) -> list[Any]:
             param.metavar = ""
             param.default = param.default or False
     return params
+
+
+@contextmanager
+def _calls_in_one_line() -> Iterator[None]:
+    """A call with a word too many, too few or misspelt is told in one line, as everything else is."""
+    try:
+        yield
+    except TyperException as error:
+        words, context = str(getattr(error, "format_message", error.__str__)()), getattr(error, "ctx", None)
+        if context is None or "\n" in words:  # that is the help, for who types no argument at all
+            raise
+        words = words.rstrip(".")
+        fail(f"{words[:1].lower()}{words[1:]}; `{context.command_path} --help` shows how it is called", 2)
 
 
 class _Failed(typer.Exit):
@@ -45,6 +75,14 @@ class _Command(TyperCommand):
 class _Group(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         return _with_plain_flags(super().get_params(ctx))
+
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with _calls_in_one_line():
+            return super().make_context(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _calls_in_one_line():  # the command that was called has its arguments read here
+            return super().invoke(ctx)
 
 
 class Commands(typer.Typer):
@@ -136,9 +174,33 @@ def fail(line: str, code: int) -> NoReturn:
     raise _Failed(code)
 
 
+def own_command() -> str:
+    """What a shell in this directory runs this command by: nobody has to have it on the PATH."""
+    script = Path(sys.executable).with_name("vitalgate")
+    if not script.exists():
+        return f"{shlex.quote(sys.executable)} -P -m tools"
+    here = Path.cwd()
+    return shlex.quote(str(script.relative_to(here) if script.is_relative_to(here) else script))
+
+
 def print_json(document: Any) -> None:
     """In ASCII, which every terminal and every pipe takes."""
     import msgspec
 
     text = msgspec.json.format(msgspec.json.encode(document), indent=1).decode()
     print(re.sub(r"[^\x00-\x7f]+", lambda words: dumps(words[0])[1:-1], text))
+
+
+@contextmanager
+def ended_by_interrupt() -> Iterator[None]:
+    """Ctrl-C amid compiled code ends the process at once: an exception that is raised there can crash it."""
+
+    def end(*_: object) -> None:
+        os.write(2, b"vitalgate: interrupted\n")
+        os._exit(INTERRUPTED)
+
+    before = signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dsp.arrays import F64
+from dsp.cardiac import af_stream
 from dsp.cardiac.intervals import Beat
 
-AF_S_MIN = 30.0
-AF_BRIDGED_S = 30.0  # sinus rhythm, or gap, between two episodes that makes them one
 RATE_S_MIN = 60.0
 RATE_BRIDGED_S = 10.0
 RATE_BEATS = 15  # of whose intervals the rate is the median: an artefact of seven beats leaves it alone
@@ -63,13 +62,13 @@ def af_episodes(t_s: F64, rr_ms: F64, follows: F64, probability: F64, threshold:
         probability: float64[n], of AF.
         threshold: at and above, a beat is in AF.
     """
-    found = []
-    for a, b in _spans(t_s, rr_ms, follows, probability >= threshold, AF_BRIDGED_S):
-        start_s, end_s = _start_s(t_s, rr_ms, a), float(t_s[b])
-        if end_s - start_s >= AF_S_MIN:
-            hr_bpm = float(_rate_bpm(rr_ms[a : b + 1].mean()))
-            found.append(Episode("af", start_s, end_s, hr_bpm, float(probability[a : b + 1].mean())))
-    return found
+    state = af_stream.new_state()
+    spans = af_stream.follow(state, t_s, rr_ms, follows, probability, threshold)
+    last = af_stream.newest(state)
+    return [
+        Episode("af", span.start_s, span.end_s, span.hr_mean_bpm, span.probability)
+        for span in [*spans, *([last] if last else [])]
+    ]
 
 
 def burden(episodes: list[Episode], t_s: F64, rr_ms: F64) -> Burden:

@@ -17,6 +17,7 @@ from dsp.arrays import F64, as_f64
 from dsp.compiled import njit
 
 LAG = 10
+LEVEL_MAX = 1000.0  # no shift is as large
 
 
 class Beat(IntEnum):
@@ -109,13 +110,15 @@ def judge_beats(state: F64, rr_ms: F64, follows: F64) -> tuple[F64, F64, F64, F6
         linked[size - 1] = follows[n]
         if np.isnan(window[middle]):
             continue
-        state[3] = _usual_shift(state[3], window, order)
+        state[3] = _usual_level(state[3], window, order)
         if state[0] >= 0.0:
             beat[done] = state[0]
             corrected[done] = state[1]
             state[0] = -1.0
         else:
-            beat[done], corrected[done], state[0], state[1] = _verdict(window, linked, state[3], order)
+            beat[done], corrected[done], state[0], state[1] = _verdict(
+                window, linked, _shift_at(state[3]), order
+            )
             if beat[done] == 0.0 and state[2] == 1.0 and linked[middle] == 1.0:
                 beat[done] = 2.0
         state[2] = beat[done]
@@ -210,19 +213,32 @@ def _shift(window: F64, k: int) -> float:
 
 
 @njit
-def _usual_shift(usual: float, window: F64, order: F64) -> float:
-    """Running median of the shifts that fit, followed by small steps so that outliers have no weight."""
-    if np.isnan(usual):
+def _usual_level(level: float, window: F64, order: F64) -> float:
+    """Running median of the shifts that fit, followed by small steps so that outliers have no weight.
+
+    It is a number of steps of 2.5 % from 0.1 ms. Where two records are the same from some beat on, it soon is so, too,
+    to the last bit: a judgement depends on the last few hundred beats only.
+    """
+    if np.isnan(level):
         count = 0
         for k in range(1, window.size - 2):
             shift = abs(_shift(window, k))
             if not np.isnan(shift):
                 count = _insert(order, count, shift)
-        return float(order[count // 2]) if count > 4 else np.nan
+        steps = np.floor(np.log(10.0 * order[count // 2]) / np.log(1.025) + 0.5) if count > 4 else np.nan
+        return float(min(max(steps, 0.0), LEVEL_MAX)) if count > 4 else np.nan
     newest = abs(_shift(window, window.size - 3))
-    if np.isnan(newest):
-        return usual
-    return max(usual * (1.025 if newest > usual else 0.975), 0.1)
+    usual = _shift_at(level)
+    if newest > 1.0125 * usual:
+        return min(level + 1.0, LEVEL_MAX)
+    if 1.0125 * newest < usual:
+        return max(level - 1.0, 0.0)
+    return level
+
+
+@njit
+def _shift_at(level: float) -> float:
+    return float(0.1 * 1.025**level)
 
 
 @njit

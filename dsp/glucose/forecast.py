@@ -14,7 +14,7 @@ import numpy as np
 
 from dsp.arrays import F64, F64x2
 from dsp.compiled import njit
-from dsp.glucose.readings import STEP_MG_DL_MIN
+from dsp.glucose.readings import JUMP_MG_DL_MIN
 
 HORIZONS_MIN = (15.0, 30.0, 60.0)
 FEATURES = 20
@@ -25,9 +25,11 @@ LEAST_MG_DL, MOST_MG_DL = 20.0, 600.0  # of a forecast: what some sensor reports
 _RING = 32
 _ENTRY = FEATURES + 11
 # Forgetting factor of the weights, relative step of the interval's quantiles, as how many readings the population
-# counts, and the rate from which on a step ends what is known.
-PACE = (0.9998, 0.02, 700.0, STEP_MG_DL_MIN)
-STATE_SIZE = 4 + 2 * _RING + _RING * _ENTRY + 3 * FEATURES + 3 * FEATURES * FEATURES + 6
+# counts, and from which departure on a reading is a jump.
+PACE = (0.9998, 0.02, 700.0, JUMP_MG_DL_MIN)
+# Time of the newest reading, where in the ring the next one goes, how many are there, number of forecasts noted; ring
+# of readings; forecasts; weights; covariances; quantiles; how many readings are steady.
+STATE_SIZE = 4 + 2 * _RING + _RING * _ENTRY + 3 * FEATURES + 3 * FEATURES * FEATURES + 6 + 1
 
 
 class Population(NamedTuple):
@@ -63,7 +65,7 @@ def initial_state(population: F64) -> F64:
     for h in range(3):
         at = weights + 3 * FEATURES + h * FEATURES**2
         state[at : at + FEATURES**2] = np.eye(FEATURES).ravel()
-    state[-6:] = population[-6:]
+    state[-7:-1] = population[-6:]
     return state
 
 
@@ -71,14 +73,15 @@ def lose_time(state: F64) -> None:
     """Forget the readings and the forecasts not judged yet, in place; what was learnt stays."""
     state[0] = np.nan
     state[1:4] = 0.0
+    state[-1] = 0.0
 
 
 @njit
-def _lags(t_ring: F64, g_ring: F64, newest: int, count: int, fastest: float) -> tuple[F64, int]:
+def _lags(t_ring: F64, g_ring: F64, newest: int, count: int) -> tuple[F64, int]:
     """Glucose 0, 5, ..., 55 min before the newest reading, and how many of them there are.
 
-    Between readings at most 20 min apart it is interpolated; beyond the first longer distance, before a step of
-    more than `fastest` mg/dL/min, or before the first reading, the oldest value stands in.
+    Between readings at most 20 min apart it is interpolated; beyond the first longer distance, or before the first
+    reading, the oldest value stands in.
     """
     lags = np.empty(12)
     known = 1
@@ -94,7 +97,7 @@ def _lags(t_ring: F64, g_ring: F64, newest: int, count: int, fastest: float) -> 
         i = (newest - back) % 32
         j = (newest - back + 1) % 32
         apart = t_ring[j] - t_ring[i]
-        if apart > 20.0 or abs(g_ring[j] - g_ring[i]) > fastest * max(5.0, apart):
+        if apart > 20.0:
             break
         lags[k] = g_ring[i] + (g_ring[j] - g_ring[i]) * (t - t_ring[i]) / apart
         known += 1
@@ -149,7 +152,7 @@ def feature_rows(t_min: F64, glucose_mg_dl: F64, fastest: float) -> F64x2:
     Args:
         t_min: float64[n], min, strictly increasing.
         glucose_mg_dl: float64[n], mg/dL, finite.
-        fastest: mg/dL/min; a faster step ends what is known.
+        fastest: mg/dL/min; what departs farther from the trend is a jump, and ends what is known.
 
     Returns:
         float64[n, 27]: twenty features, six of the spread, the number of known lags.
@@ -160,8 +163,10 @@ def feature_rows(t_min: F64, glucose_mg_dl: F64, fastest: float) -> F64x2:
     newest = -1
     count = 0
     for k in range(t_min.size):
+        if _is_jump(t_ring, g_ring, newest, count, t_min[k], glucose_mg_dl[k], fastest):
+            count = 0
         newest, count = _remember(t_ring, g_ring, newest, count, t_min[k], glucose_mg_dl[k])
-        lags, known = _lags(t_ring, g_ring, newest, count, fastest)
+        lags, known = _lags(t_ring, g_ring, newest, count)
         x = _features(lags)
         spread = _spread(x, known)
         for i in range(20):
@@ -170,6 +175,29 @@ def feature_rows(t_min: F64, glucose_mg_dl: F64, fastest: float) -> F64x2:
             rows[k, 20 + i] = spread[i]
         rows[k, 26] = known
     return rows
+
+
+@njit
+def _is_jump(t_ring: F64, g_ring: F64, newest: int, count: int, t: float, g: float, fastest: float) -> bool:
+    """Whether a reading departs from the trend before it by more than `fastest` mg/dL/min, over 5 min at least.
+
+    Where readings are missing before it, it counts as over 5 min: the sensor may have been restarted meanwhile.
+    """
+    if count < 1:
+        return False
+    apart = t - t_ring[newest]
+    usual = apart
+    rate = 0.0
+    for k in range(min(count, 8) - 1):
+        i = (newest - k) % 32
+        j = (newest - k - 1) % 32
+        step = t_ring[i] - t_ring[j]
+        usual = min(usual, step)
+        if k == 0 and step <= 20.0:
+            rate = (g_ring[i] - g_ring[j]) / max(5.0, step)
+    off = g - g_ring[newest] - min(3.0, max(-3.0, rate)) * apart
+    is_after_missing = apart > 2.1 * max(5.0, usual)
+    return bool(abs(off) > fastest * (5.0 if is_after_missing else max(5.0, apart)))
 
 
 @njit
@@ -226,7 +254,7 @@ def _judge(state: F64, t: float, g: float, pace: F64) -> None:
     """Learn from the forecasts that were about this reading: weights, then quantiles of the interval."""
     at_w = 4 + 64 + 32 * 31
     at_p = at_w + 60
-    at_q = state.size - 6
+    at_q = state.size - 7
     for h in range(3):
         ahead = 15.0 * 2.0**h
         best = -1
@@ -285,10 +313,15 @@ def _keep(state: F64, t: float, g: float, z: F64, row: F64, known: int) -> None:
 def _forecast(state: F64, t: float, g: float, population: F64, pace: F64, row: F64) -> None:
     """Fill in what `advance` says at this reading, and note it, to be judged later."""
     at_w = 4 + 64 + 32 * 31
-    newest, count = _remember(state[4:36], state[36:68], int(state[1]) - 1, int(state[2]), t, g)
+    newest, count = int(state[1]) - 1, int(state[2])
+    if _is_jump(state[4:36], state[36:68], newest, count, t, g, pace[3]):
+        count = 0
+    is_steady = count > 0 and t - state[4 + newest % 32] <= 20.0
+    state[state.size - 1] = state[state.size - 1] + 1.0 if is_steady else 1.0
+    newest, count = _remember(state[4:36], state[36:68], newest, count, t, g)
     state[1] = newest + 1
     state[2] = count
-    lags, known = _lags(state[4:36], state[36:68], newest, count, pace[3])
+    lags, known = _lags(state[4:36], state[36:68], newest, count)
     x = _features(lags)
     spread = _spread(x, known)
     z = np.zeros(20)
@@ -305,21 +338,22 @@ def _forecast(state: F64, t: float, g: float, population: F64, pace: F64, row: F
             expected += population[460 + 6 * h + i] * spread[i]
         expected = max(expected, 2.0)
         forecast = min(MOST_MG_DL, max(LEAST_MG_DL, g + 10.0 * change))
-        q = state.size - 6 + 2 * h
+        q = state.size - 7 + 2 * h
         row[3 * h] = forecast
         row[3 * h + 1] = max(LEAST_MG_DL, forecast - state[q] * expected)
         row[3 * h + 2] = min(MOST_MG_DL, forecast + state[q + 1] * expected)
         row[9 + h] = expected
     row[12] = 5.0 * (known - 1)
+    row[13] = state[state.size - 1]
     _keep(state, t, g, z, row, known)
 
 
 @njit
 def step(
     state: F64, t: float, g: float, population: F64, pace: F64
-) -> tuple[float, float, float, float, float, float, float, float, float, float, float, float, float]:
+) -> tuple[float, float, float, float, float, float, float, float, float, float, float, float, float, float]:
     """Take in one reading and forecast: a row of `advance`."""
-    row = np.full(13, np.nan)
+    row = np.full(14, np.nan)
     if np.isfinite(t) and np.isfinite(g) and not t <= state[0]:
         state[0] = t
         _judge(state, t, g, pace)
@@ -338,6 +372,7 @@ def step(
         row[10],
         row[11],
         row[12],
+        row[13],
     )
 
 
@@ -353,12 +388,13 @@ def advance(state: F64, t_min: F64, glucose_mg_dl: F64, population: F64, pace: F
         pace: float64[4], `PACE`; without a positive trust or forgetting factor nothing is learnt.
 
     Returns:
-        float64[n, 13]: forecast, lower and upper end of the 90 % interval for 15, 30 and 60 min in mg/dL, the
-        three expected absolute errors, and how many minutes before the reading are known (0 to 55). NaN where a
-        reading is no number or not newer than the one before: it is passed over. After a gap or a step that no
-        body makes, or at the beginning, the trend counts as level as far as it is unknown.
+        float64[n, 14]: forecast, lower and upper end of the 90 % interval for 15, 30 and 60 min in mg/dL, the
+        three expected absolute errors, how many minutes before the reading are known (0 to 55), and how many
+        readings in a row are steady: without a jump or more than 20 min between them. NaN where a reading is no
+        number or not newer than the one before: it is passed over. After a gap or a jump, or at the beginning, the
+        trend counts as level as far as it is unknown.
     """
-    out = np.empty((t_min.size, 13))
+    out = np.empty((t_min.size, 14))
     for k in range(t_min.size):
         out[k] = step(state, t_min[k], glucose_mg_dl[k], population, pace)
     return out

@@ -29,7 +29,7 @@ MOST_MG_DL = 1000.0  # what is above counts as this: a slip of the comma must no
 BEHIND = 6
 CLOCK_SIZE = 3
 
-_MAGIC = b"vgw3"
+_MAGIC = b"vgw4"
 _SIZES = (smoothing.STATE_SIZE, forecast.STATE_SIZE, alerts.STATE_SIZE, compression.STATE_SIZE, CLOCK_SIZE)
 
 
@@ -58,6 +58,7 @@ class Live(NamedTuple):
         noise: size of the last hour's surprises, 1 = as expected of a good sensor.
         grade: index of `smoothing.GRADES`.
         trend_min: how many minutes before the reading are known, 0 to 55.
+        steady: how many readings in a row are without a jump or more than 20 min between them.
         in_15_mg_dl .. in_60_high_mg_dl: forecasts, each with its 90 % interval.
         low .. high_ahead: alerts, 1.0 or 0.0.
         compression: 1.0 while the sensor is possibly compressed. A label only.
@@ -69,6 +70,7 @@ class Live(NamedTuple):
     noise: float
     grade: float
     trend_min: float
+    steady: float
     in_15_mg_dl: float
     in_15_low_mg_dl: float
     in_15_high_mg_dl: float
@@ -114,6 +116,12 @@ def _turned_back(clock: F64, t: float, g: float) -> bool:
     return True
 
 
+def begin_session(wearer: Wearer) -> None:
+    """Another sensor begins, and its own time: forget the readings, in place. What was learnt of the wearer stays."""
+    _lose_time(wearer)
+    wearer.clock[:] = math.nan, math.nan, 0.0
+
+
 def _lose_time(wearer: Wearer) -> None:
     wearer.smoothing[:] = smoothing.initial_state()
     forecast.lose_time(wearer.forecast)
@@ -135,7 +143,7 @@ def follow(wearer: Wearer, t_min: npt.ArrayLike, glucose_mg_dl: npt.ArrayLike, r
         rules: `alerts.Rules.packed`.
 
     Returns:
-        float64[n, 21].
+        float64[n, 22].
     """
     t = in_time(as_f64(t_min))
     g = np.minimum(on_scale(as_f64(glucose_mg_dl)), MOST_MG_DL)
@@ -155,10 +163,11 @@ def _follow(wearer: Wearer, t: F64, g: F64, rules: F64) -> F64:
     smooth = smoothing.advance(wearer.smoothing, t, g, DYNAMICS)
     ahead = forecast.advance(wearer.forecast, t, g, POPULATION, PACE)
     out[:, :5] = smooth
-    out[:, 5] = ahead[:, 12]
-    out[:, 6:15] = ahead[:, :9]
-    out[:, 15:20] = alerts.advance(wearer.alerts, t, g, ahead[:, 0].copy(), rules)[:, :5]
-    out[:, 20] = compression.advance(wearer.compression, t, g, SIGNS)
+    out[:, 5:7] = ahead[:, 12:]
+    out[:, 7:16] = ahead[:, :9]
+    in_15, steady = ahead[:, 0].copy(), ahead[:, 13].copy()
+    out[:, 16:21] = alerts.advance(wearer.alerts, t, g, in_15, steady, rules)[:, :5]
+    out[:, 21] = compression.advance(wearer.compression, t, g, SIGNS)
     return out
 
 
@@ -173,9 +182,9 @@ def update(wearer: Wearer, t_min: float, glucose_mg_dl: float, rules: F64 = RULE
         _lose_time(wearer)
     smooth = smoothing.step(wearer.smoothing, t, g, DYNAMICS)
     ahead = forecast.step(wearer.forecast, t, g, POPULATION, PACE)
-    alarm = alerts.step(wearer.alerts, t, g, ahead[0], rules)
+    alarm = alerts.step(wearer.alerts, t, g, ahead[0], ahead[13], rules)
     label = compression.step(wearer.compression, t, g, SIGNS)
-    return Live._make((*smooth, ahead[12], *ahead[:9], *alarm[:5], label))
+    return Live._make((*smooth, *ahead[12:], *ahead[:9], *alarm[:5], label))
 
 
 def trend(live: Live, system: tuple[tuple[float, str], ...] = DEXCOM) -> str | None:

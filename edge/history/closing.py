@@ -34,7 +34,9 @@ from edge.upstream.routes import ROUTES
 
 DAY_S: Final = 86_400
 
-COMPUTE: Final[Mapping[str, Callable[[Tables, Timeline, int, Bounds, ZoneInfo], Computed]]] = {
+Compute = Callable[[Tables, Timeline, int, Bounds, ZoneInfo], Computed]
+
+COMPUTE: Final[Mapping[str, Compute]] = {
     "heart_5min": lambda tables, timeline, sensor_no, bounds, _: heart_window.compute(
         tables, timeline, sensor_no, bounds
     ),
@@ -78,7 +80,9 @@ class Closed(NamedTuple):
 class Closer:
     """Closes periods of any kind."""
 
-    def __init__(self, config: Config, identity: Identity) -> None:
+    def __init__(self, config: Config, identity: Identity, compute: Mapping[str, Compute] = COMPUTE) -> None:
+        """`compute`: what computes each kind; all of them give the same, in whatever way."""
+        self._compute = compute
         self._limits = config.limits
         self._identity = identity
         self._zone = ZoneInfo(config.gateway.timezone)
@@ -97,7 +101,7 @@ class Closer:
         if self._is_past_keeping(key, now) and tables.summaries.get(key) is not None:
             tables.dirty.clear(*key)
             return Closed()
-        computed = COMPUTE[kind](tables, timeline, sensor_no, bounds, self._zone)
+        computed = self._compute[kind](tables, timeline, sensor_no, bounds, self._zone)
         rev = None
         if computed.has_data or tables.summaries.get(key) is not None:
             rev = self._put(tables, key, bounds, computed, now, final=awaited is None)

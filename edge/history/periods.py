@@ -43,6 +43,7 @@ from edge.history.closing import DAY_S, Closed, Closer, Now
 from edge.history.due import Due, Waiting
 from edge.history.placing import Placing, is_placed
 from edge.identity import Identity
+from edge.sensors.sources import Sources
 from edge.store.door import Store, Tables
 from edge.store.raw_chunks import HeartChunk
 from edge.store.readings import Reading
@@ -90,7 +91,9 @@ class Periods:
         self._zone = ZoneInfo(config.gateway.timezone)
         self._grace_s = ceil(config.limits.summary_grace_s)
         self._closer = Closer(config, identity)
-        self._placing = Placing(identity, self._zone, self._mark_starts, self._on_announced)
+        self._placing = Placing(
+            identity, self._zone, self._mark_starts, self._on_announced, Sources(config.sensors)
+        )
         self._due = Due()
         self._closing = 0
         self._told = _Told()
@@ -121,10 +124,15 @@ class Periods:
             self._placing.keep_chunk(tables, self._timekeeper.timeline, chunk)
 
     def keep_readings(
-        self, tables: Tables, session: Session, readings: Sequence[Reading], timeline: Timeline
+        self,
+        tables: Tables,
+        session: Session,
+        measurement: str,
+        readings: Sequence[Reading],
+        timeline: Timeline,
     ) -> list[Reading]:
         """Store readings; the new ones. If their wall time is known, mark their days and announce those that count."""
-        new = self._placing.keep_readings(tables, session, readings, timeline)
+        new = self._placing.keep_readings(tables, session, measurement, readings, timeline)
         self._told.went_on.append(session.sensor_no)
         return new
 

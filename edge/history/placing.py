@@ -12,21 +12,24 @@ Nothing is computed here.
     trusted                    | trusted, the same  | -                   | -
     trusted                    | trusted, another   | old and new marked  | announced again, a revision later
 
+Of a measurement that two sources tell, `edge.sensors.sources` says which counts; the other is marked in the same job.
 A trusted start becomes another only by a clock that is sure, and contradicts it.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from edge.anchors import NS_PER_MS, Span, Timeline
 from edge.clock import NS_PER_S
+from edge.history.beats import TOLD_WITHIN_NS, first_moment_ns
 from edge.history.bounds import around, touched
-from edge.history.heart_window import TOLD_WITHIN_NS, first_moment_ns
 from edge.identity import Identity
-from edge.kinds import KINDS
+from edge.kinds import KINDS, SessionIdentity
 from edge.measurements import MEASUREMENTS
 from edge.sensors.heart_reading import rr_unit
+from edge.sensors.sources import Replaced, Settled, Sources, is_source
+from edge.sensors.validity import NotCounted
 from edge.store.deliveries import Item, reading_ref
 from edge.store.raw_chunks import HeartChunk
 from edge.store.readings import Reading
@@ -43,6 +46,8 @@ RECKONED_ERROR_MS: Final = 60_000
 TOLD_ERROR_MS: Final = 180_000
 _EVER_S: Final = 1 << 40
 
+# What was sent already in place of a reading, by its sequence and by route.
+TakenOver = Mapping[int, Mapping[str, Item]]
 MarkStarts = Callable[[Tables, str, int, Collection[int]], None]
 
 
@@ -50,7 +55,12 @@ class Placing:
     """Finds the periods of data, and marks them."""
 
     def __init__(
-        self, identity: Identity, zone: ZoneInfo, mark_starts: MarkStarts, on_announced: Callable[[], None]
+        self,
+        identity: Identity,
+        zone: ZoneInfo,
+        mark_starts: MarkStarts,
+        on_announced: Callable[[], None],
+        sources: Sources,
     ) -> None:
         """The two functions are called inside the job.
 
@@ -59,11 +69,13 @@ class Placing:
             zone: the time zone of the days.
             mark_starts: marks the periods of a kind and sensor that begin at these moments.
             on_announced: is told that deliveries were enqueued.
+            sources: says which readings another source tells as well.
         """
         self._identity = identity
         self._zone = zone
         self._mark_starts = mark_starts
         self._on_announced = on_announced
+        self._sources = sources
 
     def mark(self, tables: Tables, kind: str, sensor_no: int, utc_s: Iterable[int]) -> None:
         """Mark the periods of a kind that contain these moments."""
@@ -141,15 +153,24 @@ class Placing:
     # Sessions and their readings
 
     def keep_readings(
-        self, tables: Tables, session: Session, readings: Sequence[Reading], timeline: Timeline
+        self,
+        tables: Tables,
+        session: Session,
+        measurement: str,
+        readings: Sequence[Reading],
+        timeline: Timeline,
     ) -> list[Reading]:
         """Store readings; the new ones. If the session's start is trusted, mark their days and announce them."""
         sensor = tables.sensors.get(session.sensor_no)
-        (measurement,) = KINDS[sensor.kind].measurements
-        new = tables.readings.insert(session.no, measurement, readings)
+        if is_placed(session) and is_source(sensor.kind):
+            settled = self._sources.settle(tables, sensor, session, readings)
+        else:
+            settled = Settled(list(readings), [])
+        new = tables.readings.insert(session.no, measurement, settled.readings)
         if is_placed(session):
             self._mark_readings(tables, sensor, session, measurement, new)
-            self._announce(tables, sensor, session, measurement, new, rev=1)
+            taken_over = self._replace(tables, measurement, settled.replaced)
+            self._announce(tables, sensor, session, measurement, new, 1, taken_over)
         elif new:
             self.place_session(tables, timeline, session)
         return new
@@ -161,7 +182,7 @@ class Placing:
         placed = timeline.place(session.start_boot_no, session.start_boot_ns)
         if placed is None or placed.error_ms is None:
             return
-        told_s, start_s = session.told_start_utc_s, placed.utc_ns // NS_PER_S
+        told_s, start_s = _told_utc_s(tables, session), placed.utc_ns // NS_PER_S
         if told_s is not None and _off_ms(told_s, placed.utc_ns) <= TOLD_ERROR_MS:
             start_s = told_s
         if is_placed(session):
@@ -188,7 +209,39 @@ class Placing:
                     rev += tables.deliveries.newest_reading_rev(item, after.no, measurement)
             if is_placed(after):
                 self._mark_readings(tables, sensor, after, measurement, readings)
-                self._announce(tables, sensor, after, measurement, readings, rev)
+                settled, taken_over = self._settle_stored(tables, sensor, after, measurement, readings)
+                self._announce(tables, sensor, after, measurement, settled, rev, taken_over)
+
+    def _settle_stored(
+        self,
+        tables: Tables,
+        sensor: SensorRow,
+        session: Session,
+        measurement: str,
+        readings: Sequence[Reading],
+    ) -> tuple[Sequence[Reading], TakenOver]:
+        """Now that it is known when they were taken, it is known which another source tells as well."""
+        if not is_source(sensor.kind):
+            return readings, {}
+        settled = self._sources.settle(tables, sensor, session, readings)
+        for before, after in zip(readings, settled.readings, strict=True):
+            if before.not_counted is None and after.not_counted is not None:
+                tables.readings.discount(session.no, measurement, after.sequence, after.not_counted)
+        return settled.readings, self._replace(tables, measurement, settled.replaced)
+
+    def _replace(self, tables: Tables, measurement: str, replaced: Iterable[Replaced]) -> TakenOver:
+        """These do not count any more; what was sent of them already, by the sequence of what takes their place."""
+        kind, taken_over = MEASUREMENTS[measurement].item, dict[int, dict[str, Item]]()
+        for sensor, session, reading, by_sequence in replaced:
+            tables.readings.discount(session.no, measurement, reading.sequence, NotCounted.DUPLICATE.value)
+            self._mark_readings(tables, sensor, session, measurement, [reading])
+            for route in ROUTES if kind is not None else ():
+                assert kind is not None
+                ref = reading_ref(session.no, measurement, reading.sequence)
+                sent = tables.deliveries.withdraw(route, kind, ref)
+                if sent is not None:
+                    taken_over.setdefault(by_sequence, {})[route] = sent
+        return taken_over
 
     def _mark_readings(
         self,
@@ -211,8 +264,12 @@ class Placing:
         measurement: str,
         readings: Iterable[Reading],
         rev: int,
+        taken_over: TakenOver,
     ) -> None:
-        """Enqueue the readings that count. Their ids do not depend on any time, so they survive a corrected clock."""
+        """Enqueue the readings that count. Their ids do not depend on any time, so they survive a corrected clock.
+
+        One that takes the place of what was sent already goes under its id, as the next revision of it.
+        """
         kind = MEASUREMENTS[measurement].item
         if kind is None or sensor.person is None:
             return
@@ -224,7 +281,16 @@ class Placing:
             reading_id = self._identity.id(kind, sensor.person, str(session.uuid), reading.sequence)
             for route in ROUTES:
                 item = Item(kind, ref, reading_id, sensor.person, rev)
+                sent = taken_over.get(reading.sequence, {}).get(route)
+                if sent is not None:
+                    item = item._replace(id=sent.id, rev=sent.rev + 1)
                 tables.deliveries.enqueue(item, route, reading.boot_no, reading.boot_ns)
+
+
+def _told_utc_s(tables: Tables, session: Session) -> int | None:
+    """When a session began as its sensor tells it; a clock that people set by hand does not tell that."""
+    kind = KINDS[tables.sensors.get(session.sensor_no).kind]
+    return session.told_start_utc_s if kind.session is SessionIdentity.SENSOR else None
 
 
 def is_placed(session: Session) -> bool:

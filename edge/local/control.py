@@ -1,7 +1,7 @@
 """The gateway's socket: requests and answers are lines of JSON.
 
-A request names what it wants: {"do": "status"}, or {"do": "watch", "every_s": 1}. `VERBS` is the table of all requests.
-A request is answered by one line or by several; only then the next request of the same client is read. A request that
+A request names what it wants: {"do": "status"}, or {"do": "watch", "every_s": 1}. `verbs` has the table of them all. A
+request is answered by one line or by several; only then the next request of the same client is read. A request that
 makes no sense is answered with {"error": {"cause": ..., "remedy": ...}}.
 
 Contract: only the user that runs the gateway may use the socket. A client that is slow, silent or gone delays nobody:
@@ -14,16 +14,15 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import aclosing, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, Final, NamedTuple, Protocol
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from edge.errors import StoreCorrupt, StoreUnavailable
-from edge.local.status import StatusDocument
+from edge.local.verbs import Error, Refusal, Served, answers
 
 log = logging.getLogger(__name__)
 
@@ -34,85 +33,6 @@ CLIENTS_MAX: Final = 16
 CHECK_S: Final = 300.0
 ANSWER_BYTES_MAX: Final = 16 << 20
 ANSWER_TIMEOUT_S: Final = 5.0
-
-
-class Served(Protocol):
-    """What the socket needs of the gateway."""
-
-    async def status(self) -> StatusDocument:
-        """The status document of this moment."""
-        ...
-
-
-class Plain(Struct, frozen=True, forbid_unknown_fields=True):
-    """A request without arguments."""
-
-    do: str
-
-
-class Watch(Struct, frozen=True, forbid_unknown_fields=True):
-    """Asks for the status now and then every `every_s` seconds, until the client disconnects."""
-
-    do: str
-    every_s: Annotated[float, Meta(ge=0.2, le=3600.0)] = 1.0
-
-
-class Error(Struct, frozen=True):
-    """Why a request was not answered."""
-
-    cause: str
-    remedy: str
-
-
-class Refusal(Struct, frozen=True):
-    """The answer to such a request."""
-
-    error: Error
-
-
-class Verb(NamedTuple):
-    """A request that clients may make: its form, and the function that answers it, with a line for each item."""
-
-    request: type[Struct]
-    answer: Callable[[Served, Any], AsyncGenerator[Struct, None]]
-
-
-async def _status(served: Served, _: Plain) -> AsyncGenerator[Struct, None]:
-    yield await served.status()
-
-
-async def _watch(served: Served, request: Watch) -> AsyncGenerator[Struct, None]:
-    while True:
-        yield await served.status()
-        await asyncio.sleep(request.every_s)
-
-
-VERBS: Final[Mapping[str, Verb]] = {
-    "status": Verb(Plain, _status),
-    "watch": Verb(Watch, _watch),
-}
-
-
-class _Envelope(Struct, frozen=True):
-    do: str
-
-
-async def answers(served: Served, line: bytes) -> AsyncGenerator[Struct, None]:
-    """The answers to one request."""
-    try:
-        verb = VERBS.get(msgspec.json.decode(line, type=_Envelope).do)
-        if verb is None:
-            yield Refusal(Error("nothing of that name can be asked", f"ask for one of: {', '.join(VERBS)}"))
-            return
-        request = msgspec.json.decode(line, type=verb.request)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
-        yield Refusal(Error(f"not a request: {fault}", 'send a line of JSON like {"do": "status"}'))
-        return
-    try:
-        async for answer in verb.answer(served, request):
-            yield answer
-    except (StoreUnavailable, StoreCorrupt) as fault:
-        yield Refusal(Error(fault.reason, "mend the disk; the gateway goes on meanwhile"))
 
 
 class Control:
@@ -206,6 +126,8 @@ class Control:
             if not line.strip():
                 if reader.at_eof():
                     return
+                # A line that has arrived already is read without waiting: others have their turn.
+                await asyncio.sleep(0)
                 continue
             async with aclosing(answers(self._served, line)) as lines:
                 async for answer in lines:
@@ -217,30 +139,43 @@ class Control:
         self._clients[writer] = self._clients.pop(writer)
 
 
-def ask(state_dir: Path, request: Mapping[str, Any]) -> bytes | None:
+def ask(state_dir: Path, request: Mapping[str, Any], timeout_s: float = ANSWER_TIMEOUT_S) -> bytes | None:
     """The first line of the answer of the gateway on this state directory; None if no gateway runs there.
 
     Raises:
         TimeoutError: it runs, but does not answer.
         PermissionError: it belongs to another user.
     """
-    line = bytearray()
+    with (
+        suppress(FileNotFoundError, ConnectionError, NotADirectoryError),
+        closing(asked(state_dir, request, timeout_s)) as lines,
+    ):
+        return next(lines, None)
+    return None
+
+
+def asked(state_dir: Path, request: Mapping[str, Any], timeout_s: float) -> Generator[bytes, None, None]:
+    """Each line of the answer; no more if the gateway ends before a line is complete.
+
+    Raises:
+        TimeoutError: it runs, but says nothing for so long.
+        PermissionError: it belongs to another user.
+        FileNotFoundError, ConnectionError, NotADirectoryError: none runs.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(ANSWER_TIMEOUT_S)
+        connection.settimeout(timeout_s)
         try:
             with _short_path(state_dir) as path:
                 connection.connect(path)
             connection.sendall(msgspec.json.encode(request) + b"\n")
-            while not line.endswith(b"\n"):
-                part = connection.recv(1 << 16)
-                if not part or len(line) > ANSWER_BYTES_MAX:
-                    return None  # the gateway ended before the line was complete
-                line += part
+            rest = bytearray()
+            while len(rest) <= ANSWER_BYTES_MAX and (part := connection.recv(1 << 16)):
+                rest += part
+                *lines, last = rest.split(b"\n")
+                rest = bytearray(last)
+                yield from (bytes(line) + b"\n" for line in lines)
         except BlockingIOError as fault:  # more clients wait than the socket may have
             raise TimeoutError("too many ask") from fault
-        except (FileNotFoundError, ConnectionError, NotADirectoryError):
-            return None
-    return bytes(line)
 
 
 def _listen(state_dir: Path) -> tuple[socket.socket, int]:

@@ -6,17 +6,19 @@ only when somebody asks for it, and is never written to a file.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
+from edge.alerts.shown import Shown, ShownSnooze
 from edge.anchors import Timeline
 from edge.clock import NS_PER_S
 from edge.now.facts import Fact
+from edge.now.known import GatewayKnown
 
 # The version of the form. It is raised by each change that programs which read the document have to know.
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 # The phase of every sensor while no gateway runs.
 STOPPED: Final = "stopped"
 
@@ -68,8 +70,32 @@ class SessionStatus(Struct, frozen=True):
     warm_up_left_s: float | None
 
 
+class PairingStatus(Struct, frozen=True):
+    """How a sensor is paired with this machine.
+
+    `bonded` is what the system says, `made` how the gateway made the bond: by passkey, or just works; null: by somebody
+    else, or not at all. `accepts_just_works`: the configuration lets it be paired without a passkey. While it is paired
+    (`under_way`), it may wait for its passkey, or for `shown_passkey` to be entered on it. `renewed_today`: how often
+    its bond was given up and made anew within a day. `rest_s`: for how long it is left alone, because it cannot be
+    paired.
+    """
+
+    bonded: bool | None
+    made: str | None
+    accepts_just_works: bool
+    under_way: bool
+    awaits_passkey: bool
+    shown_passkey: str | None
+    renewed_today: int
+    rest_s: float | None
+
+
 class SensorStatus(Struct, frozen=True):
-    """A sensor of the configuration."""
+    """A sensor of the configuration.
+
+    `pairing` is null if its kind is not paired; `streams` says of each that is wanted "streaming", or why it does not
+    come.
+    """
 
     id: str
     kind: str
@@ -86,6 +112,8 @@ class SensorStatus(Struct, frozen=True):
     dropped: int | None
     undecodable: int | None
     oddities: int | None
+    pairing: PairingStatus | None = None
+    streams: dict[str, str] | None = None
 
 
 class ClockStatus(Struct, frozen=True):
@@ -111,12 +139,34 @@ class StoreStatus(Struct, frozen=True):
 
 
 class AlertStatus(Struct, frozen=True):
-    """An alert that has not ended."""
+    """An alert that has not ended.
+
+    `value` is that of the newest reading, not the one that raised it; null if there is no fresh one, or if it is
+    `beyond` the sensor's scale. `tier` is who has been told so far; nobody yet, if it is not `told`.
+    """
 
     kind: str
     sensor: str
+    person: str | None
     value: float | None
+    beyond: str | None
+    unit: str | None
+    reason: str | None
     age_s: float | None
+    urgent: bool
+    tier: str
+    told: bool
+    acknowledged: bool
+    snoozed_left_s: float | None
+
+
+class SnoozeStatus(Struct, frozen=True):
+    """A kind of alert that tells nobody for a while, of one sensor or of all; `unless` is the value that ends that."""
+
+    kind: str
+    sensor: str | None
+    left_s: float
+    unless: float | None
 
 
 class SummaryStatus(Struct, frozen=True):
@@ -156,8 +206,35 @@ class RouteStatus(Struct, frozen=True):
     last_utc_s: int | None
 
 
+class RungStatus(Struct, frozen=True):
+    """A rung of the recovery ladder: how often it was taken, and of the last time why, when, and why it failed."""
+
+    rung: str
+    times: int
+    reason: str
+    age_s: float
+    failure: str | None
+
+
+class AdapterStatus(Struct, frozen=True):
+    """A Bluetooth adapter: how many sensors it holds, and how many it can hold, if that is known."""
+
+    name: str
+    powered: bool
+    connections: int
+    connections_max: int | None
+
+
+class RadioStatus(Struct, frozen=True):
+    """The machine's Bluetooth: why it cannot be used, its adapters, and what was done to mend it, by this process."""
+
+    trouble: Trouble | None
+    adapters: list[AdapterStatus]
+    recovery: list[RungStatus]
+
+
 class StatusDocument(Struct, frozen=True):
-    """The status of a gateway."""
+    """The status of a gateway. What is known at this moment is null while it does not run."""
 
     schema: int
     gateway: str
@@ -167,8 +244,11 @@ class StatusDocument(Struct, frozen=True):
     sensors: list[SensorStatus]
     store: StoreStatus
     alerts: list[AlertStatus]
+    snoozes: list[SnoozeStatus]
     summaries: list[SummaryStatus]
     deliveries: list[RouteStatus]
+    known: GatewayKnown | None = None
+    radio: RadioStatus | None = None
 
 
 class Moment(NamedTuple):
@@ -212,15 +292,8 @@ class LiveSensor:
     oddities: int = 0
     missing: int | None = None
     warm_up_left_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LiveAlert:
-    """An alert that has not ended, whether or not the store has it."""
-
-    kind: str
-    sensor_id: str
-    value: float | None
+    pairing: PairingStatus | None = None
+    streams: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +301,10 @@ class Live:
     """What only the running gateway knows: its sensors by id, and what keeps each route from sending."""
 
     sensors: Mapping[str, LiveSensor]
-    alerts: Sequence[LiveAlert]
+    alerts: Sequence[Shown]
+    snoozes: Sequence[ShownSnooze]
     routes: Mapping[str, str | None]
     store_trouble: str | None
     not_summarised: int
+    known: GatewayKnown
+    radio: RadioStatus | None = None

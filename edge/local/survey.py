@@ -16,10 +16,10 @@ from edge.anchors import Placement
 from edge.clock import NS_PER_S, Clock
 from edge.config import Config, SensorConfig
 from edge.kinds import KINDS, Procedure
+from edge.local.alerts_kept import alert_status, kept, snooze_status
 from edge.local.status import (
     SCHEMA,
     STOPPED,
-    AlertStatus,
     ClockStatus,
     GivenUp,
     Held,
@@ -74,6 +74,7 @@ def unread(config: Config, now: Moment, *, simulated: bool | None) -> StatusDocu
         sensors=[_sensor(sensor, [], None) for sensor in config.sensors],
         store=StoreStatus(_size(config.database), None, _set_aside(config.database), None, None),
         alerts=[],
+        snoozes=[],
         summaries=[],
         deliveries=[_route(route) for route in ROUTES],
     )
@@ -84,11 +85,14 @@ def stored(config: Config, now: Moment, tables: Tables, *, simulated: bool) -> S
     rows = {row.id: row for row in tables.sensors.all() if not row.retired}
     deliveries = [_deliveries(config, now, tables, route) for route in ROUTES]
     document = unread(config, now, simulated=simulated)
+    sensors = [_stored_sensor(sensor, rows.get(sensor.id), now, tables) for sensor in config.sensors]
+    alerts, snoozes = kept(config, sensors, rows, now, tables)
     return structs.replace(
         document,
-        sensors=[_stored_sensor(sensor, rows.get(sensor.id), now, tables) for sensor in config.sensors],
+        sensors=sensors,
         store=structs.replace(document.store, parked=sum(route.parked or 0 for route in deliveries)),
-        alerts=list(_alerts(now, tables)),
+        alerts=alerts,
+        snoozes=snoozes,
         summaries=list(_summaries(rows, tables)),
         deliveries=deliveries,
     )
@@ -96,18 +100,15 @@ def stored(config: Config, now: Moment, tables: Tables, *, simulated: bool) -> S
 
 def running(document: StatusDocument, now: Moment, live: Live) -> StatusDocument:
     """The document of a running gateway, made from that of its store."""
-    ages = {(alert.kind, alert.sensor): alert.age_s for alert in document.alerts}
     return structs.replace(
         document,
         running=True,
         sensors=[_live_sensor(sensor, live.sensors[sensor.id], now) for sensor in document.sensors],
         store=structs.replace(document.store, trouble=live.store_trouble, not_summarised=live.not_summarised),
-        alerts=[
-            AlertStatus(
-                alert.kind, alert.sensor_id, _finite(alert.value), ages.get((alert.kind, alert.sensor_id))
-            )
-            for alert in live.alerts
-        ],
+        alerts=list(map(alert_status, live.alerts)),
+        snoozes=list(map(snooze_status, live.snoozes)),
+        known=live.known,
+        radio=live.radio,
         deliveries=[
             structs.replace(route, trouble=live.routes[route.route]) for route in document.deliveries
         ],
@@ -216,7 +217,12 @@ def _read(payload: bytes) -> HeartRateMeasurement | None:
 Newest = Callable[[SensorRow, Sequence[Session], Moment, Tables], Iterator[Value]]
 NEWEST: Final[Mapping[Procedure, Newest]] = {
     Procedure.HEART_STRAP: _newest_packets,
+    Procedure.POLAR: _newest_packets,
     Procedure.CGM: _newest_readings,
+    Procedure.AIDEX: _newest_readings,
+    Procedure.SCALE: _newest_readings,
+    Procedure.SPOT: _newest_readings,
+    Procedure.SGV: _newest_readings,
 }
 
 
@@ -257,14 +263,9 @@ def _live_sensor(sensor: SensorStatus, live: LiveSensor, now: Moment) -> SensorS
         dropped=live.dropped,
         undecodable=live.undecodable,
         oddities=live.oddities,
+        pairing=live.pairing,
+        streams=dict(live.streams),
     )
-
-
-def _alerts(now: Moment, tables: Tables) -> Iterator[AlertStatus]:
-    names = {row.no: row.id for row in tables.sensors.all()}
-    for alert in tables.alerts.open():
-        age_s = now.age_s(alert.raised_boot_no, alert.raised_boot_ns)
-        yield AlertStatus(alert.kind, names[alert.sensor_no], _finite(alert.value), age_s)
 
 
 def _summaries(rows: Mapping[str, SensorRow], tables: Tables) -> Iterator[SummaryStatus]:

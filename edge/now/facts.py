@@ -24,8 +24,11 @@ class Facts:
     def __init__(self) -> None:
         self._newest: dict[tuple[str, str], Fact] = {}
         self._worn: dict[str, bool | None] = {}
+        self._worn_boot_ns: dict[str, int] = {}
         self._heard_boot_ns: dict[str, int] = {}
+        self.before_fact: Callable[[str, str, Fact], None] = lambda _sensor_id, _measurement, _fact: None
         self.on_fact: Callable[[str, str, Fact], None] = lambda _sensor_id, _measurement, _fact: None
+        self.on_renewed: Callable[[str], None] = lambda _sensor_id: None
 
     def note(
         self,
@@ -44,10 +47,17 @@ class Facts:
         if known is not None and taken_boot_ns < known.taken_boot_ns:
             return
         fact = self._newest[key] = Fact(value, taken_boot_ns, not_counted)
+        self.before_fact(sensor_id, measurement, fact)
         self.on_fact(sensor_id, measurement, fact)
 
-    def note_worn(self, sensor_id: str, worn: bool | None) -> None:
-        """Note whether the sensor has skin contact; None if it cannot tell."""
+    def renew(self, sensor_id: str) -> None:
+        """What follows from the values of the sensor together has changed."""
+        self.on_renewed(sensor_id)
+
+    def note_worn(self, sensor_id: str, worn: bool | None, boot_ns: int) -> None:
+        """Note that from now on the sensor has skin contact, or none; None if it cannot tell."""
+        if self._worn.get(sensor_id):
+            self._worn_boot_ns[sensor_id] = boot_ns
         self._worn[sensor_id] = worn
 
     def note_heard(self, sensor_id: str, boot_ns: int) -> None:
@@ -55,6 +65,10 @@ class Facts:
         known_boot_ns = self._heard_boot_ns.get(sensor_id)
         if known_boot_ns is None or boot_ns > known_boot_ns:
             self._heard_boot_ns[sensor_id] = boot_ns
+
+    def recall_heard(self, sensor_id: str, boot_ns: int) -> None:
+        """Note what an earlier process knew, in place of what was noted so far."""
+        self._heard_boot_ns[sensor_id] = boot_ns
 
     def heard_boot_ns(self, sensor_id: str) -> int | None:
         """When the newest sign of life was taken."""
@@ -65,3 +79,7 @@ class Facts:
 
     def worn(self, sensor_id: str) -> bool | None:
         return self._worn.get(sensor_id)
+
+    def worn_boot_ns(self, sensor_id: str) -> int | None:
+        """When the sensor was worn last, if it is not worn now."""
+        return self._worn_boot_ns.get(sensor_id)

@@ -81,6 +81,24 @@ class PauseKnown(Struct, frozen=True):
     may_be_lost_data: bool
 
 
+class EcgKnown(Struct, frozen=True):
+    """What the ECG of a strap says of its beats, over the last minutes.
+
+    Attributes:
+        age_s: of the newest of its beats.
+        rate_bpm: of its beats, in the parts that can be trusted; None without any.
+        quality_pct: share of its time that can be trusted.
+        confirmed_pct: share of the intervals that the strap sent meanwhile that the ECG confirms; None without any.
+        intervals: how many those are.
+    """
+
+    age_s: float
+    rate_bpm: float | None
+    quality_pct: float
+    confirmed_pct: float | None
+    intervals: int
+
+
 class RhythmKnown(Struct, frozen=True):
     """What the intervals of a strap say.
 
@@ -88,10 +106,12 @@ class RhythmKnown(Struct, frozen=True):
         age_s: of the newest beat that the rest is about.
         af_probability_fast, af_probability_sure: of `dsp.cardiac.rhythm`; the sure one is of a beat 63 beats ago.
         af: the newest episode of the sure tier.
-        af_resting_s: for how long it has lasted with the wearer at rest throughout; 0 without an episode.
-        af_burden_pct, observed_s: share of the last 24 h in AF, of the time observed.
+        af_resting_s: for how long it has lasted with the wearer at rest throughout; 0 without one, or once it is over.
+        af_burden_pct, observed_s: share of the last 24 h (to within five minutes) in AF, of the time observed.
         premature_pct: of the newest hundred judged beats.
-        pause: the newest pause of at least two seconds.
+        pause: the newest pause of at least two seconds; of those within a minute the longest, and none that may be lost
+            data if there is another.
+        ecg: what the strap's ECG says, if it streams one.
     """
 
     age_s: float
@@ -103,6 +123,7 @@ class RhythmKnown(Struct, frozen=True):
     observed_s: float
     premature_pct: float | None
     pause: PauseKnown | None
+    ecg: EcgKnown | None = None
 
 
 class SensorKnown(Struct, frozen=True):
@@ -118,6 +139,7 @@ class SensorKnown(Struct, frozen=True):
         warm_up_left_s: until its values count; None unless it warms up.
         wear_left_s: until its session ends.
         values: by measurement (`edge.measurements`).
+        covered_by: the sensor that tells the same glucose and stands for this one; None if this one stands.
     """
 
     id: str
@@ -135,6 +157,7 @@ class SensorKnown(Struct, frozen=True):
     values: Mapping[str, ValueKnown]
     glucose: GlucoseKnown | None = None
     rhythm: RhythmKnown | None = None
+    covered_by: str | None = None
 
 
 class RouteKnown(Struct, frozen=True):

@@ -26,6 +26,8 @@ async def within(timeout_s: float, work: Coroutine[Any, Any, T]) -> T:
         TimeoutError: the deadline has passed.
     """
     task = asyncio.ensure_future(work)
+    # Its error may come in the moment in which the caller is cancelled.
+    leave(task)
     try:
         await asyncio.wait({task}, timeout=timeout_s)
         if not task.done():
@@ -36,7 +38,6 @@ async def within(timeout_s: float, work: Coroutine[Any, Any, T]) -> T:
     finally:
         if not task.done():
             task.cancel()
-            leave(task)
             await asyncio.wait({task}, timeout=CLEANUP_S)
 
 

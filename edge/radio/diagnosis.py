@@ -28,16 +28,18 @@ FORESEEN: Final = (BleakError, OSError, EOFError, SensorLost, DecodeError)
 
 
 class Doing(NamedTuple):
-    """What was going on: `late` is the trouble if a deadline passed, `otherwise` if the error does not tell it."""
+    """What was going on: `late` is the trouble if a deadline passed, `otherwise` if the error does not tell it, `busy`
+    if BlueZ is at something like it already."""
 
     late: Trouble
     otherwise: Trouble
+    busy: Trouble
 
 
-SEARCHING: Final = Doing(Trouble.SERVICE_SILENT, Trouble.SCAN_REFUSED)
-CONNECTING: Final = Doing(Trouble.HELD_ELSEWHERE, Trouble.CONNECT_FAILED)
-TAKING_OVER: Final = Doing(Trouble.CONNECT_FAILED, Trouble.CONNECT_FAILED)
-CONVERSING: Final = Doing(Trouble.NO_ANSWER, Trouble.REFUSED)
+SEARCHING: Final = Doing(Trouble.SERVICE_SILENT, Trouble.SCAN_REFUSED, Trouble.SCAN_REFUSED)
+CONNECTING: Final = Doing(Trouble.HELD_ELSEWHERE, Trouble.CONNECT_FAILED, Trouble.BLOCKED)
+TAKING_OVER: Final = Doing(Trouble.CONNECT_FAILED, Trouble.CONNECT_FAILED, Trouble.BLOCKED)
+CONVERSING: Final = Doing(Trouble.NO_ANSWER, Trouble.REFUSED, Trouble.REFUSED)
 
 _NOT_AVAILABLE: Final[Mapping[BleakBluetoothNotAvailableReason, Trouble]] = {
     BleakBluetoothNotAvailableReason.NO_BLUETOOTH: Trouble.NO_ADAPTER,
@@ -56,13 +58,20 @@ _DBUS: Final[Mapping[str, Trouble]] = {
     "org.freedesktop.DBus.Error.NoReply": Trouble.SERVICE_SILENT,
     "org.freedesktop.DBus.Error.Timeout": Trouble.SERVICE_SILENT,
     "org.freedesktop.DBus.Error.AccessDenied": Trouble.NOT_ALLOWED,
+    "org.freedesktop.DBus.Error.AuthFailed": Trouble.NOT_ALLOWED,
+    "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired": Trouble.NOT_ALLOWED,
     "org.bluez.Error.NotReady": Trouble.ADAPTER_OFF,
+    # It was heard, and does not answer: as when connecting takes too long.
+    "org.bluez.Error.ConnectionAttemptFailed": Trouble.HELD_ELSEWHERE,
     "org.bluez.Error.AuthenticationFailed": Trouble.PAIRING_FAILED,
     "org.bluez.Error.AuthenticationCanceled": Trouble.PAIRING_FAILED,
     "org.bluez.Error.AuthenticationRejected": Trouble.PAIRING_FAILED,
     "org.bluez.Error.AuthenticationTimeout": Trouble.PAIRING_FAILED,
     "org.bluez.Error.NotPermitted": Trouble.PAIRING_FAILED,
 }
+
+# How BlueZ passes on that the adapter refuses one more connection.
+_NO_SLOT: Final = "connection-limit"
 
 _INSECURE: Final = {
     BleakGATTProtocolErrorCode.INSUFFICIENT_AUTHENTICATION,
@@ -92,13 +101,21 @@ def _told(error: Exception, doing: Doing) -> tuple[Trouble, str]:
         case BleakBluetoothNotAvailableError():
             return _NOT_AVAILABLE[error.reason], str(error.args[0])
         case BleakDBusError():
-            return _DBUS.get(error.dbus_error, doing.otherwise), str(error)
+            return _of_dbus(error, doing), str(error)
         case BleakGATTProtocolError():
             refusal = Trouble.PAIRING_FAILED if error.code in _INSECURE else Trouble.REFUSED
             return refusal, str(error.args[1])
         case BleakCharacteristicNotFoundError():
             return Trouble.WRONG_KIND, f"it has no characteristic {error.char_specifier}"
     return doing.otherwise, _plain(error)
+
+
+def _of_dbus(error: BleakDBusError, doing: Doing) -> Trouble:
+    if error.dbus_error == "org.bluez.Error.InProgress":
+        return doing.busy
+    if _NO_SLOT in str(error):
+        return Trouble.NO_SLOT
+    return _DBUS.get(error.dbus_error, doing.otherwise)
 
 
 def _plain(error: Exception) -> str:

@@ -1,12 +1,18 @@
 """The first of the gateway's two buffers: it holds notifications until the intake takes them. The second is the store.
 
 The radio's callback only stamps a notification with its time and appends it. The inbox is bounded: if the intake cannot
-keep up, the oldest notification is dropped and counted, because an alert needs the newest.
+keep up, the oldest notification is dropped and counted, because an alert needs the newest. What a sensor sends beyond
+`PER_S_MAX` is dropped and counted at once: whoever floods the gateway takes nothing from the sensors beside it.
 """
 
 from collections import Counter, deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+from edge.clock import NS_PER_S
+
+# No sensor and no history on its way comes near that.
+PER_S_MAX: Final = 2000
 
 
 class Notification(NamedTuple):
@@ -33,6 +39,7 @@ class Inbox:
         self.on_filled: Callable[[], object] = lambda: None
         self._capacity = capacity
         self._links = 0
+        self._seconds: dict[str, tuple[int, int]] = {}  # by sensor, the newest second and how many came in it
 
     def __len__(self) -> int:
         return len(self.queue)
@@ -44,7 +51,14 @@ class Inbox:
         return self._links
 
     def put(self, notification: Notification) -> None:
-        queue = self.queue
+        queue, sensor_id = self.queue, notification.sensor_id
+        second = notification.boot_ns // NS_PER_S
+        newest, came = self._seconds.get(sensor_id, (second, 0))
+        came = came + 1 if newest == second else 1
+        self._seconds[sensor_id] = second, came
+        if came > PER_S_MAX:
+            self.dropped[sensor_id] += 1
+            return
         if not queue:
             self.on_filled()
         elif len(queue) >= self._capacity:

@@ -30,6 +30,7 @@ from edge.clock import NS_PER_S, rest_s
 from edge.config import SensorConfig
 from edge.errors import SensorLost
 from edge.kinds import KINDS
+from edge.now.glycaemia import Glycaemia
 from edge.radio.inbox import Notification
 from edge.radio.link import Link
 from edge.sensors import cgm_handover, cgm_identity, cgm_store
@@ -38,7 +39,7 @@ from edge.sensors.cgm_conversation import ClockRead, Conversation, offset_min_of
 from edge.sensors.cgm_handover import Handover
 from edge.sensors.cgm_identity import Beginning, Known, Seen, SessionNames, Verdict
 from edge.sensors.cgm_ledger import Loss
-from edge.sensors.cgm_live import warm_up_left_s
+from edge.sensors.cgm_live import AHEAD_NS_MAX, warm_up_left_s, wear_left_s
 from edge.sensors.cgm_receiver import Receiver
 from edge.sensors.cgm_recognition import Look, Recognised, Recognition
 from edge.sensors.cgm_state import CgmState, Phase
@@ -92,7 +93,10 @@ class CgmSensor:
             config.id, means.facts, clock, self._rouse, worn_from_boot_ns=self._worn_from_boot_ns()
         )
         self._profile = cgm_store.load_profile(store.tables, row.no)
+        self.glycaemia = Glycaemia(config.id, row.no, means, self._start_boot_ns)
         stored = cgm_store.load(store.tables, row.no)
+        if stored is not None:
+            self.glycaemia.resume(stored.beginning.uuid)
         self._wearing = self._wear(stored.beginning, stored=stored) if stored else None
         former = cgm_store.load_former(store.tables, row) if self._worn_from and not stored else None
         self._former = cgm_store.known_of(former) if former else None
@@ -119,6 +123,7 @@ class CgmSensor:
             means=self._means,
             patience=self._patience,
             check_s=self._check_s,
+            glycaemia=self.glycaemia,
             on_written=self._rouse,
         )
 
@@ -215,11 +220,8 @@ class CgmSensor:
         )
         if until_min < 0:
             return None
-        log.warning(
-            "%s: another person wore it before; of its session the minutes up to %d are not taken",
-            self.config.id,
-            until_min,
-        )
+        told = "%s: another person wore it before; of its session the minutes up to %d are not taken"
+        log.warning(told, self.config.id, until_min)
         now = self._timekeeper.boot_no, self._clock.boot_ns()
         return GivenUp(0, until_min, Loss.OF_ANOTHER.value, 0, *now)
 
@@ -311,46 +313,63 @@ class CgmSensor:
         talk = self._talk
         if talk is None or notification.link != talk.link_no:
             return
-        if notification.characteristic == uuids.RACP:
-            talk.on_indication(notification.payload)
+        if notification.characteristic != uuids.CGM_MEASUREMENT:
+            talk.on_indication(notification.characteristic, notification.payload)
             return
         records, errors = talk.read_records(notification.payload)
         first_value_min = self._wearing.first_value_min if self._wearing else None
-        self._receiver.take(
-            [
-                cgm_store.reading_of(
-                    record,
-                    talk.profile,
-                    first_value_min=first_value_min,
-                    boot_no=self._timekeeper.boot_no,
-                    boot_ns=notification.boot_ns,
-                )
-                for record in records
-            ]
+        reading_of = partial(
+            cgm_store.reading_of,
+            profile=talk.profile,
+            first_value_min=first_value_min,
+            boot_no=self._timekeeper.boot_no,
+            boot_ns=notification.boot_ns,
         )
+        self._receiver.take(list(map(reading_of, records)))
         for error in errors:
             self._receiver.take_unread(offset_min_of(error), notification.boot_ns)
         if errors:
             raise errors[0]
 
+    @property
+    def at_hand(self) -> tuple[Conversation, Wearing] | None:
+        """Its link and its session, while it is known in which session it is."""
+        if self._talk is None or self._wearing is None or self._phase is Phase.SETTLING:
+            return None
+        return self._talk, self._wearing
+
     # What there is to show
+
+    def _start_boot_ns(self) -> int | None:
+        """When the session began, by the time since this boot, if anybody knows."""
+        start_boot_ns, wearing = self._receiver.live.start_boot_ns, self._wearing
+        if start_boot_ns is None and wearing is not None:
+            start_boot_ns = wearing.start_boot_ns()
+        # What seems to begin in the future was dated by a clock that was wrong.
+        is_ahead = start_boot_ns is not None and start_boot_ns > self._clock.boot_ns() + AHEAD_NS_MAX
+        return None if is_ahead else start_boot_ns
 
     @property
     def warm_up_left_s(self) -> float | None:
         """How long the session may still be without values; None if it did not just begin, or has values."""
-        wearing, start_boot_ns = self._wearing, self._receiver.live.start_boot_ns
-        if wearing is None or wearing.first_value_min is not None:
+        if self._wearing is None or self._wearing.first_value_min is not None:
             return None
-        if start_boot_ns is None and wearing.beginning.start_boot_no == self._timekeeper.boot_no:
-            start_boot_ns = wearing.beginning.start_boot_ns
-        return None if start_boot_ns is None else warm_up_left_s(self._clock.boot_ns() - start_boot_ns)
+        age_ns = self._age_ns()
+        return None if age_ns is None else warm_up_left_s(age_ns)
+
+    def _age_ns(self) -> int | None:
+        """How long ago the session began."""
+        start_boot_ns = self._start_boot_ns()
+        return None if start_boot_ns is None else self._clock.boot_ns() - start_boot_ns
 
     def live(self) -> SensorLive:
-        state = self.state()
+        state, wearing = self.state(), self._wearing
+        age_ns = self._age_ns()
         return SensorLive(
             state.records,
             missing=state.missing,
             warm_up_left_s=state.warm_up_left_s,
+            wear_left_s=wear_left_s(age_ns, wearing.beginning.run_time_h) if wearing and age_ns else None,
             is_catching_up=state.phase in (Phase.SETTLING, Phase.FETCHING),
         )
 

@@ -5,6 +5,7 @@ then everything. The answer may then hold more than was wanted, never less. Each
 (`Hindrance`) has a pause of its own, four times as long each time.
 """
 
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
@@ -13,6 +14,8 @@ from protocols.racp import Operator
 from protocols.racp_procedure import CountRecords, Outcome, Procedure, ReportRecords
 
 PAUSE_FACTOR: Final = 4.0
+# What is missing is given up after this many complete reports, or twice as many unsure ones.
+TRIES: Final = 3
 
 
 class Hindrance(Enum):
@@ -42,6 +45,30 @@ class Pause:
 
     def clear(self) -> None:
         self._failures, self.until_s = 0, 0.0
+
+
+@dataclass
+class Tries:
+    """How often something was asked for in vain, and when it may be asked for again."""
+
+    sure: int = 0
+    unsure: int = 0
+    due_s: float = 0.0
+
+    @property
+    def number(self) -> int:
+        return self.sure + self.unsure
+
+    @property
+    def are_enough(self) -> bool:
+        """An unsure answer may have been to another request, so it counts half."""
+        return 2 * self.sure + self.unsure >= 2 * TRIES
+
+    def fail(self, now_s: float, report: Outcome | None, pauses_s: tuple[float, float]) -> None:
+        is_unsure = report is Outcome.UNSURE
+        self.sure, self.unsure = self.sure + (not is_unsure), self.unsure + is_unsure
+        first_s, longest_s = pauses_s
+        self.due_s = now_s + min(longest_s, first_s * PAUSE_FACTOR ** (self.number - 1))
 
 
 class Patience:

@@ -18,12 +18,17 @@ from bleak.exc import BleakCharacteristicNotFoundError, BleakError, BleakGATTPro
 from bleak.exc import BleakGATTProtocolErrorCode as AttCode
 
 from edge.clock import NS_PER_S, Clock, rest_s
+from edge.errors import SensorLost
 from edge.radio.link import Link
+from edge.radio.trouble import Trouble
 from edge.sensors.cgm_asking import PROCEDURES, Ask, End, Refusals
 from protocols import cgm, cgm_profile, uuids
-from protocols.cgm import CgmMeasurement, CgmStatus, SensorStatus, SessionStartTime
+from protocols.cgm import CgmMeasurement, CgmStatus, Feature, SensorStatus, SessionStartTime
+from protocols.cgm_control import Request, Response
+from protocols.cgm_procedure import BusyError, ControlPoint
 from protocols.cgm_profile import CgmProfile
 from protocols.errors import DecodeError
+from protocols.permit import Permit
 from protocols.racp import Code
 from protocols.racp_procedure import CountRecords, Outcome, Procedure
 
@@ -31,6 +36,19 @@ log = logging.getLogger(__name__)
 
 # These errors concern the link, not the request.
 _SECURITY: Final = frozenset({AttCode.INSUFFICIENT_AUTHENTICATION, AttCode.INSUFFICIENT_ENCRYPTION})
+# After it was tried in vain how else the sensor may want to be read: that takes long, and a sensor may send rubbish.
+_SUITED_PAUSE_S: Final = 1.0
+# Sensors that advertise the CGM Service without having it, or keep it for their maker's app; the way to their data.
+_OTHERS: Final = {
+    uuids.MICROTECH_DATA: (
+        "it is a sensor of MicroTech (AiDEX, LinX, GlucoRx Vista), which only advertises: "
+        'set kind = "aidex", and its name as the address'
+    ),
+    uuids.AUTHORIZATION_CONTROL_SERVICE: (
+        "it is an Accu-Chek SmartGuide with advanced security, which only its maker's app can read: "
+        "use a feed from the phone"
+    ),
+}
 # Where the offset of a record stands: it is mostly right when the checksum or the end of the record is wrong.
 _OFFSET_OCTETS: Final = slice(4, 6)
 
@@ -47,6 +65,7 @@ class Conversation:
 
     Attributes:
         profile: how this sensor is read.
+        features: what it says that it can do.
         refusals: what it does not answer.
     """
 
@@ -54,22 +73,37 @@ class Conversation:
         """`profile`: what is known of the sensor from before."""
         self.link_no = link.number
         self.profile = profile
+        self.features = Feature(0)
         self.refusals = Refusals()
         self._link = link
         self._name = name
         self._clock = clock
         self._recent: deque[bytes] = deque(maxlen=cgm_profile.RECORDS_TO_TELL)
+        self._suited_s = 0.0
         self._procedure: Procedure | None = None
         self._roused = asyncio.Event()
         self._has_set_time = False
+        self._control: ControlPoint | None = None
+        self._answered = asyncio.Event()
+        self._hears_operations = False
 
     def _now_s(self) -> float:
         return self._clock.boot_ns() / NS_PER_S
 
     async def open(self) -> None:
         """Learn how the sensor is read, and begin to listen."""
-        feature, status = await self._link.read(uuids.CGM_FEATURE), await self._link.read(uuids.CGM_STATUS)
+        try:
+            feature, status = (
+                await self._link.read(uuids.CGM_FEATURE),
+                await self._link.read(uuids.CGM_STATUS),
+            )
+        except BleakError as error:
+            what = next((words for uuid, words in _OTHERS.items() if self._link.has(uuid)), None)
+            if what is None:
+                raise
+            raise SensorLost(what, Trouble.OTHER_ROUTE) from error
         self.profile = cgm_profile.pinned(feature, status, self.profile)
+        self.features = cgm.decode_feature(feature).features
         await self._link.subscribe(uuids.RACP)
         await self._link.subscribe(uuids.CGM_MEASUREMENT)
 
@@ -163,17 +197,51 @@ class Conversation:
         """Whoever waits for the end of a request has something else to do."""
         self._roused.set()
 
-    def on_indication(self, payload: bytes) -> None:
-        """The control point has answered.
+    def on_indication(self, control_point: str, payload: bytes) -> None:
+        """A control point has answered.
 
         Raises:
             DecodeError: with what makes no sense.
         """
         procedure = self._procedure
-        if procedure is not None:
+        if control_point == uuids.CGM_SPECIFIC_OPS:
+            self._on_operation(payload)
+        elif procedure is not None:
             procedure.on_indication(payload, self._now_s())
             if procedure.outcome is not None:
                 self.rouse()
+
+    # Specific operations
+
+    async def operate(self, request: Request, permit: Permit | None = None) -> Response | None:
+        """Have an operation performed, one at a time; what the sensor answers, None if it does not in time.
+
+        Raises:
+            BusyError: one is under way.
+            BleakError: the sensor does not take it, or the link is lost.
+        """
+        if self._control is not None:
+            raise BusyError
+        control = self._control = ControlPoint(self.profile.crc)
+        self._answered.clear()
+        try:
+            if not self._hears_operations:
+                await self._link.subscribe(uuids.CGM_SPECIFIC_OPS)
+                self._hears_operations = True
+            await self._link.write(uuids.CGM_SPECIFIC_OPS, control.begin(request, self._now_s(), permit))
+            while control.outcome is None and control.deadline_s is not None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(rest_s(control.deadline_s, self._now_s())):
+                        await self._answered.wait()
+                control.on_time(self._now_s())
+        finally:
+            self._control = None
+        return control.answer
+
+    def _on_operation(self, payload: bytes) -> None:
+        if self._control is not None:
+            self._control.on_indication(payload)
+            self._answered.set()
 
     # Records
 
@@ -190,6 +258,10 @@ class Conversation:
 
     def _suited(self) -> CgmProfile:
         """How the newest notifications show that the sensor wants to be read."""
+        if len(self._recent) == cgm_profile.RECORDS_TO_TELL:
+            if self._now_s() < self._suited_s:
+                return self.profile
+            self._suited_s = self._now_s() + _SUITED_PAUSE_S
         profile = cgm_profile.suited(self._recent, self.profile)
         if profile != self.profile:
             crc, order = profile.crc.name, profile.octet_order.name

@@ -2,10 +2,10 @@
 
 Contract: pure; times are seconds of a clock that does not jump. The caller makes the request that `next` returns, and
 tells `on_end` how it ended. A gap is what is missing between two records; the end is everything after the last one that
-is here or given up. A pass is a report of a gap or the end, and a count of the same range. While no gap is open there
-is a check now and then: a count, and a report if the sensor counts more. Records are noted as they come, so a pass that
-was interrupted goes on where it stopped, in whatever order they are reported. A request ended unsure if its answer
-named another request.
+is here or given up. A pass is a report of a gap or the end, and a count of the same range. What is long is asked for in
+portions, and its newest records first (`cgm_portions`). While no gap is open there is a check now and then: a count,
+and a report if the sensor counts more. Records are noted as they come, so a pass that was interrupted goes on where it
+stopped, in whatever order they are reported. A request ended unsure if its answer named another request.
 
     phase     | what happens                                 | next      | and
     ----------|----------------------------------------------|-----------|------------------------------------
@@ -14,6 +14,7 @@ named another request.
               | has come since the last check                |           |
     REPORTING | complete, or unsure                          | COUNTING  | of the same range; IDLE and judged,
               |                                              |           | if the sensor does not count
+    REPORTING | the same, of a portion                       | IDLE      | not judged; a check is due
     REPORTING | refused and nothing came                     | REPORTING | with the next wider operator
     REPORTING | refused with the widest, or busy             | IDLE      | pause REFUSED, BUSY
     REPORTING | silent, or the link is lost; nothing came    | IDLE      | pause SILENT, CUT
@@ -28,21 +29,32 @@ named another request.
     the sensor counts more in it than it has reported        | NOT_REPORTED, its first record alone
     otherwise                                                | NO_RECORDS, the gap as a whole
 
+A pass of which the store did not take a record counts for no gap.
 Before a gap is asked for again there is a pause, longer each time. The end is never given up: the next record may come
 at any moment. A record that was given up is kept all the same if it comes.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from edge.sensors.cgm_asking import PAUSE_FACTOR, Ask, End, Hindrance, Kind, Patience, Refusals
+from edge.sensors.cgm_asking import (
+    PAUSE_FACTOR,
+    TRIES,
+    Ask,
+    End,
+    Hindrance,
+    Kind,
+    Patience,
+    Refusals,
+    Tries,
+)
 from edge.sensors.cgm_ledger import FOLLOWS, OFFSET_MAX, Ledger, Loss, Range
+from edge.sensors.cgm_portions import Portions
 from protocols.racp import Code
 from protocols.racp_procedure import Outcome
 
-# A gap is given up after this many complete reports, or twice as many unsure ones.
-TRIES: Final = 3
 # The first pause and the longest, in seconds. At the end there may simply be no new record yet.
 GAP_PAUSES_S: Final = 5.0, 3600.0
 END_PAUSES_S: Final = 60.0, 900.0
@@ -57,37 +69,14 @@ class GiveUp(NamedTuple):
     tries: int
 
 
-@dataclass
-class _Tries:
-    """How often something was asked for in vain, and when it may be asked for again."""
-
-    sure: int = 0
-    unsure: int = 0
-    due_s: float = 0.0
-
-    @property
-    def number(self) -> int:
-        return self.sure + self.unsure
-
-    @property
-    def are_enough(self) -> bool:
-        """An unsure answer may have been to another request, so it counts half."""
-        return 2 * self.sure + self.unsure >= 2 * TRIES
-
-    def fail(self, now_s: float, report: Outcome | None, pauses_s: tuple[float, float]) -> None:
-        is_unsure = report is Outcome.UNSURE
-        self.sure, self.unsure = self.sure + (not is_unsure), self.unsure + is_unsure
-        first_s, longest_s = pauses_s
-        self.due_s = now_s + min(longest_s, first_s * PAUSE_FACTOR ** (self.number - 1))
-
-
-_NOT_TRIED: Final = _Tries()
+_NOT_TRIED: Final = Tries()
 
 
 @dataclass
 class _Pass:
-    """One range that is asked for, until the result has been judged."""
+    """One range that is asked for, or a portion of what is missing, until the result has been judged."""
 
+    missing: Range
     wanted: Range
     clock_min: int
     is_check: bool
@@ -99,6 +88,7 @@ class _Pass:
     reported_range: Range | None = None
     counted: int | None = None
     counted_range: Range | None = None
+    is_unstored: bool = False
 
 
 class Fetch:
@@ -114,10 +104,11 @@ class Fetch:
         self._patience = patience
         self._check_s = check_s
         self._refusals = Refusals()
+        self._portions = Portions()
         self._has_looked = False
-        self._gap_tries: dict[int, _Tries] = {}  # by the gap's first offset
-        self._end_tries: tuple[int, _Tries] = (0, _Tries())
-        self._check_tries = _Tries()
+        self._gap_tries: dict[int, Tries] = {}  # by the gap's first offset
+        self._end_tries: tuple[int, Tries] = (0, Tries())
+        self._check_tries = Tries()
         self._unread: Counter[int] = Counter()  # reports in which a record could not be read
         self._checked_min = ledger.watermark_min
         self._check_due_s: float | None = None
@@ -127,6 +118,7 @@ class Fetch:
     def on_link(self, refusals: Refusals) -> None:
         """A new link has begun: records may have been taken while there was none."""
         self._refusals = refusals
+        self._portions.on_link()
         self.look_at_end()
 
     def look_at_end(self) -> None:
@@ -172,7 +164,7 @@ class Fetch:
         )
         return sum(max(1, round(span_min / usual_min)) for span_min in spans)
 
-    def _tries_of(self, gap: Range) -> _Tries:
+    def _tries_of(self, gap: Range) -> Tries:
         if gap.last is None:
             return self._end_tries[1] if self._end_tries[0] == gap.first else _NOT_TRIED
         return self._gap_tries.get(gap.first, _NOT_TRIED)
@@ -194,14 +186,19 @@ class Fetch:
         clock_min, missing = int(clock_s // 60), self.missing(clock_s)
         due = [gap for gap in missing if now_s >= self._tries_of(gap).due_s]
         if due:
-            self._has_looked |= due[0].last is None
-            return _Pass(due[0], clock_min, is_check=False, phase=Kind.REPORT)
+            gap, usual_min = due[0], self._ledger.usual_min
+            if due[-1].last is None and self._portions.of(gap, clock_min, usual_min) != gap:
+                gap = due[-1]  # before a gap that is long, what may be live
+            self._has_looked |= gap.last is None
+            wanted = self._portions.of(gap, clock_min, usual_min)
+            return _Pass(gap, wanted, clock_min, is_check=False, phase=Kind.REPORT)
         self._has_looked = True
         if not self._is_check_due(now_s, missing):
             return None
         newest_min = self._ledger.newest_min
         phase = Kind.COUNT if self._refusals.counts else Kind.REPORT
-        return _Pass(Range(self._checked_min + 1, newest_min), clock_min, is_check=True, phase=phase)
+        since = Range(self._checked_min + 1, newest_min)
+        return _Pass(since, since, clock_min, is_check=True, phase=phase)
 
     def _is_check_due(self, now_s: float, missing: list[Range]) -> bool:
         if self._check_due_s is None:
@@ -232,6 +229,11 @@ class Fetch:
         # A record that was taken after the request comes by itself, so it is no gain of the report.
         if self._pass is not None and self._pass.wanted.covers(offset_min):
             self._pass.gained += offset_min <= self._pass.clock_min
+
+    def on_unstored(self, offsets_min: Iterable[int]) -> None:
+        """The store did not take these records: it is no fault of the sensor that they are still missing."""
+        if self._pass is not None:
+            self._pass.is_unstored |= any(map(self._pass.wanted.covers, offsets_min))
 
     def on_unread(self, offset_min: int | None) -> None:
         """A record came that could not be read; its offset, as far as it can be guessed."""
@@ -267,6 +269,9 @@ class Fetch:
         """Whether the pass can be judged."""
         if end.outcome in (Outcome.COMPLETE, Outcome.UNSURE):
             self._patience.clear(Hindrance.REFUSED, Hindrance.BUSY, Hindrance.SILENT, Hindrance.CUT)
+            if current.wanted != current.missing:
+                self._on_portion(current, now_s)
+                return False
             current.report, current.reported_range = end.outcome, asked.range
             current.phase = Kind.COUNT
             return not self._refusals.counts or current.counted is not None
@@ -277,6 +282,14 @@ class Fetch:
         elif current.gained or not self._refusals.note(asked):
             self._hinder(Hindrance.REFUSED, current, now_s, end.code)
         return False
+
+    def _on_portion(self, current: _Pass, now_s: float) -> None:
+        """Nothing follows from it, so what has come is counted once everything has."""
+        self._pass = None
+        if current.gained:
+            self._check_due_s = now_s
+        else:
+            self._portions.brought_nothing(current.missing, current.wanted)
 
     def _on_count(self, current: _Pass, asked: Ask, end: End, _: float) -> bool:
         """Whether the pass can be judged."""
@@ -327,7 +340,7 @@ class Fetch:
         """Where no gap is, a record is asked for only because it was seen. If it is not seen again, there is none."""
         for offset in self._seen_between(self._ledger.gaps()):
             if current.wanted.covers(offset):
-                tries = self._gap_tries.setdefault(offset, _Tries())
+                tries = self._gap_tries.setdefault(offset, Tries())
                 tries.fail(now_s, current.report, GAP_PAUSES_S)
                 if tries.are_enough and offset not in current.unread:
                     del self._unread[offset]
@@ -342,14 +355,14 @@ class Fetch:
                 return
             self.miscounts += 1
         self._checked_min = current.wanted.last
-        self._check_tries = _Tries()
+        self._check_tries = Tries()
 
     def _judge_end(self, current: _Pass, surplus: int | None, now_s: float) -> None:
         end_min = self._ledger.end_min
         if current.clock_min >= end_min + self._ledger.usual_min:
             # By its clock it should have had a record.
             first, tries = self._end_tries
-            tries = tries if first == end_min + 1 else _Tries()
+            tries = tries if first == end_min + 1 else Tries()
             tries.fail(now_s, current.report, END_PAUSES_S)
             self._end_tries = end_min + 1, tries
         self._check_due_s = now_s + (GAP_PAUSES_S[0] if surplus else self._check_s)
@@ -357,7 +370,10 @@ class Fetch:
             self._checked_min = max(self._checked_min, end_min)
 
     def _judge_gap(self, gap: Range, current: _Pass, surplus: int | None, now_s: float) -> GiveUp | None:
-        tries = self._gap_tries.setdefault(gap.first, _Tries())
+        tries = self._gap_tries.setdefault(gap.first, Tries())
+        if current.is_unstored:
+            tries.due_s = now_s + GAP_PAUSES_S[0]
+            return None
         tries.fail(now_s, current.report, GAP_PAUSES_S)
         if not tries.are_enough or current.wanted != gap:
             return None
@@ -373,6 +389,6 @@ class Fetch:
         assert part.last is not None
         if part != gap:
             # The rest of the gap was asked for just as often.
-            rest = _Tries(sure=TRIES - 1, due_s=now_s + GAP_PAUSES_S[0] * PAUSE_FACTOR)
+            rest = Tries(sure=TRIES - 1, due_s=now_s + GAP_PAUSES_S[0] * PAUSE_FACTOR)
             self._gap_tries[part.last + 1] = rest
         return GiveUp(part.first, part.last, reason, tries.number)

@@ -112,7 +112,7 @@ def judge(known: Beginning | None, newest_min: int | None, seen: Seen) -> Verdic
     """The first table; `newest_min` is the offset of the newest record of the known session."""
     if known is None:
         return Verdict.NEW
-    off_s = _off_s(known, seen)
+    off_s = start_off_s(known, seen)
     is_behind = newest_min is not None and seen.clock_min < newest_min - MINUTE_SLACK
     is_near = off_s is not None and off_s <= START_ERROR_S_MAX
     is_start_same = is_near if known.told_start_utc_s is None else _is_told_equal(known, seen)
@@ -121,7 +121,7 @@ def judge(known: Beginning | None, newest_min: int | None, seen: Seen) -> Verdic
 
 def judge_alone(known: Beginning, seen: Seen) -> Verdict:
     """The verdict in doubt, if no record of the known session can be compared."""
-    off_s = _off_s(known, seen)
+    off_s = start_off_s(known, seen)
     return Verdict.SAME if off_s is not None and off_s <= NEAR_START_S else Verdict.NEW
 
 
@@ -135,7 +135,7 @@ def _is_told_equal(known: Beginning, seen: Seen) -> bool:
     return seen.told_start_utc_s is not None and seen.told_start_utc_s == known.told_start_utc_s
 
 
-def _off_s(known: Beginning, seen: Seen) -> float | None:
+def start_off_s(known: Beginning, seen: Seen) -> float | None:
     """How far the start as it is reckoned now is from the one that is known; None if they cannot be compared."""
     if known.start_boot_no == seen.boot_no and known.start_boot_ns is not None:
         return abs(known.start_boot_ns - seen.start_boot_ns) / NS_PER_S
@@ -204,7 +204,7 @@ def changes(known: Beginning, seen: Seen) -> dict[str, int | None]:
     comes now may be placed wrongly by as much.
     """
     better: dict[str, int | None] = {"told_start_utc_s": seen.told_start_utc_s}
-    off_s = _off_s(known, seen)
+    off_s = start_off_s(known, seen)
     is_set = off_s is not None and off_s > START_ERROR_S_MAX
     if known.start_boot_no != seen.boot_no or is_set:
         better |= {"start_boot_no": seen.boot_no, "start_boot_ns": seen.start_boot_ns}

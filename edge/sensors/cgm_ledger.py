@@ -39,6 +39,7 @@ class Loss(StrEnum):
     UNDECODABLE = "never decodable"
     NOT_REPORTED = "counted by the sensor, never reported"
     OF_ANOTHER = "of another person"
+    NOT_HEARD = "advertised while nobody listened"
 
 
 class Range(NamedTuple):

@@ -106,3 +106,8 @@ def warm_up_left_s(age_ns: int) -> float | None:
     """How long a session of this age may still be without values; None once it should have some."""
     left_s = 60.0 * WARM_UP_MIN_MAX - age_ns / NS_PER_S
     return left_s if left_s > 0.0 else None
+
+
+def wear_left_s(age_ns: int, run_time_h: int | None) -> float | None:
+    """How long a session of this age goes on; below 0 if it should have ended."""
+    return None if run_time_h is None else 3600.0 * run_time_h - age_ns / NS_PER_S

@@ -138,11 +138,11 @@ class Receiver:
     def _take(
         self, readings: Sequence[Reading], wearing: Wearing | None, *, is_second_look: bool = False
     ) -> None:
-        kept = []
+        kept, live = [], []
         for reading in readings:
             sort = self.live.sort(reading.sequence, reading.boot_ns, was_expected=reading.fetched)
             if sort is Sort.LIVE:
-                self._tell(reading)
+                live.append(reading)
             if self.comparison is not None:
                 self.comparison.on_record(reading.sequence, reading.value)
             if wearing is None:
@@ -156,6 +156,9 @@ class Receiver:
             self.records += len(kept)
             wearing.keep(kept)
             self._on_news()
+        # Whoever is told of a value may ask what follows from it.
+        for reading in live:
+            self._tell(reading)
 
     def _tell(self, reading: Reading) -> None:
         taken_boot_ns = self._taken_boot_ns(reading)

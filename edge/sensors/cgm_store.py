@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from edge.anchors import Timeline
 from edge.history.periods import Periods
+from edge.now import wearers
 from edge.sensors import validity
 from edge.sensors.cgm_identity import Beginning, Known
 from edge.sensors.cgm_ledger import OFFSET_MAX, Loss, advance
@@ -37,6 +38,7 @@ class Entry(NamedTuple):
     Attributes:
         beginning: that of the session. If the store does not have the session yet, it begins with this entry.
         readings: new ones.
+        calibrations: what the sensor was calibrated by.
         given_up: what will not be asked for again.
         came_after_all: offsets of readings that had been given up.
         changes: fields of the session that are known better now.
@@ -46,6 +48,7 @@ class Entry(NamedTuple):
     sensor_no: int
     beginning: Beginning
     readings: Sequence[Reading] = ()
+    calibrations: Sequence[Reading] = ()
     given_up: Sequence[GivenUp] = ()
     came_after_all: Sequence[int] = ()
     changes: tuple[tuple[str, int | None], ...] = ()
@@ -68,7 +71,9 @@ def write(tables: Tables, entry: Entry, periods: Periods, timeline: Timeline) ->
     for offset_min in entry.came_after_all:
         tables.sessions.take_back(before.no, offset_min)
     if entry.readings:
-        periods.keep_readings(tables, tables.sessions.get(before.no), entry.readings, timeline)
+        session = tables.sessions.get(before.no)
+        periods.keep_readings(tables, session, GLUCOSE, entry.readings, timeline)
+    tables.readings.insert(before.no, wearers.CALIBRATION, entry.calibrations)
     if entry.usual_min is not None:
         _move_watermark(tables, before, entry.usual_min)
     after = tables.sessions.get(before.no)
@@ -84,6 +89,7 @@ def _begun(tables: Tables, entry: Entry, periods: Periods) -> Session:
     if former is not None and former.uuid == entry.beginning.uuid:
         return former
     begun = tables.sessions.begin(entry.sensor_no, **entry.beginning._asdict())
+    wearers.keep(tables, begun)
     for note in entry.given_up:
         if note.reason == Loss.OF_ANOTHER:
             # What is another person's is neither asked for nor missed.

@@ -12,6 +12,7 @@ from typing import Final
 
 from edge.clock import NS_PER_S
 from edge.errors import StoreCorrupt, StoreGone, StoreUnavailable
+from edge.now.glycaemia import Glycaemia
 from edge.sensors import cgm_store
 from edge.sensors.cgm_asking import Hindrance, Patience
 from edge.sensors.cgm_fetch import Fetch, GiveUp
@@ -49,11 +50,13 @@ class Wearing:
         means: Means,
         patience: Patience,
         check_s: float,
+        glycaemia: Glycaemia,
         on_written: Callable[[], None],
+        on_refused: Callable[[Sequence[Reading]], None] = lambda _: None,
     ) -> None:
         """What the store has of a known session, or which records of a new one are of another person.
 
-        `on_written` is called when something was stored or could not be.
+        `on_written` is called when something was stored or could not be, `on_refused` with readings that could not.
         """
         self.beginning = beginning
         self.number = stored.session.number if stored else None
@@ -69,10 +72,13 @@ class Wearing:
         self._sensor_no = sensor_no
         self._means = means
         self._patience = patience
+        self._glycaemia = glycaemia
         self._on_written = on_written
+        self._on_refused = on_refused
         # What is not written yet is part of every entry, until one of them has been written.
         self._giving_up = [] if foreign is None else [foreign]
         self._changes: dict[str, int | None] = {}
+        self._calibrations: list[Reading] = []
 
     def is_other(self, offset_min: int, value: float | None) -> bool:
         """Whether a record that is here is known to have had another value."""
@@ -83,16 +89,27 @@ class Wearing:
         if self.first_value_min is None or offset_min < self.first_value_min:
             self.first_value_min = offset_min
 
+    def start_boot_ns(self) -> int | None:
+        """When it began, by the time since this boot, as far as that is known without a link."""
+        beginning, timekeeper = self.beginning, self._means.timekeeper
+        if beginning.start_boot_no == timekeeper.boot_no:
+            return beginning.start_boot_ns
+        if beginning.start_utc_s is None or beginning.start_error_ms is None:
+            return None
+        return timekeeper.boot_ns_at(beginning.start_utc_s * NS_PER_S)
+
     # Into the store
 
     def begin(self) -> None:
         """The session exists, whether or not there is a record of it."""
+        self._glycaemia.begin(self.beginning.uuid)
         self._submit(self._entry())
 
     def keep(self, readings: Sequence[Reading]) -> None:
         """Store readings; all of them are held already."""
         self.newest_min = max(self.newest_min or 0, *(reading.sequence for reading in readings))
         self.values.update(cgm_store.values_of(readings))
+        self._glycaemia.take(readings)
         for offset in sorted(self.values)[:-VALUES_MAX]:
             del self.values[offset]
         offsets_min = (reading.sequence for reading in readings)
@@ -117,6 +134,27 @@ class Wearing:
         self.ledger.note_given_up([*self.ledger.given_up, *notes])
         self._submit(self._entry())
 
+    def calibrate(self, offset_min: int, glucose_mg_dl: float, status: int, not_counted: str | None) -> None:
+        """Note by what the sensor was calibrated, and why that does not count, if so."""
+        boot_no, boot_ns = self._means.timekeeper.boot_no, self._means.clock.boot_ns()
+        if not_counted is None:
+            self._glycaemia.calibrate(offset_min)
+        self._calibrations.append(
+            Reading(
+                offset_min,
+                60 * offset_min,
+                glucose_mg_dl,
+                trend=None,
+                quality_pct=None,
+                status=status,
+                not_counted=not_counted,
+                boot_no=boot_no,
+                boot_ns=boot_ns,
+                fetched=False,
+            )
+        )
+        self._submit(self._entry())
+
     def change(self, **fields: int | None) -> None:
         """Note what is known better now of its beginning. Fields that did not change are not written."""
         changes = {name: value for name, value in fields.items() if getattr(self.beginning, name) != value}
@@ -130,6 +168,7 @@ class Wearing:
         return Entry(
             self._sensor_no,
             self.beginning,
+            calibrations=tuple(self._calibrations),
             given_up=tuple(self._giving_up),
             changes=tuple(self._changes.items()),
             usual_min=self.ledger.usual_min if may_move else None,
@@ -158,7 +197,10 @@ class Wearing:
         self._patience.clear(Hindrance.NOT_STORED)
         self._changes = dict(self._changes.items() - set(entry.changes))
         self._giving_up = [note for note in self._giving_up if note not in entry.given_up]
+        self._calibrations = [made for made in self._calibrations if made not in entry.calibrations]
         session = written.session
+        if self.number is None:
+            self._glycaemia.on_stored(session.uuid)
         self.number = session.number
         if session.start_error_ms is not None:
             # The start may have become trusted in the store first, by the timekeeper's doing.
@@ -172,6 +214,8 @@ class Wearing:
     def _on_failed(self, entry: Entry) -> None:
         self._patience.fail(Hindrance.NOT_STORED, self._means.clock.boot_ns() / NS_PER_S)
         self.ledger.drop(reading.sequence for reading in entry.readings)
+        self.fetch.on_unstored(reading.sequence for reading in entry.readings)
+        self._on_refused(entry.readings)
 
 
 def _covers(note: GivenUp, offsets_min: Sequence[int]) -> bool:

@@ -8,11 +8,14 @@ from protocols.heart_rate import HeartRateMeasurement, RrUnit
 RR_UNIT_TRAIT: Final = "rr_unit"
 
 
+NO_HEART_RATE: Final = "no heart rate"
+
+
 def why_not_counted(reading: HeartRateMeasurement) -> str | None:
     """Why the rate of a packet does not count; None where it does."""
     if reading.contact is False:
         return "not worn"
-    return None if reading.heart_rate_bpm else "no heart rate"
+    return None if reading.heart_rate_bpm else NO_HEART_RATE
 
 
 def rr_unit(tables: Tables, sensor_no: int) -> RrUnit:

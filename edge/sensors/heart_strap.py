@@ -4,10 +4,13 @@ A strap stores nothing, so every packet counts. Packets are kept whole, with the
 beat, and are handed to the store in chunks: when the chunk is full, or when it is half full and something else is
 committed. A power cut costs at most the open chunk. What an alert needs is taken from each packet as it comes. The
 times of its beats are found only when the chunk is handed over, which costs half as much. While the store cannot be
-written, up to `PACKETS_WAITING_MAX` packets wait here; then the oldest are dropped and counted.
+written, up to `PACKETS_WAITING_MAX` packets wait here; then the oldest are dropped and counted. A chunk holds at most
+`PACKETS_OPEN_MAX`: no heart needs more, and a strap that floods the gateway must not fill the disk. Those beyond are
+dropped and counted, too; the rate that they tell is known all the same.
 """
 
 import logging
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
 
@@ -16,21 +19,27 @@ from dsp.cardiac.rr import follow
 from edge.clock import NS_PER_S
 from edge.config import SensorConfig
 from edge.kinds import KINDS
+from edge.now.rhythm import Rhythm
+from edge.now.rhythm_state import Taken
 from edge.radio.inbox import Notification
 from edge.radio.link import Link
-from edge.sensors.heart_reading import RR_UNIT_TRAIT, rr_unit, why_not_counted
+from edge.sensors.heart_reading import NO_HEART_RATE, RR_UNIT_TRAIT, rr_unit, why_not_counted
 from edge.sensors.means import Means
 from edge.sensors.sensor import SensorLive
-from edge.store.raw_chunks import NO_BEAT, HeartChunk, Packet
+from edge.store.door import Tables
+from edge.store.raw_chunks import NO_BEAT, NS_PER_US, HeartChunk, Packet
 from edge.store.sensors import SensorRow
 from protocols import heart_rate, uuids
 from protocols.errors import DecodeError
-from protocols.heart_rate import HeartRateMeasurement, RrUnitDetector
+from protocols.heart_rate import HeartRateMeasurement, RrUnit, RrUnitDetector
 
 log = logging.getLogger(__name__)
 
 # An hour of packets, if the disk is full for so long.
 PACKETS_WAITING_MAX = 3600
+# In the longest chunk, a packet for each beat of the fastest heart, three times over.
+PACKETS_OPEN_MAX = 1024
+US_PER_S = 1_000_000
 
 
 class HeartStrap:
@@ -60,16 +69,35 @@ class HeartStrap:
         self._beats = BeatTimeline()
         self._rr_unit = rr_unit(means.store.tables, row.no)
         self._rr_units = RrUnitDetector()
+        self.rhythm = Rhythm(
+            row,
+            self._rr_unit,
+            store=means.store,
+            timekeeper=means.timekeeper,
+            agenda=means.agenda,
+            clock=means.clock,
+            zone=means.zone,
+            kernels=means.kernels,
+        )
+        means.insights[config.id] = self.rhythm
         self._is_worn: bool | None = None
+        self._newest_ns = -NS_PER_US  # when the newest packet came, as it is stored
         self._open: list[tuple[Notification, HeartRateMeasurement]] = []
         self._waiting: list[Packet] = []  # with the times of their beats; not in the store yet
         self._flush_due_ns: int | None = None
         self._store.join_groups(self._join_group)
+        # For who knows more of the strap than its packets say: what they said, and that they are handed over.
+        self.on_beats: Callable[[Sequence[Taken], RrUnit], None] = lambda _packets, _unit: None
+        self.on_flush: Callable[[], None] = lambda: None
+
+    def begin_chain(self) -> None:
+        """The beats of the next packet do not follow those before."""
+        self._follow()
+        self._beats = BeatTimeline()
 
     async def converse(self, link: Link) -> None:
         # Nothing says how much time went by between two connections: the chain of beats starts anew.
-        self._follow()
-        self._beats = BeatTimeline()
+        self.begin_chain()
         await link.subscribe(uuids.HEART_RATE_MEASUREMENT)
         self.battery_pct = await link.battery_pct()
 
@@ -86,9 +114,15 @@ class HeartStrap:
         self.packets += 1
         if reading.contact is not self._is_worn:
             self._is_worn = reading.contact
-            facts.note_worn(sensor_id, reading.contact)
-        facts.note_heard(sensor_id, boot_ns)
-        facts.note(sensor_id, "heart_rate", float(reading.heart_rate_bpm), boot_ns, why_not_counted(reading))
+            facts.note_worn(sensor_id, reading.contact, boot_ns)
+        why_not = why_not_counted(reading)
+        # Who wears it and gets no rate for long is as badly off as with a strap that is not heard.
+        if why_not != NO_HEART_RATE:
+            facts.note_heard(sensor_id, boot_ns)
+        facts.note(sensor_id, "heart_rate", float(reading.heart_rate_bpm), boot_ns, why_not)
+        if len(self._open) >= PACKETS_OPEN_MAX:
+            self.dropped += 1
+            return
         if not self._open:
             self._flush_by(boot_ns + self._chunk_ns)
         self._open.append((notification, reading))
@@ -100,11 +134,19 @@ class HeartStrap:
         arrivals_s = [notification.boot_ns / NS_PER_S for notification, _ in self._open]
         spans_ms = [_span_ms(reading.rr_ticks, ms_per_count) for _, reading in self._open]
         self._beats, beats_s, _ = follow(self._beats, arrivals_s, spans_ms)
-        self._waiting += [
-            Packet(payload, boot_ns, NO_BEAT if beat_s is None else round(beat_s * NS_PER_S))
-            for ((*_, boot_ns, payload), _), beat_s in zip(self._open, beats_s, strict=True)
-        ]
+        taken = []
+        for ((*_, boot_ns, payload), reading), beat_s in zip(self._open, beats_s, strict=True):
+            # As the store gives them back: whole microseconds. No two packets come at the same time.
+            arrival_ns = max(boot_ns // NS_PER_US * NS_PER_US, self._newest_ns + NS_PER_US)
+            beat_ns = NO_BEAT if beat_s is None else round(beat_s * US_PER_S) * NS_PER_US
+            self._waiting.append(Packet(payload, arrival_ns, beat_ns))
+            taken.append((arrival_ns, beat_ns, reading))
+            self._newest_ns = arrival_ns
         self._open.clear()
+        self.rhythm.take(taken, self._rr_unit)
+        if taken:
+            self.on_beats(taken, self._rr_unit)
+            self._facts.renew(self.config.id)
 
     def _learn_rr_unit(self) -> None:
         """Find out whether the strap sends milliseconds, as some do. That takes minutes, so it is stored."""
@@ -123,14 +165,21 @@ class HeartStrap:
         self._flush_due_ns = None
         self._agenda.set(f"flush {self.config.id}", None, self.flush)
         self._follow()
+        self.on_flush()
         packets, self._waiting = self._waiting, []
         if not packets:
             return
         chunk_packets = _chunks(packets, self._chunk_ns)
         chunks = [HeartChunk(self._row.no, self._boot_no, tuple(part)) for part in chunk_packets]
+        keep_rhythm = self.rhythm.due()
+
+        def keep(tables: Tables) -> None:
+            self._periods.keep_chunks(tables, chunks)
+            if keep_rhythm is not None:
+                keep_rhythm(tables)
+
         self._store.post(
-            lambda tables: self._periods.keep_chunks(tables, chunks),
-            otherwise=partial(self._on_refused, packets),
+            keep, otherwise=partial(self._on_refused, packets, with_rhythm=keep_rhythm is not None)
         )
 
     def _flush_by(self, due_ns: int) -> None:
@@ -149,8 +198,10 @@ class HeartStrap:
     def live(self) -> SensorLive:
         return SensorLive(self.packets, self.oddities, self.dropped, len(self._waiting))
 
-    def _on_refused(self, packets: list[Packet]) -> None:
+    def _on_refused(self, packets: list[Packet], *, with_rhythm: bool) -> None:
         """The store could not take them: they wait for the next flush."""
+        if with_rhythm:
+            self.rhythm.keep_again()
         # Several chunks may have been under way.
         waiting = sorted(self._waiting + packets, key=attrgetter("arrival_boot_ns"))
         self.dropped += max(0, len(waiting) - PACKETS_WAITING_MAX)

@@ -16,15 +16,27 @@ the value.
     has a quality below `QUALITY_PCT_LEAST`                            | low quality
     has a finite value beyond the range of `measurements`              | out of range
 
+Sensors that only advertise (AiDEX, LinX) do not flag their warm-up, and not always their end. For their records:
+
+    the record                                                         | reason
+    -------------------------------------------------------------------|-----------------------
+    has one of the bits of `BITS`                                      | that of the bit
+    is of the warm-up by the maker's times                             | warming up
+    is of after the wear by the maker's times                          | worn longer than its maker allows
+    is none that the sensor stands by                                  | no measurement
+    has a quality below `QUALITY_PCT_LEAST`                            | low quality
+    has a value beyond the range that the maker states                 | out of range
+
 Source: Continuous Glucose Monitoring Service 1.0.2, Sensor Status Annunciation.
 """
 
 import math
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from edge.measurements import MEASUREMENTS
+from protocols.aidex import GlucoseRecord
 from protocols.cgm import CgmMeasurement, SensorStatus
 from protocols.medfloat import MedFloat, Special
 
@@ -33,6 +45,15 @@ RANGE: Final = MEASUREMENTS["glucose"]
 QUALITY_PCT_LEAST: Final = 20.0
 # No sensor on the market warms up for longer.
 WARM_UP_MIN_MAX: Final = 120
+
+
+class Wear(NamedTuple):
+    """What a maker says of a sensor: how long it warms up, how long it may be worn, what it can measure, in mg/dL."""
+
+    warm_up_min: int
+    wear_h: int
+    least_mg_dl: int
+    most_mg_dl: int
 
 
 class NotCounted(StrEnum):
@@ -50,6 +71,10 @@ class NotCounted(StrEnum):
     NO_MEASUREMENT = "no measurement"
     LOW_QUALITY = "low quality"
     OUT_OF_RANGE = "out of range"
+    DUPLICATE = "duplicate of another source"
+    SENT_TWICE = "sent twice"
+    OTHER_SENSOR = "of another sensor in the same feed"
+    WORN_OUT = "worn longer than its maker allows"
 
 
 # With these bits the sensor says that the value is not valid, or not yet. Good values, too, may come with the bits that
@@ -113,5 +138,25 @@ def why_not_counted(
     if quality_pct is not None and quality_pct < QUALITY_PCT_LEAST:
         return NotCounted.LOW_QUALITY
     if math.isfinite(value) and not RANGE.least <= value <= RANGE.most:
+        return NotCounted.OUT_OF_RANGE
+    return None
+
+
+def why_advertised_not_counted(
+    minute: int, record: GlucoseRecord, status: SensorStatus, wear: Wear
+) -> NotCounted | None:
+    """Why a record that was advertised, of this minute of the session, does not count; None if it does."""
+    for bit, reason in BITS.items():
+        if status & bit:
+            return reason
+    if minute < wear.warm_up_min:
+        return NotCounted.WARMING_UP
+    if minute >= 60 * wear.wear_h:
+        return NotCounted.WORN_OUT
+    if not record.is_measured:
+        return NotCounted.NO_MEASUREMENT
+    if record.quality_pct < QUALITY_PCT_LEAST:
+        return NotCounted.LOW_QUALITY
+    if not wear.least_mg_dl <= record.glucose_mg_dl <= wear.most_mg_dl:
         return NotCounted.OUT_OF_RANGE
     return None

@@ -42,8 +42,8 @@ class Boots:
             " AND r.boot_no = boots.no)"
             " AND no NOT IN (SELECT boot_no FROM unplaced)"
             " AND no NOT IN (SELECT start_boot_no FROM sessions WHERE start_boot_no IS NOT NULL)"
-            " AND no NOT IN (SELECT raised_boot_no FROM alerts)"
-            " AND no NOT IN (SELECT cleared_boot_no FROM alerts WHERE cleared_boot_no IS NOT NULL) ORDER BY no"
+            " AND no NOT IN (SELECT boot_no FROM alert_events)"
+            " AND no NOT IN (SELECT boot_no FROM alert_deliveries) ORDER BY no"
         )
         return [no for (no,) in rows]
 

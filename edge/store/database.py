@@ -166,14 +166,21 @@ class Database:
 
 
 def can_read(path: Path, identity: Identity, page_bytes: int) -> bool:
-    """Whether key and page size fit the first page of the file. Changes nothing, and takes no lock."""
-    connection = _connect(f"{path.absolute().as_uri()}?immutable=1", identity, page_bytes)
+    """Whether key and page size fit the first page of the file. Changes nothing, and takes no lock.
+
+    Raises:
+        StoreUnavailable: it cannot be read at all.
+    """
     try:
-        connection.execute("PRAGMA schema_version").fetchall()
-    except sqlite.Error:
+        connection = _connect(f"{path.absolute().as_uri()}?immutable=1", identity, page_bytes)
+        try:
+            connection.execute("PRAGMA schema_version").fetchall()
+        finally:
+            connection.close()
+    except sqlite.Error as failure:
+        if _code(failure) in _UNAVAILABLE:
+            _raise_typed(failure)
         return False
-    finally:
-        connection.close()
     return True
 
 

@@ -159,6 +159,11 @@ DELETE FROM deliveries WHERE seq IN (
 _NEWEST_REV = "SELECT max(rev) FROM deliveries WHERE route = ? AND kind = ? AND ref >= ? AND ref < ?"
 _FORGET = "DELETE FROM deliveries WHERE route = ? AND kind = ? AND ref = ? AND state <> 'inflight'"
 
+_FORGET_UNSENT = """
+DELETE FROM deliveries WHERE route = ? AND kind = ? AND ref = ? AND state = 'pending' AND attempts = 0
+"""
+_SENT = "SELECT item, person, rev FROM deliveries WHERE route = ? AND kind = ? AND ref = ?"
+
 
 class Deliveries:
     """The deliveries of all routes, over one connection."""
@@ -170,6 +175,15 @@ class Deliveries:
         """Enqueue an item, or a newer revision of it, inside the caller's transaction."""
         values = (route, item.kind, item.ref, str(item.id), item.person, item.rev, boot_no, boot_ns)
         self._database.write(_ENQUEUE, *values)
+
+    def withdraw(self, route: str, kind: str, ref: str) -> Item | None:
+        """Something else takes the place of a thing: what was sent of it, if it was; what was not is forgotten."""
+        self._database.write(_FORGET_UNSENT, route, kind, ref)
+        rows = self._database.read(_SENT, route, kind, ref)
+        if not rows:
+            return None
+        item, person, rev = rows[0]
+        return Item(kind, ref, UUID(item), person, rev)
 
     def pending(self, route: str) -> dict[tuple[str, str], int]:
         """How many items wait, by person and kind."""
@@ -246,12 +260,10 @@ class Deliveries:
     def counts(self, route: str) -> Counts:
         """The counts of a route. The cost does not grow with the number of deliveries."""
         counted = self._counted(route)
+        boot_no, boot_ns = self._oldest(route, [group for group, _ in counted]) or (None, None)
         by_state = dict.fromkeys(("pending", "inflight", "parked", "acked"), 0)
         for (state, _, _), count in counted:
             by_state[state] += count
-        unsent = [group for group, _ in counted if group[0] in ("pending", "inflight")]
-        oldest = [row for group in unsent for row in self._database.read(_OLDEST, route, *group)]
-        _, boot_no, boot_ns = min(oldest, default=(None, None, None))
         return Counts(
             by_state["pending"],
             by_state["inflight"],
@@ -260,6 +272,19 @@ class Deliveries:
             boot_ns,
             self.carried(route),
         )
+
+    def oldest(self, route: str, allowed: Collection[tuple[str, str]]) -> tuple[int, int] | None:
+        """Since when (boot, and time since it) the oldest unsent item waits of those (person, kind)."""
+        groups = [group for group, _ in self._counted(route) if group[1:] in allowed]
+        return self._oldest(route, groups)
+
+    def _oldest(self, route: str, groups: Iterable[tuple[str, str, str]]) -> tuple[int, int] | None:
+        unsent = [group for group in groups if group[0] in ("pending", "inflight")]
+        rows = [row for group in unsent for row in self._database.read(_OLDEST, route, *group)]
+        if not rows:
+            return None
+        _, boot_no, boot_ns = min(rows)
+        return boot_no, boot_ns
 
     def delete_acked_before(self, utc_s: int, rows_max: int) -> int:
         """Delete deliveries that were acknowledged before `utc_s`, at most so many rows; how many there were."""

@@ -1,8 +1,13 @@
 """Migrations from the schemas of earlier versions to the present one.
 
-Contract: a migration makes a new file beside the old one, and replaces the old one when the new one is complete. So
-either the old version or the new one is complete, whatever interrupts it. No data are lost. What an earlier version did
-not record stays unknown, or is filled in with what that version assumed.
+Contract: either the old version or the new one is complete, whatever interrupts a migration. No data are lost. What an
+earlier version did not record stays unknown, or is filled in with what that version assumed.
+
+| from | way |
+|---|---|
+| 1 | a new file is made beside the old one, because its pages are larger, and replaces it when it is complete |
+| 2 | tables are added and replaced, and summaries extended, in one transaction |
+| 3 | a table is added |
 """
 
 from pathlib import Path
@@ -15,10 +20,10 @@ from edge.identity import Identity
 from edge.store.boots import Boots
 from edge.store.database import Database
 from edge.store.raw_chunks import HeartChunk, Packet, RawChunks
-from edge.store.schema import create, statements
+from edge.store.schema import NEW_IN_3, NEW_IN_4, SCHEMA_VERSION, create, statements
 from edge.store.summaries import Dirty
 
-OLD_VERSION = 1
+COPIED_VERSION = 1
 # This is also the cipher's default.
 OLD_PAGE_BYTES = 4096
 
@@ -85,6 +90,11 @@ INSERT OR REPLACE INTO summaries (kind, sensor_no, start_utc_s, end_utc_s, id, r
 SELECT s.kind, no, start_utc_s, end_utc_s, s.id, rev, status, body
 FROM v1.summaries AS s JOIN sensors ON sensors.id = sensor_id ORDER BY s.rowid;
 
+-- As version 2 had them; `_ALERTS` makes events of them.
+CREATE TABLE alerts (
+    no INTEGER PRIMARY KEY, kind TEXT, sensor_no INTEGER, value REAL, raised_boot_no INTEGER, raised_boot_ns INTEGER,
+    cleared_boot_no INTEGER, cleared_boot_ns INTEGER
+);
 INSERT INTO alerts
 SELECT a.id, a.kind, sensors.no, value, raised.no, raised_boot_ns, cleared.no, cleared_boot_ns
 FROM v1.alerts AS a JOIN sensors ON sensors.id = sensor_id
@@ -123,6 +133,60 @@ INSERT INTO carried
 SELECT 'files', 0, count(*), NULL FROM v1.outbox WHERE state = 'acked' HAVING count(*) > 0;
 """
 
+# Version 2 stored of an alert when it was raised and when it ended, and told everything once, in the log.
+_ALERTS = """
+WITH numbered AS (
+    SELECT a.*, person, row_number() OVER (PARTITION BY a.kind, sensor_no ORDER BY a.no) AS ordinal
+    FROM main.alerts AS a JOIN main.sensors AS s ON s.no = sensor_no)
+INSERT INTO alert_events
+    (id, rule, sensor_no, person, what, tier, ordinal, step, at_s, value, urgent, boot_no, boot_ns)
+SELECT lower(substr(u, 1, 8) || '-' || substr(u, 9, 4) || '-4' || substr(u, 14, 3) || '-a' || substr(u, 18, 3)
+        || '-' || substr(u, 21, 12)),
+    kind, sensor_no, person, what, 0, ordinal, step, 0.0, value, kind = 'glucose_urgent_low', boot_no, boot_ns
+FROM (SELECT *, hex(randomblob(16)) AS u FROM (
+        SELECT *, 'raised' AS what, 0 AS step, raised_boot_no AS boot_no, raised_boot_ns AS boot_ns FROM numbered
+        UNION ALL
+        SELECT *, 'over', 1, cleared_boot_no, cleared_boot_ns FROM numbered WHERE cleared_boot_ns IS NOT NULL))
+ORDER BY boot_no, boot_ns, step;
+"""
+
+# What version 2 called SDNN and RMSSD was of all intervals. It knew nothing of normal ones; with the packets they can
+# be computed anew.
+_BODIES = """
+UPDATE summaries SET body = json_remove(
+    json_set(body, '$.sdrr_ms', json(body -> '$.sdnn_ms'), '$.rmssd_rr_ms', json(body -> '$.rmssd_ms'),
+        '$.normal_pct', NULL, '$.mean_nn_ms', NULL, '$.pnn50_pct', NULL, '$.lf_ms2', NULL, '$.hf_ms2', NULL,
+        '$.dfa_a1', NULL, '$.af_pct', NULL, '$.breathing_bpm', NULL, '$.breathing_confidence', NULL),
+    '$.sdnn_ms', '$.rmssd_ms')
+WHERE kind = 'heart_5min';
+UPDATE summaries SET body = json_set(body, '$.sdnn_ms', NULL, '$.rmssd_ms', NULL) WHERE kind = 'heart_5min';
+"""
+
+
+def bring_up(database: Database, version: int) -> None:
+    """Bring an open database of version 2 or later to the present version, in one transaction.
+
+    Raises:
+        StoreUnavailable, StoreCorrupt: the database is unchanged.
+    """
+    with database.transaction():
+        if version < 3:
+            _write_all(database, NEW_IN_3)
+            _replace_alerts(database)
+            _write_all(database, _BODIES)
+        _write_all(database, NEW_IN_4)
+        database.write(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _replace_alerts(database: Database) -> None:
+    _write_all(database, _ALERTS)
+    database.write("DROP TABLE alerts")
+
+
+def _write_all(database: Database, script: str) -> None:
+    for statement in statements(script):
+        database.write(statement)
+
 
 def migrate(path: Path, identity: Identity) -> None:
     """Bring a database of version 1 to the present version. It must not be open anywhere.
@@ -151,6 +215,8 @@ def _copy(path: Path, new: Path, identity: Identity) -> None:
                 create(database)
                 for statement in statements(_COPY):
                     database.write(statement)
+                _replace_alerts(database)
+                _write_all(database, _BODIES)
                 _repack_chunks(database, Boots(database).timeline())
                 _mark_days(database)
             # A log of the old file must not be left beside the new file.

@@ -117,7 +117,7 @@ def _whole(
         _must_be_new(path)
     with _usable(path):
         log_copy = damage.keep_log(path) if _log_is_damaged(path, identity) else None
-    if version == migrations.OLD_VERSION:
+    if version == migrations.COPIED_VERSION:
         database.close()
         migrations.migrate(path, identity)
         return _connected(path, identity, unless_opened), (), log_copy
@@ -178,8 +178,9 @@ def _connected(
 
 
 def _prepare(database: Database, *, simulated: bool) -> None:
-    """Apply the settings, make or check the schema, and check which world the data are of."""
-    is_new = _version(database) == 0
+    """Apply the settings, make the schema or bring it up to date, and check which world the data are of."""
+    version = _version(database)
+    is_new = version == 0
     if is_new:
         # Only for a new database: on an existing one this would write, and have no effect.
         database.read("PRAGMA auto_vacuum = INCREMENTAL")
@@ -191,6 +192,8 @@ def _prepare(database: Database, *, simulated: bool) -> None:
         with database.transaction():
             create(database)
             database.write("INSERT INTO meta VALUES ('world', ?)", _name(simulated))
+    elif version < SCHEMA_VERSION:
+        migrations.bring_up(database, version)
     world = _world(database)
     if world != _name(simulated):
         if _holds_data(database):

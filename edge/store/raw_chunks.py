@@ -18,9 +18,14 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from edge.store.database import Database, Row
+
+I64: TypeAlias = npt.NDArray[np.int64]
 
 NS_PER_US = 1000
 NO_BEAT: Final = -1
@@ -48,6 +53,21 @@ class HeartChunk(NamedTuple):
     packets: tuple[Packet, ...]
 
 
+class Columns(NamedTuple):
+    """The packets of a chunk, column by column.
+
+    Attributes:
+        arrival_ns, last_beat_ns: when each arrived, and when its last beat was, or `NO_BEAT`.
+        lengths: how many of the octets are its payload.
+        octets: the payloads, end to end.
+    """
+
+    arrival_ns: I64
+    last_beat_ns: I64
+    lengths: I64
+    octets: bytes
+
+
 class RawChunks:
     """The chunks of all sensors."""
 
@@ -73,14 +93,35 @@ class RawChunks:
 
     def between(self, sensor_no: int, boot_no: int, from_boot_ns: int, to_boot_ns: int) -> list[HeartChunk]:
         """The chunks that may hold packets of [from, to), oldest first."""
-        rows = self._database.read(
-            "SELECT sensor_no, boot_no, first_boot_ns, packets, body FROM raw_chunks WHERE sensor_no = ?"
-            " AND boot_no = ? AND last_boot_ns >= ? AND last_boot_ns < ? AND first_boot_ns < ? ORDER BY last_boot_ns",
+        rows = self._between(sensor_no, boot_no, from_boot_ns, to_boot_ns)
+        return [HeartChunk(sensor_no, boot_no, tuple(unpack(*row))) for row in rows]
+
+    def columns_between(
+        self, sensor_no: int, boot_no: int, from_boot_ns: int, to_boot_ns: int
+    ) -> list[Columns]:
+        """The same chunks, each column by column."""
+        return [columns(*row) for row in self._between(sensor_no, boot_no, from_boot_ns, to_boot_ns)]
+
+    def _between(self, sensor_no: int, boot_no: int, from_boot_ns: int, to_boot_ns: int) -> Sequence[Row]:
+        return self._database.read(
+            "SELECT first_boot_ns, packets, body FROM raw_chunks WHERE sensor_no = ? AND boot_no = ?"
+            " AND last_boot_ns >= ? AND last_boot_ns < ? AND first_boot_ns < ? ORDER BY last_boot_ns",
             sensor_no,
             boot_no,
             from_boot_ns,
             to_boot_ns + CHUNK_NS_MAX,
             to_boot_ns,
+        )
+
+    def after(self, sensor_no: int, boot_no: int, boot_ns: int, rows_max: int) -> list[HeartChunk]:
+        """The next chunks that end after a moment of a boot, those of later boots included, oldest first."""
+        rows = self._database.read(
+            "SELECT sensor_no, boot_no, first_boot_ns, packets, body FROM raw_chunks WHERE sensor_no = ?"
+            " AND (boot_no, last_boot_ns) > (?, ?) ORDER BY boot_no, last_boot_ns LIMIT ?",
+            sensor_no,
+            boot_no,
+            boot_ns,
+            rows_max,
         )
         return [_chunk(row) for row in rows]
 
@@ -156,18 +197,26 @@ def pack(packets: Sequence[Packet]) -> bytes:
     return zlib.compress(b"".join((*columns, *(packet.payload for packet in packets))), _COMPRESSION)
 
 
-def unpack(first_boot_ns: int, count: int, body: bytes) -> Iterator[Packet]:
+def columns(first_boot_ns: int, count: int, body: bytes) -> Columns:
     """The packets of a body, times to the microsecond."""
     content = zlib.decompress(body)
-    gaps_us = _by_entries("I", content[: 4 * count])
-    beats_us = _by_entries("i", content[4 * count : 8 * count])
-    lengths = _by_entries("H", content[8 * count : 10 * count])
-    arrival_ns, end = first_boot_ns, 10 * count
-    for gap_us, beat_us, length in zip(gaps_us, beats_us, lengths, strict=True):
-        arrival_ns += gap_us * NS_PER_US
+    gaps_us = _by_entries("<u4", content[: 4 * count])
+    beats_us = _by_entries("<i4", content[4 * count : 8 * count])
+    lengths = _by_entries("<u2", content[8 * count : 10 * count])
+    arrival_ns = first_boot_ns + NS_PER_US * np.cumsum(gaps_us)
+    beat_ns = np.where(beats_us == _NONE, NO_BEAT, arrival_ns - NS_PER_US * beats_us)
+    return Columns(arrival_ns, beat_ns, lengths, content[10 * count :])
+
+
+def unpack(first_boot_ns: int, count: int, body: bytes) -> Iterator[Packet]:
+    """The packets of a body, one by one."""
+    arrivals_ns, beats_ns, lengths, octets = columns(first_boot_ns, count, body)
+    end = 0
+    for arrival_ns, beat_ns, length in zip(
+        arrivals_ns.tolist(), beats_ns.tolist(), lengths.tolist(), strict=True
+    ):
         start, end = end, end + length
-        beat_ns = NO_BEAT if beat_us == _NONE else arrival_ns - beat_us * NS_PER_US
-        yield Packet(content[start:end], arrival_ns, beat_ns)
+        yield Packet(octets[start:end], arrival_ns, beat_ns)
 
 
 def _by_octets(code: str, entries: Sequence[int]) -> bytes:
@@ -177,13 +226,9 @@ def _by_octets(code: str, entries: Sequence[int]) -> bytes:
     return b"".join(octets[n::size] for n in range(size))
 
 
-def _by_entries(code: str, column: bytes) -> tuple[int, ...]:
-    size = struct.calcsize(f"<{code}")
-    count = len(column) // size
-    octets = bytearray(len(column))
-    for n in range(size):
-        octets[n::size] = column[n * count : (n + 1) * count]
-    return struct.unpack(f"<{count}{code}", octets)
+def _by_entries(kind: str, column: bytes) -> I64:
+    octets = np.frombuffer(column, np.uint8).reshape(np.dtype(kind).itemsize, -1)
+    return np.ascontiguousarray(octets.T).view(kind).ravel().astype(np.int64)
 
 
 def _beat_us(packet: Packet) -> int:

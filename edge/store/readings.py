@@ -45,7 +45,7 @@ class Readings:
         self._database = database
 
     def insert(self, session_no: int, measurement: str, readings: Sequence[Reading]) -> list[Reading]:
-        """Store readings and return the new ones. Readings that are already stored are not changed."""
+        """Store readings and return the new ones. Readings that are already stored are not changed here."""
         return [
             reading
             for reading in readings
@@ -58,6 +58,17 @@ class Readings:
                 *reading,
             )
         ]
+
+    def discount(self, session_no: int, measurement: str, sequence: int, reason: str) -> None:
+        """A reading that was stored as one that counts does not count after all."""
+        self._database.write(
+            "UPDATE readings SET not_counted = ? WHERE session_no = ? AND measurement = ? AND sequence = ?"
+            " AND not_counted IS NULL",
+            reason,
+            session_no,
+            measurement,
+            sequence,
+        )
 
     def get(self, session_no: int, measurement: str, sequence: int) -> Reading | None:
         found = self._database.read(_SELECT + "AND sequence = ?", session_no, measurement, sequence)

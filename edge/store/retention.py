@@ -1,11 +1,12 @@
 """How long data are kept. What is older is deleted, a slice at a time.
 
-Contract: data are deleted only by a trusted clock. Data of a boot whose wall time is unknown are deleted when a later
-boot is old enough. A slice changes few rows, so that it does not occupy the writer for long. Together with a thing its
-deliveries are deleted.
+Contract: data are deleted only by a trusted clock, and none of this boot that are younger by the time since it, for a
+clock that was trusted may have been wrong all the same. Data of a boot whose wall time is unknown are deleted when a
+later boot is old enough. A slice changes few rows, so that it does not occupy the writer for long. Together with a
+thing its deliveries are deleted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import product, takewhile
 from typing import Final, NamedTuple
 
@@ -24,20 +25,21 @@ FREE_SHARE_KEPT = 8
 VACUUM_PAGES_MAX = 128
 # Before a boot or a sensor is deleted, the small tables are searched for references to it.
 SEARCHED_MAX = 10
-
 _EVER = 1 << 62
 
 
 class Cutoff:
     """A wall time before which things are deleted, and what it is in terms of boots."""
 
-    def __init__(self, utc_s: int, timeline: Timeline) -> None:
+    def __init__(self, utc_s: int, timeline: Timeline, boot_no: int, boot_ns: int) -> None:
+        """`boot_ns`: what it is in terms of the present boot, `boot_no`, by its own time; below 0: before it."""
         self.utc_s = utc_s
         self._timeline = timeline
         self._kept_from_ns: dict[int, int] = {}
         for span in timeline.spans(utc_s * NS_PER_S, _EVER):
             known_ns = self._kept_from_ns.get(span.boot_no, _EVER)
             self._kept_from_ns[span.boot_no] = min(known_ns, span.from_boot_ns)
+        self._kept_from_ns[boot_no] = min(self._kept_from_ns.get(boot_no, _EVER), boot_ns)
         # If a boot had begun by then, all boots before it are older as a whole.
         self._reached = max((span.boot_no for span in timeline.spans(0, utc_s * NS_PER_S)), default=0)
 
@@ -68,19 +70,30 @@ class Rule(NamedTuple):
     purge: Purge
 
 
-def purge_slice(tables: Tables, timeline: Timeline, now_utc_s: int, limits: Limits, rows_max: int) -> bool:
+class Present(NamedTuple):
+    """The present moment: by a trusted clock, and since this boot."""
+
+    utc_s: int
+    boot_no: int
+    boot_ns: int
+
+    def cutoff(self, timeline: Timeline, keep_s: int) -> Cutoff:
+        """The moment so long before it."""
+        return Cutoff(self.utc_s - keep_s, timeline, self.boot_no, self.boot_ns - keep_s * NS_PER_S)
+
+
+def purge_slice(tables: Tables, timeline: Timeline, now: Present, limits: Limits, rows_max: int) -> bool:
     """Delete a part of what is too old, or give back free pages; whether there is more to do.
 
     Args:
         tables: of the writing connection, inside a transaction.
         timeline: what is known of wall time.
-        now_utc_s: the time by a trusted clock.
         limits: how long things are kept.
         rows_max: the most rows that one slice deletes.
     """
     for rule in RETENTION:
         days = max(getattr(limits, limit) for limit in rule.limits)
-        if rule.purge(tables, Cutoff(now_utc_s - days * DAY_S, timeline), rows_max):
+        if rule.purge(tables, now.cutoff(timeline, days * DAY_S), rows_max):
             return True
     return _shrink(tables)
 
@@ -95,12 +108,21 @@ def _raw_chunks(tables: Tables, cutoff: Cutoff, rows_max: int) -> int:
         for boot_no in boots[sensor_no]:
             gone = tables.raw_chunks.delete_until(sensor_no, boot_no, cutoff.boot_ns(boot_no), left)
             deleted, left = deleted + gone, left - gone
+        _forget_figures(tables, cutoff, sensor_no, boots[sensor_no])
     if deleted:
         tables.database.write(
             "DELETE FROM unplaced WHERE NOT EXISTS (SELECT 1 FROM raw_chunks AS r"
             " WHERE r.sensor_no = unplaced.sensor_no AND r.boot_no = unplaced.boot_no)"
         )
     return deleted
+
+
+def _forget_figures(tables: Tables, cutoff: Cutoff, sensor_no: int, boots: Collection[int]) -> None:
+    """What streams said goes with the packets of its time; the last of a boot is noted a little after them."""
+    left = tables.raw_chunks.boots(sensor_no)
+    for boot_no in boots:
+        until_ns = cutoff.boot_ns(boot_no) if boot_no in left else _EVER
+        tables.stream_figures.delete_until(sensor_no, boot_no, until_ns)
 
 
 def _readings(tables: Tables, cutoff: Cutoff, rows_max: int) -> int:
@@ -167,14 +189,12 @@ def _summaries(tables: Tables, cutoff: Cutoff, rows_max: int) -> int:
 
 def _alerts(tables: Tables, cutoff: Cutoff, rows_max: int) -> int:
     old = [
-        alert.no
-        for alert in tables.alerts.oldest(rows_max)
-        if alert.cleared_boot_no is not None
-        and alert.cleared_boot_ns is not None
-        and cutoff.has_passed(alert.cleared_boot_no, alert.cleared_boot_ns)
+        event.id
+        for event in tables.alerts.oldest(rows_max)
+        if cutoff.has_passed(event.boot_no, event.boot_ns)
     ]
-    for no in old:
-        tables.alerts.delete(no)
+    for event_id in old:
+        tables.alerts.delete(event_id)
     return len(old)
 
 
@@ -215,7 +235,7 @@ RETENTION: Final = (
     Rule("readings", ("retention_days",), _readings),
     Rule("sessions, and what was given up of them", ("retention_days",), _sessions),
     Rule("summaries and dirty periods", ("retention_days",), _summaries),
-    Rule("alerts", ("retention_days",), _alerts),
+    Rule("what happened to alerts", ("retention_days",), _alerts),
     Rule("deliveries that arrived", ("delivered_retention_days",), _acked),
     Rule("boots and their anchors", ("retention_days", "raw_retention_days"), _boots),
     Rule("retired sensors, and what was learned of them", ("retention_days",), _sensors),

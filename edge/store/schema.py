@@ -12,7 +12,7 @@ boot, SQLite would search the whole table. Instead `retention` deletes a boot on
 
 from edge.store.database import Database
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 4
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -142,18 +142,6 @@ CREATE TABLE dirty (
     PRIMARY KEY (kind, sensor_no, start_utc_s)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE alerts (
-    no INTEGER PRIMARY KEY,
-    kind TEXT NOT NULL,
-    sensor_no INTEGER NOT NULL REFERENCES sensors (no),
-    value REAL,
-    raised_boot_no INTEGER NOT NULL REFERENCES boots (no),
-    raised_boot_ns INTEGER NOT NULL,
-    cleared_boot_no INTEGER REFERENCES boots (no),
-    cleared_boot_ns INTEGER
-) STRICT;
-CREATE UNIQUE INDEX alerts_open ON alerts (kind, sensor_no) WHERE cleared_boot_ns IS NULL;
-
 -- A delivery is an item on its way by one route; `ref` is where the store has the item, and unique for its kind.
 CREATE TABLE deliveries (
     seq INTEGER PRIMARY KEY,
@@ -213,10 +201,79 @@ CREATE TABLE carried (
 ) STRICT, WITHOUT ROWID;
 """
 
+NEW_IN_3 = """
+-- Tells this store from others of the same gateway: each counts its alerts from one.
+INSERT INTO meta VALUES ('id', lower(hex(randomblob(8))));
+
+-- What programs keep of themselves, to go on from after a restart. A blob belongs to a sensor, to a session or to the
+-- gateway; which program reads it, and in which form, only its kind and its version say.
+CREATE TABLE blobs (
+    kind TEXT NOT NULL,
+    owner_no INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    PRIMARY KEY (kind, owner_no)
+) STRICT;
+
+-- What happened to alerts, in order. An alert is (rule, sensor_no, ordinal), and each event of it has a step; sensor_no
+-- is NULL where the gateway itself is meant. at_s is the time of the alerts, which goes on over boots; 0 in what comes
+-- from a store of version 2.
+CREATE TABLE alert_events (
+    no INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    rule TEXT NOT NULL,
+    sensor_no INTEGER REFERENCES sensors (no),
+    person TEXT,
+    what TEXT NOT NULL,
+    tier INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    step INTEGER NOT NULL,
+    at_s REAL NOT NULL,
+    value REAL,
+    unit TEXT,
+    urgent INTEGER NOT NULL,
+    reason TEXT,
+    boot_no INTEGER NOT NULL REFERENCES boots (no),
+    boot_ns INTEGER NOT NULL
+) STRICT;
+CREATE INDEX alert_events_of ON alert_events (rule, sensor_no, no);
+
+-- How far each channel has come with an event, and when it came there.
+CREATE TABLE alert_deliveries (
+    event TEXT NOT NULL REFERENCES alert_events (id),
+    channel TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('issued', 'delivered', 'acknowledged', 'retracted', 'failed')),
+    tries INTEGER NOT NULL,
+    boot_no INTEGER NOT NULL REFERENCES boots (no),
+    boot_ns INTEGER NOT NULL,
+    PRIMARY KEY (event, channel)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alert_deliveries_open ON alert_deliveries (event) WHERE state = 'issued';
+"""
+
+
+NEW_IN_4 = """
+-- What the streams of a sensor said in a stretch of time that ended at boot_ns; nothing else is kept of them. Seconds
+-- of acceleration, and of those without movement; seconds of ECG, and of those that can be trusted; and intervals
+-- between beats that lie in those, and that the ECG confirms.
+CREATE TABLE stream_figures (
+    sensor_no INTEGER NOT NULL,
+    boot_no INTEGER NOT NULL,
+    boot_ns INTEGER NOT NULL,
+    motion_s REAL NOT NULL,
+    still_s REAL NOT NULL,
+    ecg_s REAL NOT NULL,
+    clear_s REAL NOT NULL,
+    intervals INTEGER NOT NULL,
+    confirmed INTEGER NOT NULL,
+    PRIMARY KEY (sensor_no, boot_no, boot_ns)
+) STRICT, WITHOUT ROWID;
+"""
+
 
 def create(database: Database) -> None:
     """Make the tables, inside a transaction of an empty database."""
-    for statement in statements(SCHEMA):
+    for statement in statements(SCHEMA + NEW_IN_3 + NEW_IN_4):
         database.write(statement)
     database.write(f"PRAGMA user_version = {SCHEMA_VERSION}")
 

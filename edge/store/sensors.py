@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from edge.config import Person, SensorConfig
 from edge.measurements import PERIODS
+from edge.store.blobs import Blobs
 from edge.store.database import Database
 from edge.store.sessions import Sessions
 
@@ -46,9 +47,10 @@ class WornFrom(NamedTuple):
 class Sensors:
     """The devices."""
 
-    def __init__(self, database: Database, sessions: Sessions) -> None:
+    def __init__(self, database: Database, sessions: Sessions, blobs: Blobs) -> None:
         self._database = database
         self._sessions = sessions
+        self._blobs = blobs
 
     def register(
         self, sensors: Sequence[SensorConfig], people: Sequence[Person], *, boot_no: int, boot_ns: int
@@ -101,6 +103,9 @@ class Sensors:
     def keep_trait(self, no: int, key: str, value: str) -> None:
         self._database.write("INSERT OR REPLACE INTO traits VALUES (?, ?, ?)", no, key, value)
 
+    def drop_trait(self, no: int, key: str) -> None:
+        self._database.write("DELETE FROM traits WHERE sensor_no = ? AND key = ?", no, key)
+
     def worn_from(self, no: int) -> WornFrom | None:
         """From when on the device is its wearer's; None if it has been nobody else's before."""
         moment = self.trait(no, _WORN_FROM)
@@ -111,14 +116,14 @@ class Sensors:
         ((found,),) = self._database.read(
             "SELECT EXISTS (SELECT 1 FROM dirty WHERE sensor_no = ?1)"
             " OR EXISTS (SELECT 1 FROM unplaced WHERE sensor_no = ?1)"
-            " OR EXISTS (SELECT 1 FROM alerts WHERE sensor_no = ?1)",
+            " OR EXISTS (SELECT 1 FROM alert_events WHERE sensor_no = ?1)",
             no,
         )
         return not found and not self._has_data(no)
 
     def delete(self, no: int) -> None:
         """Delete a device, and what was learned about it."""
-        self._database.write("DELETE FROM traits WHERE sensor_no = ?", no)
+        self._forget(no)
         self._database.write("DELETE FROM sensors WHERE no = ?", no)
 
     def _wanted(self, sensors: Sequence[SensorConfig], people: Sequence[Person]) -> list[SensorRow]:
@@ -173,13 +178,18 @@ class Sensors:
             row.no,
         )
         if not _is_same(known, row):
-            self._database.write("DELETE FROM traits WHERE sensor_no = ?", row.no)
+            self._forget(row.no)
         if known.person is None:
             assert row.person is not None
             self._tell_person(row.no, row.person)
         if known.retired and not is_handed_on:
             self._sessions.resume(row.no, _TAKEN_AWAY)
         return row
+
+    def _forget(self, no: int) -> None:
+        """Delete what was learned about a device."""
+        self._database.write("DELETE FROM traits WHERE sensor_no = ?", no)
+        self._blobs.delete_of("sensors", no)
 
     def _tell_person(self, no: int, person: str) -> None:
         untold = _UNTOLD_PERSON.format(no=no)

@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from edge.store.blobs import Blobs
 from edge.store.database import Database, Value
 
 SUPERSEDED = "superseded"
@@ -60,8 +61,9 @@ class GivenUp(NamedTuple):
 class Sessions:
     """The sessions of all sensors."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, blobs: Blobs) -> None:
         self._database = database
+        self._blobs = blobs
 
     def begin(
         self,
@@ -74,13 +76,15 @@ class Sessions:
         start_utc_s: int | None,
         start_error_ms: int | None,
         run_time_h: int | None,
+        ended: str | None = None,
     ) -> Session:
-        """Begin a sensor's next session; the former one ends."""
-        self.end_all(sensor_no, SUPERSEDED)
+        """Begin a sensor's next session; the former one ends. One that has `ended` already ends no other."""
+        if ended is None:
+            self.end_all(sensor_no, SUPERSEDED)
         self._database.write(
             "INSERT INTO sessions (uuid, sensor_no, number, told_start_utc_s, start_boot_no, start_boot_ns,"
-            " start_utc_s, start_error_ms, run_time_h) VALUES (?1, ?2,"
-            " 1 + coalesce((SELECT max(number) FROM sessions WHERE sensor_no = ?2), 0), ?3, ?4, ?5, ?6, ?7, ?8)",
+            " start_utc_s, start_error_ms, run_time_h, ended) VALUES (?1, ?2,"
+            " 1 + coalesce((SELECT max(number) FROM sessions WHERE sensor_no = ?2), 0), ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             str(uuid),
             sensor_no,
             told_start_utc_s,
@@ -89,6 +93,7 @@ class Sessions:
             start_utc_s,
             start_error_ms,
             run_time_h,
+            ended,
         )
         (session,) = self._where("no = last_insert_rowid()")
         return session
@@ -139,7 +144,8 @@ class Sessions:
             self._database.write("UPDATE sessions SET ended = NULL WHERE no = ?", newest[0].no)
 
     def delete(self, no: int) -> None:
-        """Delete a session without readings, and the notes of its records that were given up."""
+        """Delete a session without readings, the notes of its records that were given up, and its blobs."""
+        self._blobs.delete_of("sessions", no)
         self._database.write("DELETE FROM given_up WHERE session_no = ?", no)
         self._database.write("DELETE FROM sessions WHERE no = ?", no)
 

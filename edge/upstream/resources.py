@@ -43,6 +43,9 @@ _JSON = msgspec.json.Encoder(decimal_format="number")
 # (display, UCUM code)
 _PER_MIN = ("beats/minute", "/min")
 _MS = ("ms", "ms")
+_MS2 = ("ms2", "ms2")
+_BREATHS = ("breaths/minute", "/min")
+_ONE = ("1", "1")
 _PERCENT = ("%", "%")
 _MG_DL = ("mg/dl", "mg/dL")
 _DAYS = ("days", "d")
@@ -70,10 +73,40 @@ class _Heart(msgspec.Struct):
     hr_mean_bpm: float | None
     hr_min_bpm: float | None
     hr_max_bpm: float | None
-    sdnn_ms: float | None
-    rmssd_ms: float | None
+    sdrr_ms: float | None
+    rmssd_rr_ms: float | None
     beats: int
     coverage_pct: float | None
+    normal_pct: float | None
+    mean_nn_ms: float | None
+    sdnn_ms: float | None
+    rmssd_ms: float | None
+    pnn50_pct: float | None
+    lf_ms2: float | None
+    hf_ms2: float | None
+    dfa_a1: float | None
+    af_pct: float | None
+    breathing_bpm: float | None
+    breathing_confidence: float | None
+
+
+# Of normal intervals unless the name says RR; the last ones are shares of all beats, and what the intervals tell of the
+# breathing.
+_VARIABILITY = (
+    (LOINC, "80404-7", "sdnn_ms", _MS),
+    (LOCAL, "rmssd", "rmssd_ms", _MS),
+    (LOCAL, "pnn50", "pnn50_pct", _PERCENT),
+    (LOCAL, "mean-nn", "mean_nn_ms", _MS),
+    (LOCAL, "lf-power", "lf_ms2", _MS2),
+    (LOCAL, "hf-power", "hf_ms2", _MS2),
+    (LOCAL, "dfa-alpha1", "dfa_a1", _ONE),
+    (LOCAL, "sdrr", "sdrr_ms", _MS),
+    (LOCAL, "rmssd-rr", "rmssd_rr_ms", _MS),
+    (LOCAL, "normal-beats", "normal_pct", _PERCENT),
+    (LOCAL, "beats-in-af", "af_pct", _PERCENT),
+    (LOINC, "9279-1", "breathing_bpm", _BREATHS),
+    (LOCAL, "breathing-confidence", "breathing_confidence", _ONE),
+)
 
 
 class _Glucose(msgspec.Struct):
@@ -92,7 +125,7 @@ class _Glucose(msgspec.Struct):
 
 
 def heart_observations(summary: Summary, origin: Origin) -> list[Resource]:
-    """Mean heart rate and heart-rate variability of five minutes.
+    """Mean heart rate, heart-rate variability and rhythm of five minutes.
 
     Raises:
         msgspec.ValidationError: the body is not of this kind.
@@ -118,8 +151,7 @@ def heart_observations(summary: Summary, origin: Origin) -> list[Resource]:
     variability["code"] = _concept(LOCAL, "hrv-short-term")
     variability["effectivePeriod"] = _period(summary)
     variability["component"] = [
-        _component(LOINC, "80404-7", body.sdnn_ms, _MS),
-        _component(LOCAL, "rmssd", body.rmssd_ms, _MS),
+        _component(system, code, getattr(body, key), unit) for system, code, key, unit in _VARIABILITY
     ]
     return [rate, variability]
 
@@ -299,5 +331,15 @@ READINGS: Final[dict[str, Callable[[UUID, int, float | None, Origin], Resource]]
 # The profiles of a sensor's Device resource, by its kind in `edge.kinds.KINDS`.
 DEVICE_PROFILES: Final[dict[str, tuple[str, ...]]] = {
     "heart_rate": (),
+    "polar": (),
     "cgm": (f"{CGM_STRUCTURES}/cgm-device",),
+    "aidex": (f"{CGM_STRUCTURES}/cgm-device",),
+    "glucose_meter": (),
+    "pulse_oximeter": (),
+    "thermometer": (),
+    "blood_pressure": (),
+    "weight_scale": (),
+    "xiaomi_scale": (),
+    "body_composition": (),
+    "sgv": (),
 }

@@ -108,6 +108,17 @@ class Uploader:
                 pause_s = max(0.0, self._due_s - loop.time())
             await asyncio.sleep(pause_s)
 
+    async def oldest(self) -> tuple[int, int] | None:
+        """The boot, and the time since it, of the oldest item that may be sent and was not. None if there is none.
+
+        Raises:
+            StoreUnavailable: nobody knows.
+        """
+        permitted = self._consents.permitted(self._utc_s())
+        return await self._store.read(
+            lambda tables: tables.deliveries.oldest(self._upstream.route, permitted)
+        )
+
     async def step(self) -> float | None:
         """Try to send a batch; the pause before the next attempt, or None if nothing may be sent now."""
         try:

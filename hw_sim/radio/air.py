@@ -150,6 +150,7 @@ class Air(Medium):
             peripheral,
             request.initiator_address,
             request.advertiser_address,
+            request.interval,
             request.timeout * _SUPERVISION_UNIT_S,
         )
         self._links.append(link)

@@ -1,11 +1,11 @@
 """The gateway's end of the simulated radio: a machine's Bluetooth, and the bleak backends bound to it.
 
-Contract: `scanner_backend`, `client_backend` and `adapter_backend` are classes for bleak's `backend=` arguments; behind
-them sits one Bumble device on an `Air`, or over HCI on TCP. As bluetoothd does, it outlives its clients: after
-`abandon_clients()` everything that was made of the backends so far belongs to a process that was killed, its links
-are still held, and the backends are new ones. Over TCP the other process may go and come back, as a controller that is
-unplugged does. Bonds live in memory, or in a file that survives the process and that
-nobody else can read.
+Contract: `scanner_backend`, `client_backend` and `adapter_backend` are classes for bleak's `backend=` arguments, and
+`pairing` is what a process may ask of the system beside bleak; behind them sits one Bumble device on an `Air`, or over
+HCI on TCP. As bluetoothd does, it outlives its clients: after `abandon_clients()` everything that was made of the
+backends so far belongs to a process that was killed, its links are still held, and the backends are new ones. Over TCP
+the other process may go and come back, as a controller that is unplugged does. Bonds live in memory, or in a file that
+survives the process and that nobody else can read.
 
 Not here: links, scanning and bonds themselves (stack), GATT (client_backend), advertisements (scanner_backend), how
 links fail (air, faults).
@@ -30,6 +30,7 @@ from hw_sim.radio.adapter_backend import AdapterBackend
 from hw_sim.radio.air import Air
 from hw_sim.radio.client_backend import ClientBackend
 from hw_sim.radio.host import device_on
+from hw_sim.radio.pairing import StackPairing
 from hw_sim.radio.scanner_backend import ScannerBackend
 from hw_sim.radio.stack import Controller, Stack
 
@@ -41,7 +42,7 @@ ANSWER_S_MAX: Final = 10.0
 RETRY_S: Final = 2.0
 
 PasskeyProvider = Callable[[str], int | None]
-"""The passkey the user reads off the sensor with this address, or None to pair by Just Works."""
+"""The passkey the user reads off the sensor with this address, or None to pair by Just Works: for pairing by bleak."""
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class Central(Stack):
     scanner_backend: type[ScannerBackend]
     client_backend: type[ClientBackend]
     adapter_backend: type[AdapterBackend]
+    pairing: StackPairing
 
     def __init__(self, controller: Controller, passkey: PasskeyProvider | None) -> None:
         self._passkey = passkey
@@ -69,6 +71,7 @@ class Central(Stack):
 
     def _bind(self) -> None:
         bound = {"stack": self, "process": self.process}
+        self.pairing = StackPairing(self, self.process)
         self.scanner_backend = type("SimulatedScanner", (ScannerBackend,), bound)
         self.adapter_backend = type("SimulatedAdapter", (AdapterBackend,), bound)
         self.client_backend = type(
@@ -76,6 +79,8 @@ class Central(Stack):
         )
 
     def _pairing_config(self, connection: Connection) -> PairingConfig:
+        if (agent := self.agent(connection.peer_address)) is not None:
+            return PairingConfig(mitm=False, delegate=agent)
         passkey = self._passkey(connection.peer_address.to_string(False)) if self._passkey else None
         return PairingConfig(mitm=passkey is not None, delegate=_Typist(passkey))
 

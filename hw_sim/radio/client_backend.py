@@ -76,7 +76,9 @@ class ClientBackend(BaseBleakClient):
 
     @property
     def is_connected(self) -> bool:
-        return self._link is not None and self._link.is_up and self.process.is_alive
+        # bleak is not told that a link has died with the service.
+        link = self._link
+        return link is not None and (link.is_up or link.is_forgotten) and self.process.is_alive
 
     def _connected_link(self) -> StackLink:
         self.process.require_alive()
@@ -87,7 +89,7 @@ class ClientBackend(BaseBleakClient):
     # Connecting
 
     async def connect(self, pair: bool, **kwargs: Any) -> None:
-        self.process.require_alive()
+        await self.process.answer()
         if self.is_connected:
             raise BleakError("Client is already connected")
         timeout_s = kwargs.get("timeout", self._timeout)
@@ -116,6 +118,7 @@ class ClientBackend(BaseBleakClient):
 
     async def disconnect(self) -> None:
         if self._link is not None and self.process.is_alive:
+            await self.process.answer()
             if self._link.address in self.stack.hangs_on_disconnect:
                 await asyncio.get_running_loop().create_future()
             await self.stack.hang_up(self._link)
@@ -139,6 +142,7 @@ class ClientBackend(BaseBleakClient):
     async def _att(self, operation: Callable[[], Awaitable[_T]]) -> _T:
         """Do an ATT operation; encrypt the link first if the sensor insists and there is a bond."""
         link = self._connected_link()
+        await self.process.answer()
         try:
             answer = await link.request(operation)
         except BleakGATTProtocolError as error:

@@ -19,6 +19,9 @@ from bumble.link import LocalLink
 _ADVERTISING_UNIT_S = 0.000_625
 _ACL_DATA_PACKET_LENGTH = 251
 _ACTIVE_SCANNING = 1
+_INTERVAL_UNIT_S = 0.001_25
+# A question to the peer's link layer goes out in one connection event, and its answer comes in a later one.
+_QUESTION_EVENTS = 2
 
 
 @dataclass(eq=False)
@@ -29,6 +32,7 @@ class Link:
     peripheral: "SimController"
     central_address: hci.Address
     peripheral_address: hci.Address
+    interval: int
     supervision_timeout_s: float
     silent: bool = False
 
@@ -102,6 +106,7 @@ class SimController(Controller):
     def __init__(self, name: str, air: Medium, public_address: str | None = None) -> None:
         self.air = air
         self.links: dict[hci.Address, Link] = {}
+        self._reported: set[tuple[int, bytes, bytes]] = set()
         super().__init__(name, link=air, public_address=public_address)
         self.advertiser = _Advertiser(self)
         self.le_legacy_advertiser = self.advertiser
@@ -202,12 +207,32 @@ class SimController(Controller):
         super().on_le_disconnected(connection, reason)
         self.air.release(self.links.pop(connection.peer_address))
 
+    def on_ll_control_pdu(self, sender_address: hci.Address, packet: ll.ControlPdu) -> None:
+        # Bumble's has the peer's features at once. To a Linux host that runs seldom, the link and the channel over it
+        # then come up in the same moment, which BlueZ 5.82 cannot bear.
+        link = self.links.get(sender_address)
+        if isinstance(packet, ll.FeatureRsp) and link is not None:
+            after_s = _QUESTION_EVENTS * link.interval * _INTERVAL_UNIT_S
+            asyncio.get_running_loop().call_later(after_s, self._on_features, link, sender_address, packet)
+        else:
+            super().on_ll_control_pdu(sender_address, packet)
+
+    def _on_features(self, link: Link, sender_address: hci.Address, packet: ll.FeatureRsp) -> None:
+        if self.links.get(sender_address) is link:
+            super().on_ll_control_pdu(sender_address, packet)
+
     def on_hci_reset_command(self, command: hci.HCI_Reset_Command) -> hci.HCI_StatusReturnParameters:
         # Bumble's forgets nothing, so a host that starts anew would inherit scans and links.
         self.fall_silent()
         return super().on_hci_reset_command(command)
 
     # Scanning
+
+    def on_hci_le_set_scan_enable_command(
+        self, command: hci.HCI_LE_Set_Scan_Enable_Command
+    ) -> hci.HCI_StatusReturnParameters:
+        self._reported.clear()
+        return super().on_hci_le_set_scan_enable_command(command)
 
     def on_advertising_pdu(self, pdu: ll.AdvInd | ll.AdvExtInd) -> None:
         # Bumble's reports the advertising data again as the scan response, to passive scanners as well.
@@ -223,6 +248,12 @@ class SimController(Controller):
             self.create_le_connection(pdu.advertiser_address)
 
     def _report(self, event_type: int, address: hci.Address, data: bytes) -> None:
+        # Bumble's reports what it has reported already even if it was told not to: a Linux host tells programs of each.
+        what = (event_type, bytes(address), data)
+        if self.filter_duplicates:
+            if what in self._reported:
+                return
+            self._reported.add(what)
         report = hci.HCI_LE_Advertising_Report_Event.Report(
             event_type, address.address_type, address, data, -50
         )

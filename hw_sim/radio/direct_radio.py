@@ -4,10 +4,14 @@ Contract: `backends(stack)` gives one gateway process its scanner, client and ad
 arguments. Notifications go straight to bleak's callback. When the stack has abandoned the process, no callback of it is
 called any more, and its calls raise or do nothing.
 
+Every sensor is paired with Just Works, and its link counts as encrypted.
+
 Not here: links, and what happens to them (`direct_stack`). Descriptors are not simulated.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, ClassVar, Final, NamedTuple
 
 from bleak.args import SizedBuffer
@@ -20,28 +24,33 @@ from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.exc import BleakError
 
+from hw_sim.radio.bluetoothd import DEFAULT_ADAPTER
 from hw_sim.radio.direct_stack import DirectLink, DirectStack, Peripheral
 from hw_sim.radio.process import Process, ProcessScanner
+from hw_sim.radio.questions import Questions, Standing, Trial
 
 MTU: Final = 247
 _RSSI_DBM: Final = -50
 
 
 class Backends(NamedTuple):
-    """What one gateway process is given for bleak's `backend=` arguments."""
+    """What one gateway process is given for bleak's `backend=` arguments, and what it asks about pairing."""
 
     scanner: type[BaseBleakScanner]
     client: type[BaseBleakClient]
     adapter: type[BaseBleakAdapter]
+    pairing: "DirectPairing"
 
 
 def backends(stack: DirectStack) -> Backends:
     """The backends of a process that starts now."""
-    bound = {"stack": stack, "process": stack.start_process()}
+    process = stack.start_process()
+    bound = {"stack": stack, "process": process}
     return Backends(
         type("DirectScanner", (ScannerBackend,), bound),
         type("DirectClient", (ClientBackend,), bound),
         type("DirectAdapter", (AdapterBackend,), bound),
+        DirectPairing(stack, process),
     )
 
 
@@ -50,18 +59,26 @@ class ScannerBackend(ProcessScanner):
 
     stack: ClassVar[DirectStack]
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.adapter: str = kwargs.get("bluez", {}).get("adapter", DEFAULT_ADAPTER)
+
     async def listen(self) -> None:
         self.stack.scan(self)
 
     async def stop(self) -> None:
         self.stack.end_scan(self)
+        if self.process.is_alive:
+            await self.process.answer()
 
     def hear(self, peripheral: Peripheral) -> None:
         services = list(peripheral.services)
         if self.is_allowed_uuid(services):
             address = peripheral.address
             data = AdvertisementData(None, {}, {}, services, None, _RSSI_DBM, ())
-            device = self.create_or_update_device(address, address, None, None, data)
+            if not self.stack.hears(self.adapter, address):
+                return
+            device = self.create_or_update_device(address, address, None, self.adapter, data)
             self.call_detection_callbacks(device, data)
 
 
@@ -71,18 +88,53 @@ class AdapterBackend(BaseBleakAdapter):
     stack: ClassVar[DirectStack]
     process: ClassVar[Process]
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+
     @classmethod
-    async def get(cls, **_: Any) -> "AdapterBackend":
+    async def get(cls, **kwargs: Any) -> "AdapterBackend":
         cls.process.require_alive()
-        return cls()
+        return cls(kwargs.get("bluez", {}).get("adapter", DEFAULT_ADAPTER))
 
     async def get_connected_devices(self, service_uuids: frozenset[str]) -> list[BLEDevice]:
         self.process.require_alive()
+        addresses = [*self.stack.links, *(self.stack.bluetoothd.stale - self.stack.links.keys())]
         return [
-            BLEDevice(address, None, None)
-            for address, link in self.stack.links.items()
-            if service_uuids & link.peripheral.services.keys()
+            BLEDevice(address, None, self._name)
+            for address in addresses
+            if self.stack.adapter_of.get(address, self._name) == self._name
+            and service_uuids & self.stack.peripherals[address].services.keys()
         ]
+
+
+class DirectPairing:
+    """Pairs with everybody, and asks nobody."""
+
+    def __init__(self, stack: DirectStack, process: Process) -> None:
+        self._stack = stack
+        self._process = process
+
+    async def standing(self, device: BLEDevice) -> Standing:
+        self._process.require_alive()
+        is_bonded = device.address in self._stack.bonds
+        return Standing(is_bonded, is_trusted=is_bonded, is_encrypted=is_bonded)
+
+    async def pair(self, device: BLEDevice, _: Questions) -> None:
+        self._process.require_alive()
+        self._stack.bonds.add(device.address)
+
+    async def trust(self, _: BLEDevice) -> None:
+        self._process.require_alive()
+
+    async def forget(self, address: str) -> bool:
+        self._process.require_alive()
+        is_known = address in self._stack.bonds
+        self._stack.bonds.discard(address)
+        return is_known
+
+    @asynccontextmanager
+    async def watch(self, _: BLEDevice) -> AsyncIterator[Trial]:
+        yield Trial()
 
 
 class ClientBackend(BaseBleakClient):
@@ -94,6 +146,8 @@ class ClientBackend(BaseBleakClient):
     def __init__(self, address_or_ble_device: BLEDevice | str, **kwargs: Any) -> None:
         super().__init__(address_or_ble_device, **kwargs)
         self._link: DirectLink | None = None
+        device = address_or_ble_device
+        self._adapter: str = device.details if isinstance(device, BLEDevice) else DEFAULT_ADAPTER
 
     @property
     def name(self) -> str:
@@ -105,16 +159,24 @@ class ClientBackend(BaseBleakClient):
 
     @property
     def is_connected(self) -> bool:
-        return self._link is not None and self._link.is_up and self.process.is_alive
+        # bleak is not told that a link has died with the service.
+        link = self._link
+        return link is not None and (link.is_up or link.is_forgotten) and self.process.is_alive
 
     async def connect(self, pair: bool, **kwargs: Any) -> None:  # noqa: ARG002 - bleak's interface
-        self.process.require_alive()
+        await self.process.answer()
         if self.is_connected:
             raise BleakError("Client is already connected")
-        link = await self.stack.connect(self.process, self.address, kwargs.get("timeout", self._timeout))
+        self.stack.require_slot(self._adapter, self.address)
+        timeout_s = kwargs.get("timeout", self._timeout)
+        link = await self.stack.connect(self.process, self.address, timeout_s, self._adapter)
+        self.stack.adapter_of[self.address] = self._adapter
         link.join(self)
         self._link = link
         self.services = _discovered(link.peripheral)
+        if self.stack.untold[self.address]:
+            self.stack.untold[self.address] -= 1
+            self.services = BleakGATTServiceCollection()
 
     def on_link_ended(self) -> None:
         self.services = None
@@ -125,6 +187,7 @@ class ClientBackend(BaseBleakClient):
         link = self._link
         if link is None or not self.is_connected:
             return
+        await self.process.answer()
         if self.address in self.stack.hangs_on_disconnect:
             await asyncio.get_running_loop().create_future()
         link.end()
@@ -138,8 +201,9 @@ class ClientBackend(BaseBleakClient):
     async def _request(self) -> DirectLink:
         """The link, once a request has got across it."""
         link = self._link
-        if link is None or not link.is_up:
+        if link is None or not self.is_connected:
             raise BleakError("Not connected")
+        await self.process.answer()
         if self.stack.request_s:
             await asyncio.sleep(self.stack.request_s)
         self._check_passes(link)
@@ -147,6 +211,7 @@ class ClientBackend(BaseBleakClient):
 
     def _check_passes(self, link: DirectLink) -> None:
         self.process.require_alive()
+        self.stack.bluetoothd.require()
         if not link.passes():
             raise BleakError("the device disconnected")
 

@@ -1,8 +1,8 @@
 """A bleak scanner that listens through a simulated central.
 
 Contract: `BaseBleakScanner` of the pinned bleak; several may listen at a time. A device's `details` are its
-Bumble address, which tells a client the address type. Always scans actively: the sensors' names are in their
-scan responses.
+Bumble address, which tells a client the address type. Of parts of one company the last is passed on, that of the scan
+response if there is one. A name that was heard once is remembered, as BlueZ does.
 
 Not here: switching the radio's scanning on and off (stack).
 """
@@ -39,16 +39,21 @@ class ScannerBackend(ProcessScanner):
     stack: ClassVar[Stack]
 
     async def listen(self) -> None:
-        await self.stack.listen(self._on_advertisement)
+        await self.stack.listen(self._on_advertisement, is_active=self.is_active)
 
     async def stop(self) -> None:
         await self.stack.stop_listening(self._on_advertisement)
+        if self.process.is_alive:
+            await self.process.answer()
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
         data = _advertisement_data(advertisement)
         if not self.is_allowed_uuid(data.service_uuids):
             return
         address = advertisement.address.to_string(False)
+        names = self.stack.names
+        names[address] = name = data.local_name or names.get(address)
+        data = data._replace(local_name=name)
         device = self.create_or_update_device(address, address, data.local_name, advertisement.address, data)
         self.call_detection_callbacks(device, data)
 

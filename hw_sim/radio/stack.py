@@ -15,11 +15,18 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, NamedTuple, TypeVar
 
-from bleak.exc import BleakBluetoothNotAvailableError, BleakBluetoothNotAvailableReason, BleakError
+from bleak.exc import (
+    BleakBluetoothNotAvailableError,
+    BleakBluetoothNotAvailableReason,
+    BleakDBusError,
+    BleakError,
+)
 from bumble import core, hci
 from bumble.device import Advertisement, Connection, Device
 from bumble.keys import KeyStore
+from bumble.pairing import PairingDelegate
 
+from hw_sim.radio.bluetoothd import Bluetoothd
 from hw_sim.radio.process import Process
 from hw_sim.radio.stack_link import StackLink
 
@@ -51,16 +58,31 @@ class _Attempt:
 
 
 class Stack:
-    """One machine's Bluetooth on the air. A client's `disconnect` never ends of an address in `hangs_on_disconnect`."""
+    """One machine's Bluetooth on the air.
+
+    Attributes:
+        trusted: the addresses of the devices that are marked as trusted.
+        watchers: who is told when a link to a device ends while it is made.
+        hangs_on_disconnect: a client's `disconnect` never ends of these addresses.
+        encrypts: whether the link to a bonded device is encrypted when it is made. BlueZ does so; some stacks did not.
+    """
 
     def __init__(self, controller: "Controller") -> None:
         self.links: dict[hci.Address, StackLink] = {}
+        self.trusted: set[str] = set()
+        self.watchers: dict[hci.Address, Callable[[], None]] = {}
         self.hangs_on_disconnect: set[str] = set()
-        self.process = Process()
+        self.encrypts = True
+        self._agents: dict[hci.Address, PairingDelegate] = {}
+        self.bluetoothd = Bluetoothd(self)
+        self.process = Process(self.bluetoothd)
         self._attempts: dict[hci.Address, _Attempt] = {}
         self._connecting = asyncio.Lock()
         self._scan_change = asyncio.Lock()
-        self._listeners: list[Callable[[Advertisement], None]] = []
+        # Whether each asks whom it hears for more.
+        self._listeners: dict[Callable[[Advertisement], None], bool] = {}
+        self._scans_actively = True
+        self.names: dict[str, str | None] = {}
         self._background: set[asyncio.Task[Any]] = set()
         self._use(controller)
 
@@ -98,6 +120,7 @@ class Stack:
     def cut_off(self) -> None:
         """The process that uses it is no more, as after `kill -9`; another begins."""
         self.process.is_alive = False
+        self.bluetoothd.abandon()
         self._listeners.clear()
         self._spawn(self._apply_scanning_or_leave_it())
         for link in self.links.values():
@@ -105,7 +128,31 @@ class Stack:
         for attempt in self._attempts.values():
             # A pairing ends with whoever asked for it; a mere attempt goes on.
             asyncio.get_running_loop().call_later(0 if attempt.is_pairing else ATTEMPT_S, attempt.task.cancel)
-        self.process = Process()
+        self.process = Process(self.bluetoothd)
+
+    # What becomes of the links with the service
+
+    def connected(self) -> list[str]:
+        return [link.address for link in self.links.values()]
+
+    async def bonded(self) -> list[str]:
+        """The addresses of the devices for which there is a key."""
+        return [name.partition("/")[0] for name, _ in await self._bonds.get_all()]
+
+    def lose_all(self, *, told: bool) -> None:
+        self._listeners.clear()
+        self._spawn(self._apply_scanning_or_leave_it())
+        for attempt in list(self._attempts.values()):
+            attempt.task.cancel()
+        for link in list(self.links.values()):
+            if not told:
+                link.die()
+            self._spawn(self._hang_up(link.connection))
+
+    def disconnect(self, address: str) -> None:
+        for link in self.links.values():
+            if link.address == address:
+                self._spawn(self._hang_up(link.connection))
 
     async def _to_the_end(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Await work of several HCI commands that must not stop half-way when the caller is cancelled."""
@@ -122,29 +169,30 @@ class Stack:
 
     # Scanning
 
-    async def listen(self, listener: Callable[[Advertisement], None]) -> None:
-        self._listeners.append(listener)
+    async def listen(self, listener: Callable[[Advertisement], None], *, is_active: bool) -> None:
+        self._listeners[listener] = is_active
         try:
             await self._to_the_end(self._apply_scanning())
         except BaseException:
-            if listener in self._listeners:
-                self._listeners.remove(listener)
+            self._listeners.pop(listener, None)
             self._spawn(self._apply_scanning_or_leave_it())
             raise
 
     async def stop_listening(self, listener: Callable[[Advertisement], None]) -> None:
-        if listener in self._listeners:
-            self._listeners.remove(listener)
+        if self._listeners.pop(listener, None) is not None:
             await self._to_the_end(self._apply_scanning())
 
     async def _apply_scanning(self) -> None:
         async with self._scan_change:
             self.require_controller()
             try:
-                if self._listeners and not self.device.is_scanning:
-                    await self.device.start_scanning(own_address_type=_PUBLIC)
-                elif not self._listeners and self.device.is_scanning:
+                is_active = any(self._listeners.values())
+                is_other = not self._listeners or is_active is not self._scans_actively
+                if self.device.is_scanning and is_other:
                     await self.device.stop_scanning()
+                if self._listeners and not self.device.is_scanning:
+                    self._scans_actively = is_active
+                    await self.device.start_scanning(active=is_active, own_address_type=_PUBLIC)
             except core.BaseBumbleError as error:
                 raise BleakError(
                     f"the controller does not search: {error or type(error).__name__}"
@@ -155,8 +203,10 @@ class Stack:
             await self._apply_scanning()
 
     def _on_advertisement(self, advertisement: Advertisement) -> None:
-        for listener in list(self._listeners):
-            listener(advertisement)
+        if self.bluetoothd.hears:
+            self.bluetoothd.stale.discard(advertisement.address.to_string(False))
+            for listener in list(self._listeners):
+                listener(advertisement)
 
     # Connecting
 
@@ -203,10 +253,11 @@ class Stack:
         async with self._connecting:
             connection = await self._connect(peer)
         connection.once(connection.EVENT_DISCONNECTION, lambda _: self.links.pop(peer))
-        link = self.links[peer] = StackLink(connection)
+        link = self.links[peer] = StackLink(connection, self.bluetoothd)
         try:
             await self._set_up(attempt, link)
         except BaseException:
+            self.watchers.get(peer, _nobody)()
             await self._to_the_end(self._hang_up(connection))
             raise
         return link
@@ -231,7 +282,8 @@ class Stack:
 
     async def _set_up(self, attempt: _Attempt, link: StackLink) -> None:
         if await self.is_bonded(link):
-            await link.encrypt()
+            if self.encrypts:
+                await link.encrypt()
         elif attempt.pair and attempt.process.is_alive:
             attempt.is_pairing = True
             await link.pair()
@@ -250,12 +302,49 @@ class Stack:
 
     # Bonds
 
+    async def pair(self, process: Process, peer: hci.Address, agent: PairingDelegate) -> None:
+        """Pair with a device, which is connected for that and asks the agent; raises BleakDBusError, as BlueZ does."""
+        self._agents[peer] = agent
+        try:
+            async with asyncio.timeout(ATTEMPT_S):
+                link = self.links.get(peer)
+                if link is None:
+                    await self.connect(process, peer, pair=True)
+                else:
+                    await self._pair(link)
+        except TimeoutError:
+            raise BleakDBusError("org.bluez.Error.ConnectionAttemptFailed", ["Page Timeout"]) from None
+        finally:
+            del self._agents[peer]
+
+    async def _pair(self, link: StackLink) -> None:
+        try:
+            await link.pair()
+        except BleakError:
+            await self.hang_up(link)
+            raise
+
+    def agent(self, peer: hci.Address) -> PairingDelegate | None:
+        """Who is asked while this device is paired."""
+        return self._agents.get(peer)
+
     async def is_bonded(self, link: StackLink) -> bool:
-        return await self._bonds.get(str(link.connection.peer_address)) is not None
+        return await self.has_bond(link.connection.peer_address)
+
+    async def has_bond(self, peer: hci.Address) -> bool:
+        return await self._bonds.get(str(peer)) is not None
+
+    def drop_device(self, address: str) -> None:
+        self._spawn(self.forget(address))
 
     async def forget(self, address: str) -> bool:
-        """Delete the bond with a device. Whether there was one."""
+        """Delete the bond with a device, and what else is remembered of it. Whether there was a bond."""
+        self.trusted.discard(address)
         names = [name for name, _ in await self._bonds.get_all() if name.startswith(address)]
         for name in names:
             await self._bonds.delete(name)
         return bool(names)
+
+
+def _nobody() -> None:
+    """Nobody watches."""

@@ -10,12 +10,15 @@ Not here: how a connection is made (stack), bleak's interface (client_backend).
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from bleak.exc import BleakDBusError, BleakError, BleakGATTProtocolError, BleakGATTProtocolErrorCode
 from bumble import att, core
 from bumble.device import Connection
 from bumble.gatt_client import Client
+
+from hw_sim.radio.bluetoothd import Bluetoothd
 
 _T = TypeVar("_T")
 
@@ -33,11 +36,15 @@ class User(Protocol):
 class Subscription:
     """Who listens to one characteristic, and where it is switched off."""
 
-    def __init__(self, cccd_handle: int) -> None:
+    def __init__(self, cccd_handle: int, bluetoothd: Bluetoothd) -> None:
         self.cccd_handle = cccd_handle
+        self._bluetoothd = bluetoothd
         self.callbacks: dict[User, Callable[[bytearray], None]] = {}
 
     def __call__(self, value: bytes) -> None:
+        self._bluetoothd.when_answering(partial(self._call, value))
+
+    def _call(self, value: bytes) -> None:
         for callback in list(self.callbacks.values()):
             callback(bytearray(value))
 
@@ -45,10 +52,12 @@ class Subscription:
 class StackLink:
     """One link of the machine."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, bluetoothd: Bluetoothd) -> None:
+        self._bluetoothd = bluetoothd
         self.connection = connection
         self.gatt: Client = connection.gatt_client
         self.is_up = True
+        self.is_forgotten = False
         self.is_discovered = False
         self._users: list[User] = []
         self._subscriptions: dict[int, Subscription] = {}
@@ -132,7 +141,7 @@ class StackLink:
     ) -> bool:
         """Have notifications and indications of a characteristic; whether it must be switched on for that."""
         known = self._subscriptions.get(handle)
-        subscription = known or Subscription(cccd_handle)
+        subscription = known or Subscription(cccd_handle, self._bluetoothd)
         subscription.callbacks[user] = callback
         self._subscriptions[handle] = subscription
         # Bumble keeps them apart, and none is sent that was not asked for.
@@ -151,6 +160,13 @@ class StackLink:
         self.gatt.notification_subscribers.pop(handle, None)
         self.gatt.indication_subscribers.pop(handle, None)
         return self._subscriptions.pop(handle)
+
+    def die(self) -> None:
+        """It is about to end with the service, and whoever uses it is not told."""
+        self.is_forgotten = True
+        self._users.clear()
+        for subscription in self._subscriptions.values():
+            subscription.callbacks.clear()
 
     async def abandon(self) -> None:
         """Whoever used it is no more: nobody is told anything, and the sensor is asked to be silent."""

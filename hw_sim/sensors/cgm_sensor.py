@@ -16,11 +16,12 @@ from bumble.device import Connection
 from bumble.gatt import Characteristic, Service
 
 from hw_sim.radio.air import Air
+from hw_sim.sensors.cgm_calibrations import CALIBRATION_OPS, Calibrations
 from hw_sim.sensors.cgm_session import CgmSession
 from hw_sim.sensors.peripheral import ENCRYPTED, Peripheral, Properties, uuid16
 from protocols import cgm, cgm_control, racp, uuids
 from protocols.cgm import CgmMeasurement, Feature, OctetOrder
-from protocols.crc import Crc
+from protocols.crc import FUNCTIONS, Crc
 from protocols.errors import DecodeError
 
 _INTERVAL_OPS: Final = (
@@ -28,6 +29,7 @@ _INTERVAL_OPS: Final = (
     cgm_control.OpCode.GET_COMMUNICATION_INTERVAL,
     cgm_control.OpCode.COMMUNICATION_INTERVAL_RESPONSE,
 )
+ERROR_WRITE_NOT_PERMITTED: Final = 0x03
 ERROR_INVALID_LENGTH: Final = 0x0D
 ERROR_MISSING_CRC: Final = 0x80
 ERROR_INVALID_CRC: Final = 0x81
@@ -73,27 +75,36 @@ class CgmSensor(Peripheral):
         capacity: int = 1000,
         passkey: int | None = None,
         crc: Crc = Crc.MCRF4XX,
-        declares_crc: bool = True,
+        declares_crc: bool | None = None,
         octet_order: OctetOrder = OctetOrder.SPECIFICATION,
         annunciation: cgm.SensorStatus = cgm.NO_ANNUNCIATION,
         battery_pct: int = 100,
+        quality: float | None = None,
+        attaches_zero_octets: bool = False,
+        takes_time: bool = True,
+        calibrations: Calibrations | None = None,
     ) -> None:
         """A negative `begin_s` is a sensor worn before the world began: it starts with its storage filled.
 
-        What some sensors do: a `crc` against the specification, or that its Feature does not declare; status
-        octets in another order; `annunciation` is reported with every reading.
+        What some sensors do: a `crc` against the specification; that their Feature does not declare, or one declared
+        and not there (`declares_crc`; None: as it is); status octets in another order, or without a bit set in them;
+        `annunciation` and `quality` are reported with every reading; they do not take the time; they can be
+        calibrated.
         """
         self._glucose = glucose
         self._begin_s = begin_s
         self._interval_min = self._communication_interval_min = interval_min
         self._crc = crc
-        self._declares_crc = declares_crc
+        self._declares_crc = bool(crc) if declares_crc is None else declares_crc
+        self._quality = quality
+        self._attaches_zero_octets = attaches_zero_octets
+        self._takes_time = takes_time
+        self.calibrations = calibrations
         self._octet_order = octet_order
         self._annunciation = annunciation
         self.session = CgmSession(begin_s - session_age_s, capacity)
         self.measured: list[Measured] = []
         self.worn = self.sessions_started = 0
-        self.is_silent = False
         self._busy: set[Characteristic[bytes]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._abort = False
@@ -118,8 +129,8 @@ class CgmSensor(Peripheral):
         self.session.begin(self._now_s())
 
     def _service(self) -> Service:
-        declared = self._crc and self._declares_crc
-        features = _FEATURES | (Feature.E2E_CRC if declared else Feature(0))
+        features = _FEATURES | (Feature.E2E_CRC if self._declares_crc else Feature(0))
+        features |= Feature(0) if self.calibrations is None else Feature.CALIBRATION
         control = Properties.WRITE | Properties.INDICATE
         self._measurement = _characteristic(uuids.CGM_MEASUREMENT, Properties.NOTIFY)
         self._racp = _characteristic(uuids.RACP, control, AttributeValue(write=self._on_racp))
@@ -131,7 +142,7 @@ class CgmSensor(Peripheral):
                 _characteristic(
                     uuids.CGM_FEATURE,
                     Properties.READ,
-                    cgm.encode_feature(cgm.CgmFeature(features), crc=self._crc),
+                    cgm.encode_feature(cgm.CgmFeature(features), crc=self._crc or Crc.MCRF4XX),
                 ),
                 _characteristic(uuids.CGM_STATUS, Properties.READ, AttributeValue(read=self._on_status)),
                 _characteristic(
@@ -157,6 +168,8 @@ class CgmSensor(Peripheral):
             due_s = self._begin_s + t_s
             if due_s > loop.time():
                 await asyncio.sleep(due_s - loop.time())
+            if self.calibrations is not None:
+                glucose_mg_dl = self.calibrations.scaled(glucose_mg_dl, self.session.offset_min(due_s))
             record = self.session.take(due_s, glucose_mg_dl)
             if record is not None:
                 self.measured.append(Measured(due_s, self.worn, record))
@@ -179,8 +192,10 @@ class CgmSensor(Peripheral):
             self._notify_record(link, record)
 
     def _notify_record(self, link: Connection, record: CgmMeasurement) -> None:
-        record = replace(record, status=record.status | self._annunciation)
+        record = replace(record, status=record.status | self._annunciation, quality_pct=self._quality)
         payload = cgm.encode_measurement(record, crc=self._crc, octet_order=self._octet_order)
+        if self._attaches_zero_octets and not record.status:
+            payload = _with_zero_octets(record, self._crc)
         self.notify(link, self._measurement, payload)
 
     # State
@@ -189,12 +204,17 @@ class CgmSensor(Peripheral):
         return asyncio.get_running_loop().time()
 
     def _on_status(self, _: Connection) -> bytes:
-        return cgm.encode_status(self.session.status(self._now_s()), crc=self._crc)
+        status = self.session.status(self._now_s())
+        if self.calibrations is not None:
+            status = replace(status, status=status.status | self.calibrations.status(status.time_offset_min))
+        return cgm.encode_status(status, crc=self._crc)
 
     def _on_start_time(self, _: Connection) -> bytes:
         return cgm.encode_session_start(self.session.read_start_time(), crc=self._crc)
 
     def _on_time(self, _: Connection, payload: bytes) -> None:
+        if not self._takes_time:
+            raise ATT_Error(ERROR_WRITE_NOT_PERMITTED)
         self._check_crc(payload, _SESSION_START_OCTETS)
         try:
             client_time = cgm.decode_session_start(payload, crc=self._crc)
@@ -288,13 +308,16 @@ class CgmSensor(Peripheral):
         return racp.ResponseCode(racp.OpCode.REPORT, code)
 
     async def _operate(self, link: Connection, request: cgm_control.Request) -> None:
-        response: cgm_control.Response
-        if request == cgm_control.Request(cgm_control.OpCode.GET_COMMUNICATION_INTERVAL):
+        response: cgm_control.Response | None
+        if self.calibrations is not None and request.op in CALIBRATION_OPS:
+            response = self.calibrations.answer(request, self.session.offset_min(self._now_s()))
+        elif request == cgm_control.Request(cgm_control.OpCode.GET_COMMUNICATION_INTERVAL):
             response = cgm_control.IntervalResponse(self._communication_interval_min)
         else:
             response = cgm_control.ResponseCode(request.op, self._perform(request))
         self._busy.discard(self._socp)
-        await self.indicate(link, self._socp, cgm_control.encode_response(response, crc=self._crc))
+        if response is not None:
+            await self.indicate(link, self._socp, cgm_control.encode_response(response, crc=self._crc))
 
     def _perform(self, request: cgm_control.Request) -> cgm_control.Code:
         match request.op, tuple(request.operand):
@@ -309,6 +332,15 @@ class CgmSensor(Peripheral):
             case _:
                 return cgm_control.Code.OP_CODE_UNSUPPORTED
         return cgm_control.Code.SUCCESS
+
+
+def _with_zero_octets(record: CgmMeasurement, crc: Crc) -> bytes:
+    """A record without status, with all the octets that would hold it."""
+    flags = cgm.Flag.STATUS_OCTET | cgm.Flag.CALIBRATION_TEMPERATURE_OCTET | cgm.Flag.WARNING_OCTET
+    plain = cgm.encode_measurement(record, crc=Crc.NONE)
+    size = len(plain) + 3 + (_CRC_OCTETS if crc else 0)
+    body = bytes([size, plain[1] | int(flags)]) + plain[2:6] + bytes(3) + plain[6:]
+    return body + (FUNCTIONS[crc](body).to_bytes(_CRC_OCTETS, "little") if crc else b"")
 
 
 def _characteristic(

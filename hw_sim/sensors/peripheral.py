@@ -8,7 +8,9 @@ Must not be here: anything a particular service does.
 
 import asyncio
 import hashlib
+import math
 import struct
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from bumble import att, hci
@@ -45,8 +47,21 @@ def uuid16(uuid: str) -> UUID:
 
 
 class Peripheral:
-    """A sensor on the air with the service given to it, Battery and Device Information."""
+    """A sensor on the air with the service given to it, Battery and Device Information.
 
+    While `is_silent`, it sends nothing that it measures. With `loses_answer` the next answer to a request never comes.
+    It is not paired while its pairing window is closed (not `pairs_now`), when it knows `bonds_max` devices already, or
+    if its `passkey` is another than was told. One that does not keep bonds (`keeps_bonds`) lets itself be paired, and
+    has forgotten that when the link ends. `sent_s` is when it last sent what it measures over a link that carried it,
+    in the loop's time.
+    """
+
+    is_silent = False
+    loses_answer = False
+    pairs_now = True
+    keeps_bonds = True
+    bonds_max: int | None = None
+    sent_s = -math.inf
     _measurement: Characteristic[bytes]
 
     def __init__(
@@ -62,7 +77,7 @@ class Peripheral:
         """`passkey` is printed on the sensor; without one it pairs Just Works."""
         self.address = address
         self._air = air
-        self._passkey = passkey
+        self.passkey = passkey
         self._controller = air.controller(model)
         configuration = _configuration(address, model, service)
         self.device = device_on(self._controller, self._controller, configuration)
@@ -70,9 +85,14 @@ class Peripheral:
         self._protect(service)
         self.device.add_services((service, _battery(battery_pct), _device_information(address, model)))
         self.device.pairing_config_factory = lambda _: PairingConfig(
-            sc=True, mitm=passkey is not None, bonding=True, delegate=_Label(passkey)
+            sc=True,
+            mitm=self.passkey is not None,
+            bonding=True,
+            delegate=_Label(self.passkey, lambda: self.lets_pair()),
         )
         self.device.on(Device.EVENT_CONNECTION, self._on_connection)
+        self._respond = self.device.gatt_server.send_response
+        self.device.gatt_server.send_response = self._respond_or_lose  # type: ignore[method-assign]
         self._life: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -95,6 +115,11 @@ class Peripheral:
         links = self.device.connections.values()
         return [link for link in links if any(self.device.gatt_server.read_cccd(link, characteristic))]
 
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether somebody listens to what it measures, over a link that carries it."""
+        return self._air.carries(self.address) and bool(self.subscribed(self._measurement))
+
     def babble(self, payload: bytes) -> None:
         """Notify whoever listens to what it measures of something else."""
         for link in self.subscribed(self._measurement):
@@ -103,6 +128,8 @@ class Peripheral:
     def notify(self, link: Connection, characteristic: Characteristic[bytes], payload: bytes) -> None:
         """Hands a notification to the radio; what a dying link does with it nobody learns."""
         # Bumble's own way costs thirty times as much, nearly all of it for formatting what is not logged.
+        if characteristic is self._measurement and self._air.carries(self.address):
+            self.sent_s = asyncio.get_running_loop().time()
         header = struct.pack("<BH", att.Opcode.ATT_HANDLE_VALUE_NOTIFICATION, characteristic.handle)
         self.device.gatt_server.send_gatt_pdu(link, header + payload)
 
@@ -110,6 +137,12 @@ class Peripheral:
         """Indicates and waits for the confirmation, 30 s at most."""
         with suppress(TimeoutError):
             await self.device.gatt_server.indicate_subscriber(link, characteristic, payload)
+
+    def _respond_or_lose(self, bearer: att.Bearer, response: att.ATT_PDU) -> None:
+        if self.loses_answer:
+            self.loses_answer = False
+        else:
+            self._respond(bearer, response)
 
     async def _live(self) -> None:
         """What the sensor does on its own for as long as it is on."""
@@ -121,15 +154,31 @@ class Peripheral:
     def _on_connection(self, link: Connection) -> None:
         async def on_pairing(keys: PairingKeys) -> None:
             # Bumble is content with Just Works when the other side has neither keyboard nor display.
-            if self._passkey is not None and not (keys.ltk and keys.ltk.authenticated):
+            if self.passkey is not None and not (keys.ltk and keys.ltk.authenticated):
                 await self.forget_bonds()
                 await link.disconnect(hci.HCI_ErrorCode.AUTHENTICATION_FAILURE_ERROR)
 
         link.on(link.EVENT_PAIRING, on_pairing)
-        link.on(link.EVENT_DISCONNECTION, lambda _: self._on_disconnection(link))
+        link.on(link.EVENT_DISCONNECTION, lambda _: self._on_link_end(link))
+
+    def _on_link_end(self, link: Connection) -> None:
+        if not self.keeps_bonds:
+            self._forgetting = asyncio.ensure_future(self.forget_bonds())
+        self._on_disconnection(link)
+
+    async def lets_pair(self) -> bool:
+        """Whether it agrees to be paired; asked whenever a central wants to."""
+        is_full = self.bonds_max is not None and len(await self._bonds.get_all()) >= self.bonds_max
+        return self.pairs_now and not is_full
 
     async def forget_bonds(self) -> None:
         await self._bonds.delete_all()
+
+    def unprotect(self) -> None:
+        """From now on it gives everything to everybody, as what poses as a sensor would."""
+        demands = Permissions.READ_REQUIRES_ENCRYPTION | Permissions.WRITE_REQUIRES_ENCRYPTION
+        for attribute in self.device.gatt_server.attributes:
+            attribute.permissions &= ~demands
 
     def _protect(self, service: Service) -> None:
         """Makes configuration descriptors ask for the encryption their characteristics ask for."""
@@ -143,11 +192,15 @@ class Peripheral:
 class _Label(PairingDelegate):
     """A sensor without keys whose passkey, if it has one, stands on its label."""
 
-    def __init__(self, passkey: int | None) -> None:
+    def __init__(self, passkey: int | None, accepts: Callable[[], Awaitable[bool]]) -> None:
         super().__init__(
             self.NO_OUTPUT_NO_INPUT if passkey is None else self.DISPLAY_OUTPUT_ONLY,
         )
         self._passkey = passkey
+        self._accepts = accepts
+
+    async def accept(self) -> bool:
+        return await self._accepts()
 
     async def generate_passkey(self) -> int:
         return self._passkey or 0

@@ -14,7 +14,7 @@ Not here: the link (`direct_stack`), where glucose comes from, and what a client
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -93,13 +93,15 @@ class WaywardCgm:
         *,
         began_s: float,
         capacity: int = 4096,
-        record_s: float = 0.03,
+        event_s: float = 0.03,
+        packets_in_event: int = 1,
+        records_in_packet: int = 1,
         crc: Crc = Crc.MCRF4XX,
         operators: frozenset[Operator] = frozenset(Operator),
         counts: bool = True,
         interleaves: bool = False,
     ) -> None:
-        """Each record takes `record_s` on the air.
+        """A report goes on with each connection event, `event_s` after the last, by some notifications of some records.
 
         What some sensors do: they know only some `operators`, do not count their records, or send a live reading amid
         a report (`interleaves`) instead of after it.
@@ -119,7 +121,9 @@ class WaywardCgm:
         self.requests: list[tuple[float, Request]] = []
         self.times_set: list[tuple[float, SessionStartTime]] = []
         self.on_live: Callable[[CgmMeasurement], None] = lambda _: None
-        self._record_s = record_s
+        self._event_s = event_s
+        self._packets_in_event = packets_in_event
+        self._records_in_packet = records_in_packet
         self._crc = crc
         self._operators = operators
         self._counts = counts
@@ -158,7 +162,7 @@ class WaywardCgm:
         return record
 
     def _send_live(self, record: CgmMeasurement) -> None:
-        if self._send(record):
+        if self._send([record]):
             self.on_live(record)
 
     def begin_session(self) -> None:
@@ -185,11 +189,13 @@ class WaywardCgm:
         # One octet too few: neither its size nor its checksum fits.
         return payload[:-1] if record.time_offset_min in self.unreadable else payload
 
-    def _send(self, record: CgmMeasurement) -> bool:
-        passed = self._link is not None and self._link.notify(uuids.CGM_MEASUREMENT, self.payload(record))
-        is_news = passed and record.time_offset_min not in self._told | self.unreadable
-        if is_news:
-            self._told.add(record.time_offset_min)
+    def _send(self, records: Sequence[CgmMeasurement]) -> bool:
+        """One notification."""
+        octets = b"".join(map(self.payload, records))
+        passed = self._link is not None and self._link.notify(uuids.CGM_MEASUREMENT, octets)
+        offsets = {record.time_offset_min for record in records}
+        if passed and (news := offsets - self._told - self.unreadable):
+            self._told |= news
             if self._report is not None:
                 self._report.has_news = True
         return passed
@@ -304,7 +310,12 @@ class WaywardCgm:
             return
         right = ResponseCode(request.op, Code.SUCCESS if chosen else Code.NO_RECORDS)
         response = None if manner.is_silent else manner.response or right
-        self._report = _Report(chosen, manner.arrange(chosen), response, self._record_s)
+        arranged = manner.arrange(chosen)
+        packets = [
+            arranged[n : n + self._records_in_packet]
+            for n in range(0, len(arranged), self._records_in_packet)
+        ]
+        self._report = _Report(chosen, packets, response, self._event_s, self._packets_in_event)
         self._report.go_on(self._send, self._end_report)
 
     def _end_report(self, report: "_Report") -> None:
@@ -333,39 +344,48 @@ class WaywardCgm:
 
 
 class _Report:
-    """Stored records on their way, one after the other."""
+    """Stored records on their way, in one connection event after the other."""
 
     def __init__(
         self,
         asked: list[CgmMeasurement],
-        to_send: list[CgmMeasurement],
+        packets: list[list[CgmMeasurement]],
         response: Response | None,
-        record_s: float,
+        event_s: float,
+        packets_in_event: int,
     ) -> None:
         self.asked = asked
         self.response = response
         self.passed: set[int] = set()
         self.is_orphaned = self.has_news = False
-        self._to_send = deque(to_send)
-        self._record_s = record_s
+        self._packets = deque(packets)
+        self._event_s = event_s
+        self._packets_in_event = packets_in_event
         self._timer: asyncio.Handle | None = None
         self._is_stopped = False
 
-    def go_on(self, send: Callable[[CgmMeasurement], bool], end: Callable[["_Report"], None]) -> None:
+    def go_on(
+        self, send: Callable[[Sequence[CgmMeasurement]], bool], end: Callable[["_Report"], None]
+    ) -> None:
         if self._is_stopped:  # the link was cut at this packet
             return
         loop = asyncio.get_running_loop()
-        if self._to_send:
-            self._timer = loop.call_later(self._record_s, self._send_next, send, end)
+        if self._packets:
+            self._timer = loop.call_later(self._event_s, self._send_next, send, end)
         else:
             self._timer = loop.call_soon(end, self)
 
-    def _send_next(self, send: Callable[[CgmMeasurement], bool], end: Callable[["_Report"], None]) -> None:
-        record = self._to_send.popleft()
-        if send(record):
-            self.passed.add(record.time_offset_min)
-        else:
-            self.is_orphaned = True  # whoever asked for it was killed
+    def _send_next(
+        self, send: Callable[[Sequence[CgmMeasurement]], bool], end: Callable[["_Report"], None]
+    ) -> None:
+        for _ in range(min(self._packets_in_event, len(self._packets))):
+            records = self._packets.popleft()
+            if send(records):
+                self.passed.update(record.time_offset_min for record in records)
+            else:
+                self.is_orphaned = True  # whoever asked for it was killed
+            if self._is_stopped:
+                return
         self.go_on(send, end)
 
     def stop(self) -> None:

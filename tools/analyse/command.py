@@ -6,13 +6,20 @@ from typing import Annotated
 import typer
 
 from tools import terminal
+from tools.terminal import Json
 
 app = terminal.Commands(help="The gateway's signal processing on a recording of yours.")
 
 CsvFile = Annotated[
-    Path, typer.Argument(metavar="FILE.csv", help="CSV with a header, plain or gzip-compressed.")
+    Path | None, typer.Argument(metavar="FILE.csv", help="CSV with a header, plain or gzip-compressed.")
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+KeptIn = Annotated[
+    Path | None,
+    typer.Option("--store", metavar="DIR", help="Instead of a file: what a gateway has kept, its state_dir."),
+]
+KeyFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The store's key, if it lies elsewhere: store.key_file.")
+]
 LIMITS = "Alerts: low below 70, very_low below 54, high above 250 mg/dL; low_ahead and high_ahead before 70 and 250."
 Window = Annotated[str, typer.Option(metavar="LENGTH", help="Length of a window: 300s, 5min, 1h.")]
 PerBeat = Annotated[
@@ -22,9 +29,14 @@ Plot = Annotated[Path | None, typer.Option(metavar="PNG|SVG", help="Draw the rec
 Start = Annotated[str | None, typer.Option(metavar="HH:MM", help="Clock time at which the record starts.")]
 
 
-@app.command(epilog="Example: vitalgate analyse glucose cgm.csv --per-reading readings.csv --plot agp.svg")
+@app.command(
+    epilog="Example: vitalgate analyse glucose cgm.csv --per-reading readings.csv --plot agp.svg; "
+    "vitalgate analyse glucose --store /var/lib/vitalgate --json"
+)
 def glucose(
-    file: CsvFile,
+    file: CsvFile = None,
+    store: KeptIn = None,
+    key_file: KeyFile = None,
     json: Json = False,
     per_reading: Annotated[
         Path | None,
@@ -43,15 +55,22 @@ def glucose(
     Rows that cannot be used are left out and counted.
     """
     from tools.analyse import glucose as analyse_glucose
+    from tools.analyse.recording_files import chosen
     from tools.terminal import one_line_errors
 
     with one_line_errors():
-        analyse_glucose.command(file, timezone, per_reading, plot, json=json)
+        kept_in = chosen(file, store, key_file)
+        analyse_glucose.command(file, kept_in, timezone, per_reading, plot, json=json)
 
 
-@app.command(epilog="Example: vitalgate analyse rr night.csv --window 5min --json")
+@app.command(
+    epilog="Example: vitalgate analyse rr night.csv --window 5min --json; "
+    "vitalgate analyse rr --store /var/lib/vitalgate"
+)
 def rr(
-    file: CsvFile,
+    file: CsvFile = None,
+    store: KeptIn = None,
+    key_file: KeyFile = None,
     column: Annotated[str, typer.Option(help="Column of the RR intervals in ms.")] = "rr_ms",
     window: Window = "5min",
     start: Start = None,
@@ -62,14 +81,17 @@ def rr(
 ) -> None:
     """RR intervals: cleaned, heart-rate variability by window, rhythm, pauses.
 
-    A column record, subject or id makes several records. An empty cell is a gap, unless a column time makes the
-    rows moments at which nothing may have been sent.
+    A column record, subject or id makes several records.
+
+    An empty cell is a gap, unless a column time makes the rows moments at which nothing may have been sent.
     """
     from tools.analyse import rr as analyse_rr
+    from tools.analyse.recording_files import chosen
     from tools.terminal import one_line_errors
 
     with one_line_errors():
-        analyse_rr.command(file, column, window, start, per_beat, plot, raw=raw, json=json)
+        kept_in = chosen(file, store, key_file)
+        analyse_rr.command(file, kept_in, column, window, start, per_beat, plot, raw=raw, json=json)
 
 
 @app.command(epilog="Example: vitalgate analyse ecg 100.hea --json; vitalgate analyse ecg h10.csv --rate 130")

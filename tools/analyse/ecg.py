@@ -12,6 +12,7 @@ from dsp.cardiac.respiration import agreed, respiration
 from edge.errors import ConfigError
 from tools.analyse import recording_files, wfdb_record
 from tools.analyse import rr as analyse_rr
+from tools.terminal import ended_by_interrupt
 
 QUALITY_WINDOW_S = 10.0
 LOST_S = 0.15  # what is missing for longer may have held a complex
@@ -41,7 +42,7 @@ def command(
     window_s, start_h = analyse_rr.duration_s("--window", window), analyse_rr.clock_h("--start", start)
     recording_files.check_outputs(file, {"--per-beat": per_beat, "--plot": plot})
     values, rate_hz = samples(file, column, rate)
-    with analyse_rr.ended_by_interrupt():
+    with ended_by_interrupt():
         ecg = detected(values, rate_hz)
     if ecg.complexes.apex.size < 2:
         raise ConfigError("FILE", f"no heartbeats found in {file.name}", "is this the right column and rate?")
@@ -51,7 +52,7 @@ def command(
             f"no usable heartbeats in {file.name}: {100.0 * ecg.is_good.mean():.0f} % of it has good quality"
         )
         raise ConfigError("FILE", what, "is this the right column and rate?")
-    with analyse_rr.ended_by_interrupt():
+    with ended_by_interrupt():
         analysis = analyse_rr.analyse(found)
         document = {"ecg": described(ecg, analysis)} | analyse_rr.document(analysis, window_s, start_h)
     analyse_rr.report(document, analysis, per_beat, plot, json=json)

@@ -7,7 +7,8 @@ Per reading, the columns `low`, `very_low` and `high` are 1 where the reading is
 import csv
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,38 +20,59 @@ from dsp.arrays import as_f64
 from dsp.glucose import agp, arrows, metrics, realtime, smoothing
 from dsp.glucose.grid import Grid, grid, step_min
 from edge.errors import one_line
-from tools.analyse import glucose_csv, glucose_plot, recording_files
+from tools.analyse import glucose_csv, glucose_plot, kept, recording_files
 from tools.analyse.glucose_csv import LeftOut, Person, Recording, Row
+from tools.analyse.recording_files import Kept
 from tools.terminal import print_json
 
 FLAGS = ("low", "very_low", "high", "low_ahead", "high_ahead", "compression")
-NUMBERS = [name for name in realtime.Live._fields if name not in (*FLAGS, "grade", "trend_min")]
+NUMBERS = [name for name in realtime.Live._fields if name not in (*FLAGS, "grade", "trend_min", "steady")]
 WORDS = {math.inf: "HI", -math.inf: "LO"}
 
 
+Said = Iterable[tuple[Row, realtime.Live]]
+
+
 def command(
-    file: Path, timezone: str | None, per_reading: Path | None, drawing: Path | None, *, json: bool
+    file: Path | None,
+    kept_in: Kept | None,
+    timezone: str | None,
+    per_reading: Path | None,
+    drawing: Path | None,
+    *,
+    json: bool,
 ) -> None:
-    recording_files.check_outputs(file, {"--per-reading": per_reading, "--plot": drawing})
-    recording = glucose_csv.read(file, timezone)
-    people = recording.people()
+    outputs = {"--per-reading": per_reading, "--plot": drawing}
+    if file is not None:
+        recording_files.check_outputs(file, outputs)
+        recording = glucose_csv.read(file, timezone)
+        people, left_out, said = recording.people(), recording.left_out, follow(recording)
+    else:
+        assert kept_in is not None, "one of both is given"
+        with kept.opened(*kept_in) as tables:
+            found = kept.glucose(tables, timezone)
+        people = [Person(one.id, one.rows) for one in found]
+        left_out = [LeftOut("no wall time yet", n, 0) for one in found if (n := one.unplaced)]
+        said = chain.from_iterable(zip(one.rows, one.said, strict=True) for one in found)
     documents = [document(person) for person in people]
     if per_reading is not None:
-        write_readings(recording, per_reading)
+        write_readings(said, per_reading)
     if drawing is not None:
         plot(people, drawing)
     if json:
-        left_out = [group._asdict() for group in recording.left_out]
-        print_json({"people": documents, "rows_left_out": left_out})
+        print_json({"people": documents, "rows_left_out": [group._asdict() for group in left_out]})
     else:
-        tell(recording.left_out)
+        tell(left_out)
         show(documents)
 
 
 def tell(left_out: list[LeftOut]) -> None:
     """What of the file is not in the result, as one line on stderr."""
     if left_out:
-        groups = (f"{g.rows} with {g.reason} (first in line {g.first_line})" for g in left_out)
+        groups = (
+            f"{g.rows} with {g.reason}" + (f" (first in line {g.first_line})" if g.first_line else "")
+            for g in left_out
+        )
         print(f"vitalgate: rows left out: {', '.join(groups)}", file=sys.stderr)
 
 
@@ -104,7 +126,7 @@ def follow(recording: Recording) -> Iterator[tuple[Row, realtime.Live]]:
     return reversed(pairs) if recording.newest_first else iter(pairs)
 
 
-def write_readings(recording: Recording, out: Path) -> None:
+def write_readings(said_of: Said, out: Path) -> None:
     """What was said of each row when it came, as CSV."""
     header = ["id", "time", "reading_mg_dl"]
     header += [f"smoothed_{name}" if name == "glucose_mg_dl" else name for name in NUMBERS]
@@ -112,7 +134,7 @@ def write_readings(recording: Recording, out: Path) -> None:
     with recording_files.writing("--per-reading"), out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(header)
-        for row, live in follow(recording):
+        for row, live in said_of:
             said = live._asdict()
             reading = WORDS.get(row.glucose_mg_dl, _cell(row.glucose_mg_dl, "g"))
             grade = "" if math.isnan(live.grade) else smoothing.GRADES[int(live.grade)]

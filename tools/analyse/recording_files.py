@@ -27,6 +27,26 @@ MISSING = frozenset(("", "-", "na", "n/a", "<na>", "nan", "nat", "null", "none")
 IDS = ("id", "subject", "subject_id", "patient", "patient_id", "user_id", "participant_id")
 
 
+class Kept(NamedTuple):
+    """Where a gateway keeps its data: its state directory, and its key, if that lies elsewhere."""
+
+    directory: Path
+    key_file: Path | None
+
+
+def chosen(file: Path | None, store: Path | None, key_file: Path | None) -> Kept | None:
+    """What is to be analysed: a store, or else the file.
+
+    Raises:
+        ConfigError: both are given, or none.
+    """
+    if (file is None) == (store is None):
+        raise ConfigError("FILE", "give a file or --store, one of both", "see --help for examples")
+    if store is None:
+        return None
+    return Kept(store, key_file)
+
+
 class Table(NamedTuple):
     """An open CSV file.
 

@@ -3,11 +3,8 @@
 import csv
 import heapq
 import math
-import os
 import re
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +17,8 @@ from dsp.arrays import F64, as_f64
 from dsp.cardiac import circadian, episodes, intervals, rhythm, rhythm_weights, turbulence, variability
 from dsp.cardiac.respiration import by_minutes
 from edge.errors import ConfigError, one_line
-from tools.analyse import recording_files, rr_csv
-from tools.terminal import print_json
+from tools.analyse import kept, recording_files, rr_csv
+from tools.terminal import ended_by_interrupt, print_json
 
 UNITS_S = {"s": 1.0, "min": 60.0, "h": 3600.0}
 WINDOW_S_MIN = 10.0
@@ -67,7 +64,8 @@ class Result(NamedTuple):
 
 
 def command(
-    file: Path,
+    file: Path | None,
+    kept_in: recording_files.Kept | None,
     column: str,
     window: str,
     start: str | None,
@@ -78,29 +76,26 @@ def command(
     json: bool,
 ) -> None:
     window_s, start_h = duration_s("--window", window), clock_h("--start", start)
-    recording_files.check_outputs(file, {"--per-beat": per_beat, "--plot": plot})
+    if file is not None:
+        recording_files.check_outputs(file, {"--per-beat": per_beat, "--plot": plot})
+        records: Iterable[tuple[str | None, Beats, Rows | None]] = (
+            (record.id, *placed(record)) for record in rr_csv.records(file, column)
+        )
+    else:
+        assert kept_in is not None, "one of both is given"
+        with kept.opened(*kept_in) as tables:
+            records = [
+                (one.id, Beats(as_f64(one.t_s), as_f64(one.rr_ms), as_f64(one.follows)), None)
+                for one in kept.heart(tables)
+            ]
+        if not records:
+            raise ConfigError("--store", "no strap has kept intervals in it", "is it the right directory?")
     results = []
-    for record in rr_csv.records(file, column):
-        beats, rows = placed(record)
+    for name, beats, rows in records:
         with ended_by_interrupt():
             analysis = analyse(beats, rows, raw=raw)
-            results.append(Result(record.id, document(analysis, window_s, start_h), analysis))
+            results.append(Result(name, document(analysis, window_s, start_h), analysis))
     report_all(results, per_beat, plot, json=json)
-
-
-@contextmanager
-def ended_by_interrupt() -> Iterator[None]:
-    """Ctrl-C amid compiled code ends the process at once: an exception that is raised there can crash it."""
-
-    def end(*_: object) -> None:
-        os.write(2, b"vitalgate: interrupted\n")
-        os._exit(130)
-
-    before = signal.signal(signal.SIGINT, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def report(

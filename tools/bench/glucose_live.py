@@ -1,11 +1,9 @@
-"""How well the real-time half does: forecasts, alerts, compression label, rate of change.
+"""How well the real-time half does: forecasts, compression label, rate of change. (Alerts: `glucose_alerts`.)
 
     python -m tools.bench.glucose_live DATA.csv.gz
 
-DATA has the columns subject, time, glucose_mg_dl (AZT1D as harmonised by Glucose-ML). Forecasts, and the alerts that
-follow from them, are leave-subjects-out. Events are readings below (above) the limit for at least 15 min after at
-least 15 min on the other side; an alert is false if no reading within 60 min is beyond the limit, which counts
-alarms that the wearer acted upon as false, too. The rate of change is judged at each reading against that of the
+DATA has the columns subject, time, glucose_mg_dl (AZT1D as harmonised by Glucose-ML). Forecasts are
+leave-subjects-out. The rate of change is judged at each reading against that of the
 interstitial glucose at that instant, on simulated people behind the noise published for the Dexcom G6 (its own part;
 what the sensor shares with others, `cc`, is left out), rounded to whole mg/dL.
 """
@@ -14,66 +12,17 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from dsp.arrays import F64, as_f64
-from dsp.glucose import alerts, compression, realtime, smoothing
+from dsp.glucose import compression, realtime, smoothing
 from dsp.glucose.readings import Trace
 from hw_sim.physiology.glucose import LAG_MIN, GlucoseBody
 from tools.bench import uva_padova
 from tools.train import glucose as train_glucose
 
-HORIZON_MIN, SUSTAINED_MIN, GAP_MIN = 60.0, 15.0, 20.0
+GAP_MIN = 20.0
 RATE_DAYS = 10
 SCRATCH = Path(__file__).parents[2] / "build/bench-uva"
-
-
-def onsets(t: F64, beyond: npt.NDArray[np.bool_]) -> list[int]:
-    """Where events begin."""
-    found = []
-    for k in range(1, t.size):
-        if not beyond[k] or beyond[k - 1] or t[k] - t[k - 1] > GAP_MIN:
-            continue
-        before = np.searchsorted(t, t[k] - SUSTAINED_MIN)
-        end = k
-        while end < t.size - 1 and beyond[end] and t[end + 1] - t[end] <= GAP_MIN:
-            end += 1
-        if not beyond[before:k].any() and t[end] - t[k] >= SUSTAINED_MIN:
-            found.append(k)
-    return found
-
-
-def tally(readings: Trace, fired: F64, limit: float, sign: float) -> F64:
-    """Events, those announced 5 min before, those announced 15 min before, false alarms, days of data."""
-    t = readings.t_min
-    beyond = sign * (readings.glucose_mg_dl - limit) > 0.0
-    events = onsets(t, beyond)
-    at = t[fired > 0.0]
-    leads = [t[k] - at[(at >= t[k] - HORIZON_MIN) & (at < t[k])] for k in events]
-    true = [beyond[(t > a) & (t <= a + HORIZON_MIN)].any() for a in at]
-    steps = np.diff(t)
-    early = [sum(bool((lead >= least).any()) for lead in leads) for least in (4.5, 14.5)]
-    return np.array([len(events), *early, len(at) - sum(true), steps[steps < GAP_MIN].sum() / 1440.0])
-
-
-def show_alerts(subjects: dict[str, Trace], rows: dict[str, F64]) -> None:
-    rules = realtime.RULES
-    for column, name, limit, sign in ((3, "hypo", rules[0], -1.0), (4, "hyper", rules[2], 1.0)):
-        parts = []
-        for subject, readings in subjects.items():
-            ahead = rows[subject][:, 0].copy()
-            said = alerts.advance(
-                alerts.initial_state(), readings.t_min, readings.glucose_mg_dl, ahead, rules
-            )
-            missed = np.sum((readings.glucose_mg_dl < rules[0]) & (said[:, 0] == 0.0))
-            assert missed == 0, "a low without an alarm"
-            parts.append(tally(readings, said[:, column], limit, sign))
-        events, early, earlier, false, days = np.sum(parts, axis=0)
-        worst = max(part[3] / part[4] for part in parts)
-        print(
-            f"{name:6} {events:.0f} events in {days:.0f} days: {100 * early / events:.1f} % 5 min ahead, "
-            f"{100 * earlier / events:.1f} % 15 min ahead; {false / days:.2f} false a day, {worst:.2f} at worst"
-        )
 
 
 def press(readings: Trace, depth: float, random: np.random.Generator) -> tuple[F64, list[float]]:
@@ -169,7 +118,6 @@ def main() -> None:
     table = [train_glucose.scores(readings, rows[subject]) for subject, readings in subjects.items()]
     for name in table[0]:
         print(f"{name:14} {np.mean([row[name] for row in table]):8.3f}")
-    show_alerts(subjects, rows)
     show_compression(subjects)
     show_rate(SCRATCH)
 

@@ -22,6 +22,7 @@ _ORDERS: Final = {
     "wcs": cgm.OctetOrder.REVERSED,
     "reversed": cgm.OctetOrder.REVERSED,
 }
+_ODDITIES: Final = "oddities"
 _OCTET_NAMES: Final = ("status_octet", "cal_temp_octet", "warning_octet")
 
 
@@ -33,8 +34,10 @@ def measurement(payload: bytes, args: Args) -> Document:
     if not records:
         raise decode_checksums.most_telling([error for _, errors in attempts for error in errors])
     document: Document = {"records": records}
-    if errors:
-        document["oddities"] = [f"{error.payload.hex()}: {error.reason}" for error in errors]
+    oddities = [odd for record in records for odd in record.pop(_ODDITIES)]
+    oddities += [f"{error.payload.hex()}: {error.reason}" for error in errors]
+    if oddities:
+        document["oddities"] = oddities
     return document
 
 
@@ -56,6 +59,7 @@ def _record(octets: bytes, codec: Codec[Any], crc: Crc) -> Document:
         **document_of(reading),
         **sent,
         **decode_checksums.of(octets, crc),
+        _ODDITIES: [oddity.complaint for oddity in codec.decode_lenient(octets)[1]],
     }
 
 

@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Any, Final
 
 from protocols import (
+    aidex,
     battery,
     blood_pressure,
     body_composition,
@@ -28,6 +29,7 @@ from protocols import (
     racp,
     thermometer,
     weight_scale,
+    xiaomi,
 )
 from protocols.codec import Codec
 from protocols.crc import Crc
@@ -75,6 +77,14 @@ def _scale(reading: weight_scale.WeightMeasurement, _args: Args) -> Document:
         "height": None if both is None else both.height_counts / (1000 if in_si else 10),
         "height_unit": "m" if in_si else "in",
     }
+
+
+def _xiaomi_weight(reading: xiaomi.Weight, _args: Args) -> Document:
+    return {"weight_kg": reading.weight_kg}
+
+
+def _xiaomi_composition(reading: xiaomi.Composition, _args: Args) -> Document:
+    return {"weight_kg": reading.weight_kg, "impedance_ohm": reading.impedance_ohm}
 
 
 def _composition(reading: body_composition.BodyComposition, _args: Args) -> Document:
@@ -152,6 +162,28 @@ def _medfloat(octets: int, decode: Callable[[int], Any]) -> Decoder:
     return value
 
 
+def _aidex(payload: bytes, _args: Args) -> Document:
+    reading = aidex.decode(payload)
+    records = [
+        {
+            "time_offset_min": minute,
+            "glucose_mg_dl": record.glucose_mg_dl,
+            "quality_pct": record.quality_pct,
+            "measured": record.is_measured,
+        }
+        for minute, record in reversed(reading.records)
+    ]
+    return {
+        "time_offset_min": reading.time_offset_min,
+        **named("sensor_status_annunciation", reading.status),
+        "trend": reading.trend_counts,
+        "records": records,
+        "calibration_index": reading.calibration_index,
+        "checksum": reading.checksum,
+        "trailing_octets": len(payload) - aidex.OCTETS,
+    }
+
+
 def _elapsed_time(payload: bytes, _args: Args) -> Document:
     # As it stands inside other values it is without the state of the clock.
     alone = len(payload) == health_sensor.ELAPSED_TIME_OCTETS
@@ -214,9 +246,12 @@ DECODERS: Final[Mapping[str, Decoder]] = {
     "DATETIME": one_value(date_time.DATE_TIME_VALUE, "date_time"),
     "E2E-CRC": checksum(Crc.MCRF4XX),
     "CRC-CCITT-FALSE": checksum(Crc.CCITT_FALSE),
+    "AIDEX-ADV": _aidex,
+    "XIAOMI-181B": lenient_record(xiaomi.COMPOSITION, _xiaomi_composition),
+    "XIAOMI-181D": lenient_record(xiaomi.WEIGHT, _xiaomi_weight),
     "PMD-CP": decode_polar.control_point,
     "PMD-DATA": decode_polar.data,
     "PMD-SETTINGS": decode_polar.settings,
     "PMD-DELTA": decode_polar.delta_samples,
 }
-"""By 16-bit UUID; formats and Polar's own characteristics by name."""
+"""By 16-bit UUID; formats, advertisements and Polar's own characteristics by name."""

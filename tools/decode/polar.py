@@ -83,5 +83,7 @@ def delta_samples(payload: bytes, args: Args) -> Document:
     document: Document = {"sample_count": len(samples), "samples": samples}
     if "factor" in args:
         factor = float(args["factor"])
+        if not polar.is_factor(factor):
+            raise ValueError("a factor is above 0 and finite")
         document["scaled"] = plain([[count * factor for count in sample] for sample in samples])
     return document

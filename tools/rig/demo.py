@@ -25,18 +25,23 @@ from edge.history import glucose_day
 from edge.history.bounds import around
 from edge.local.status import StatusDocument
 from edge.lock import lock
+from edge.store.alerts import AlertEvent
 from edge.store.summaries import Summary
 from edge.store.tables import Tables
 from hw_sim.clock import run
 from hw_sim.faults import LinkFaults
+from tools.rig.demo_comparison import Comparison, compare
+from tools.rig.demo_found import Found, Stood, stood
 from tools.rig.demo_recordings import DemoRecordings
+from tools.rig.demo_truth import truth
 from tools.rig.scenario import CGM, MIDNIGHT, STRAP, Person, Scenario
 from tools.rig.vocabulary import Span
-from tools.rig.world import open_world
+from tools.rig.world import World, open_world
 
 HOUR_S = 3600
 ZONE = ZoneInfo("UTC")
 SETTLE_S_MAX = 2 * HOUR_S
+EVENTS_MAX = 100_000
 MARKER = ".vitalgate-demo"
 HEAD = "# Made by `vitalgate demo`: a simulated home.\n\n"
 DROP_S_MEAN = 120.0
@@ -63,7 +68,7 @@ class Options:
             lasts_s=Span(self.hours * HOUR_S),
             seed=self.seed,
             people=(Person(id="wearer", pseudonym="demo-patient"),),
-            sensors=(STRAP, CGM),
+            sensors=(STRAP, msgspec.structs.replace(CGM, passkey="123456")),
             gateway={"gateway": {"id": "demo-gateway"}},
         )
 
@@ -79,6 +84,9 @@ class Result:
     glucose: list[Summary]
     glucose_so_far: dict[str, Any] | None
     status: StatusDocument
+    found: Found
+    alerts: list[Stood]
+    compared: Comparison
 
     @property
     def bundles(self) -> list[Path]:
@@ -103,6 +111,8 @@ class Result:
                 "glucose_so_far": self.glucose_so_far,
             },
             "status": msgspec.to_builtins(self.status),
+            "found": msgspec.to_builtins({"alerts": self.alerts, **vars(self.found)}),
+            "compared": msgspec.to_builtins(self.compared),
             "out": str(self.out),
             "config": str(self.out / "gateway.toml"),
             "bundles": [str(path) for path in self.bundles],
@@ -165,16 +175,19 @@ async def _play(options: Options, out: Path, watch: Watch) -> Result:
     async with open_world(options.scenario(), out, config=checked, worn=options.worn) as world:
         if options.drops_per_hour:
             world.drop_links(LinkFaults(options.seed, HOUR_S / options.drops_per_hour, DROP_S_MEAN))
-        duration_s = options.hours * HOUR_S
+        duration_s, found = options.hours * HOUR_S, Found()
+        closed_s = duration_s + checked.limits.summary_grace_s
         for since_midnight_s in _minutes(duration_s):
             await world.until_s(since_midnight_s)
             gateway = world.gateway
             if gateway.store.trouble is not None:
                 raise StoreUnavailable(gateway.store.trouble)
+            found.look(since_midnight_s, gateway.present.known())
             await watch(since_midnight_s, gateway)
-            if since_midnight_s > duration_s and await world.is_settled():
+            if since_midnight_s > closed_s and await world.is_settled():
                 break
-        return await _result(options, out, world.gateway, (SystemClock().boot_ns() - started_ns) / NS_PER_S)
+        elapsed_s = (SystemClock().boot_ns() - started_ns) / NS_PER_S
+        return await _result(options, out, world, found, elapsed_s)
 
 
 def _minutes(duration_s: float) -> Iterator[float]:
@@ -187,16 +200,22 @@ def _minutes(duration_s: float) -> Iterator[float]:
         yield duration_s + 60.0 * minute
 
 
-async def _result(options: Options, out: Path, gateway: Gateway, elapsed_s: float) -> Result:
-    end_utc_s = round(MIDNIGHT.timestamp() + options.hours * HOUR_S)
-    cgm_no = next(row.no for row in gateway.rows if row.kind == "cgm")
+async def _result(options: Options, out: Path, world: World, found: Found, elapsed_s: float) -> Result:
+    gateway = world.gateway
+    duration_s = options.hours * HOUR_S
+    end_utc_s = round(MIDNIGHT.timestamp() + duration_s)
+    cgm_no = world.row_no(CGM.id)
 
-    def read(tables: Tables) -> tuple[list[Summary], list[Summary], dict[str, Any]]:
+    def read(tables: Tables) -> tuple[list[Summary], list[Summary], dict[str, Any], list[AlertEvent]]:
         today = around("glucose_day", end_utc_s, ZONE)
         so_far = glucose_day.compute(tables, cgm_no, today, ZONE).body
-        return tables.summaries.between("heart_5min"), tables.summaries.between("glucose_day"), dict(so_far)
+        heart, glucose = (tables.summaries.between(kind) for kind in ("heart_5min", "glucose_day"))
+        return heart, glucose, dict(so_far), tables.alerts.newest(EVENTS_MAX)[::-1]
 
-    heart, glucose, so_far = await gateway.store.read(read)
+    heart, glucose, so_far, events = await gateway.store.read(read)
+    alerts = [one for one in stood(events, world.now_s, gateway.clock.boot_ns()) if one.begin_s < duration_s]
+    limits = world.config.alerts
+    true = truth(options.worn, duration_s, limits.pause_s)
     return Result(
         out=out,
         options=options,
@@ -205,4 +224,7 @@ async def _result(options: Options, out: Path, gateway: Gateway, elapsed_s: floa
         glucose=[summary for summary in glucose if summary.end_utc_s <= end_utc_s],
         glucose_so_far=so_far if options.hours % 24 else None,
         status=await gateway.status(),
+        found=found,
+        alerts=alerts,
+        compared=compare(found, alerts, true, limits),
     )

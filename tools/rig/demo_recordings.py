@@ -8,14 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dsp.arrays import F64
 from edge.errors import ConfigError, one_line
 from hw_sim.recordings import GlucoseRecording
-from tools.analyse import glucose_csv, rr_csv
+from tools.analyse import glucose_csv, recording_files, rr_csv
 
 # Real recordings lie beside the tests; an installed gateway has none, and its simulated people are models.
 OWN = ("afdb_08219_rr.csv.gz", "azt1d_09_glucose.csv.gz")
@@ -24,16 +27,34 @@ RECORDINGS = Path(__file__).resolve().parents[2] / "tests" / "recordings"
 RR_MS_MIN, RR_MS_MAX = 100.0, 10_000.0
 GLUCOSE_MG_DL_MIN = 1.0
 DAY_MIN = 1440
+# What PhysioNet's annotations call the rhythm in force.
+RHYTHM, AF = "rhythm", "AFIB"
+
+
+class HeartRecording(NamedTuple):
+    """Intervals in ms, and of each whether it is labelled as atrial fibrillation; None if the file has no labels."""
+
+    rr_ms: F64
+    is_af: NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True)
 class DemoRecordings:
-    """The recordings' values, None for a model, and the files they are from."""
+    """The recordings' values, None for a model, and the files they are from.
+
+    `is_af` says of each interval whether the recording's rhythm is labelled as atrial fibrillation there.
+    """
 
     rr_recording: Path | None
     glucose_recording: Path | None
     rr_ms: F64 | None
     glucose: GlucoseRecording | None
+    is_af: NDArray[np.bool_] | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether one is of those that come along."""
+        return not {RECORDINGS / name for name in OWN}.isdisjoint([self.rr_recording, self.glucose_recording])
 
     @classmethod
     def chosen(
@@ -51,17 +72,29 @@ class DemoRecordings:
             ConfigError: a recording cannot be used.
         """
         ours = [None if bodies or not path.exists() else path for path in (RECORDINGS / name for name in OWN)]
+        heart = read_heart(rr) if rr else _own_heart(ours[0]) if ours[0] else None
         rr, glucose = rr or ours[0], glucose or ours[1]
         return cls(
             rr,
             glucose,
-            None if rr is None else read_rr(rr),
+            None if heart is None else heart.rr_ms,
             None if glucose is None else read_glucose(glucose, pace),
+            None if heart is None else heart.is_af,
         )
 
 
-def read_rr(file: Path) -> F64:
-    """The intervals of a file with one record, in ms.
+@cache
+def _own_heart(file: Path) -> HeartRecording:
+    """The one that comes along is long, and many homes of a process wear it: read once, and written to by nobody."""
+    found = read_heart(file)
+    for values in found:
+        if values is not None:
+            values.flags.writeable = False
+    return found
+
+
+def read_heart(file: Path) -> HeartRecording:
+    """What a strap sends of a file with one record.
 
     Raises:
         ConfigError: it cannot be read, holds several records, or an interval that no strap sends.
@@ -79,7 +112,17 @@ def read_rr(file: Path) -> F64:
             raise ConfigError("FILE", what, remedy)
         if not rr_ms.size:
             raise ConfigError("FILE", "it holds no intervals", "give a file with some")
-        return rr_ms
+        is_af = _is_af(file)
+        return HeartRecording(rr_ms, None if is_af is None else is_af[row - 1])
+
+
+def _is_af(file: Path) -> NDArray[np.bool_] | None:
+    """Which rows of a file of intervals are labelled as atrial fibrillation; None without a column of labels."""
+    with recording_files.table(file, bare="rr_ms") as table:
+        k = table.find(RHYTHM)
+        if k is None:
+            return None
+        return np.array([k < len(row) and row[k].strip() == AF for row in table.rows if row], dtype=np.bool_)
 
 
 def read_glucose(file: Path, pace: float = 1.0) -> GlucoseRecording:

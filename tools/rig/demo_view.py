@@ -1,14 +1,14 @@
 """The demo as a person sees it: a live view while it runs, a table of what came of it at the end."""
 
 import logging
+import shlex
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from statistics import fmean, median
 from typing import Any
 
-from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -16,9 +16,12 @@ from rich.table import Table
 from edge.app import Gateway
 from edge.local.status import StatusDocument
 from edge.store.summaries import Summary
+from tools.live_view import Trail, screen
 from tools.rig.demo import HOUR_S, Options, Result, Watch, play, prepare
-from tools.status_view import alert_text, sensor_table
+from tools.rig.demo_beside import beside, clock_time, narrow_table
+from tools.terminal import own_command
 
+GETTING_READY = "getting ready; the first time, kernels are compiled, which takes up to a minute"
 RANGES = (
     ("very_low_pct", "<54"),
     ("low_pct", "54-69"),
@@ -40,20 +43,26 @@ def watched(options: Options, *, quiet: bool) -> Result:
     if quiet and not console.is_terminal:
         return play(options, out, _unwatched)
     if not console.is_terminal:
+        console.print(GETTING_READY, highlight=False)
         return play(options, out, _lines(options, console))
     progress = Progress(
         TextColumn("[bold]{task.description}"),
-        BarColumn(),
+        BarColumn(complete_style="cyan", finished_style="cyan"),
         TextColumn("{task.percentage:3.0f} %"),
         TimeElapsedColumn(),
         console=console,
     )
-    bar = progress.add_task("simulated day", total=options.hours * HOUR_S)
+    bar = progress.add_task(GETTING_READY, total=options.hours * HOUR_S)
+    trail = Trail()
     with Live(progress, console=console, refresh_per_second=8, transient=True) as live:
 
         async def watch(since_midnight_s: float, gateway: Gateway) -> None:
-            progress.update(bar, completed=since_midnight_s, description=clock_time(since_midnight_s))
-            live.update(Group(progress, _home(await gateway.status())))
+            progress.update(bar, completed=since_midnight_s, description="simulated")
+            said = await gateway.status()
+            for sensor in said.sensors:
+                trail.add(since_midnight_s, sensor)
+            size = {"width": console.width, "height": console.height - 2}
+            live.update(Group(progress, screen(said, trail, clock=clock_time(since_midnight_s), **size)))
 
         return play(options, out, watch)
 
@@ -73,16 +82,6 @@ def _lines(options: Options, console: Console) -> Watch:
     return watch
 
 
-def clock_time(since_midnight_s: float) -> str:
-    day, rest_s = divmod(int(since_midnight_s), 24 * HOUR_S)
-    return f"day {day + 1} {rest_s // HOUR_S:02d}:{rest_s % HOUR_S // 60:02d}"
-
-
-def _home(said: StatusDocument) -> RenderableType:
-    alerts = ", ".join(map(alert_text, said.alerts)) or "none"
-    return Group(sensor_table(said.sensors), f"upstream: {_traffic(said)}   alerts: {alerts}")
-
-
 def _traffic(said: StatusDocument) -> str:
     """What has gone up, what waits and what was refused, by all routes together."""
     sent, parked = (
@@ -100,20 +99,25 @@ def report(result: Result) -> None:
     if result.glucose_so_far:
         days.append(("so far", result.glucose_so_far))
     console.print(_glucose_table(days))
+    for part in beside(result.compared):
+        console.print(part, highlight=False)
     hours = result.options.hours
     console.print(f"{hours:g} simulated hours in {result.elapsed_s:.0f} s. {_traffic(result.status)}.")
     console.print(f"{len(result.bundles)} FHIR bundles in {result.out / 'bundles'}", soft_wrap=True)
-    console.print(f"More: vitalgate status --config {result.out / 'gateway.toml'}", soft_wrap=True)
-    console.print("Simulated sensors: every resource is marked as test data (HTEST). Not a diagnosis.")
+    config = shlex.quote(str(result.out / "gateway.toml"))
+    console.print(f"More: {own_command()} status --config {config}", soft_wrap=True, highlight=False)
+    if result.options.worn.is_own:
+        console.print("Our methods have learnt from these recordings: BENCHMARKS.md judges by others.")
+    console.print("Simulated sensors: resources are marked as test data (HTEST). Not a diagnosis.")
 
 
 def _heart_table(summaries: Iterable[Summary]) -> Table:
-    """An hour a row: of its twelve summaries the extremes, the mean of the coverage, and the medians of the rest."""
+    """An hour a row: of its summaries the extremes, the mean of the coverage, the medians of the rest."""
     hours: dict[int, list[dict[str, Any]]] = {}
     for summary in summaries:
         hours.setdefault(summary.key.start_utc_s // HOUR_S, []).append(summary.body)
     names = ("UTC", "windows", "beats", "HR min", "HR", "HR max", "SDNN", "RMSSD", "cov. %")
-    table = _table("Heart: 5-minute summaries by the hour (HR, SDNN and RMSSD: their medians)", names)
+    table = narrow_table("Heart: 5-minute summaries by the hour (medians)", names)
     for hour, bodies in hours.items():
         table.add_row(
             datetime.fromtimestamp(hour * HOUR_S, UTC).strftime("%H:%M"),
@@ -129,14 +133,6 @@ def _heart_table(summaries: Iterable[Summary]) -> Table:
     return table
 
 
-def _table(title: str, names: Iterable[str]) -> Table:
-    """Numbers, right-aligned, narrow enough for a terminal of 80 columns."""
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for name in names:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
-
-
 def _number(statistic: Any, bodies: Iterable[dict[str, Any]], name: str) -> str:
     values = [body[name] for body in bodies if body[name] is not None]
     return f"{statistic(values):.1f}" if values else "-"
@@ -144,7 +140,7 @@ def _number(statistic: Any, bodies: Iterable[dict[str, Any]], name: str) -> str:
 
 def _glucose_table(days: Iterable[tuple[str, dict[str, Any]]]) -> Table:
     names = ("day", "n", "cov.", "mean", "SD", "CV", "GMI", *(title for _, title in RANGES))
-    table = _table("Glucose: daily summaries (mg/dL; cov., CV, GMI and ranges in %)", names)
+    table = narrow_table("Glucose: daily summaries (mg/dL; cov., CV, GMI and ranges in %)", names)
     for title, body in days:
         names = ("coverage_pct", "mean_mg_dl", "sd_mg_dl", "cv_pct", "gmi_pct", *(name for name, _ in RANGES))
         values = ["-" if body[name] is None else f"{body[name]:.1f}" for name in names]

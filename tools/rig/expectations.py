@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from itertools import chain, pairwise
 from typing import Any, Final, NamedTuple
 
-from edge.clock import NS_PER_S
 from edge.local.status import StatusDocument
 from tools.rig import status_fields
 from tools.rig import vocabulary as v
+from tools.rig.flow import Times
 from tools.rig.received import Reading, Received, Window, receive
 from tools.rig.scenario import MIDNIGHT_UTC_S, Scenario
-from tools.rig.world import World
+from tools.rig.scene import Scene
 
 # A record is placed to the minute, from a session's begin that is known to the minute.
 PLACED_S: Final = 120.0
@@ -61,18 +61,11 @@ class Played:
     """What was seen of a scenario."""
 
     scenario: Scenario
-    world: World
+    world: Scene
     lines: list[Line]
     samples: dict[float | None, StatusDocument | None] = field(default_factory=dict)
     alerts: list[RaisedAlert] = field(default_factory=list)
-
-    def note_alerts(self) -> None:
-        """Read the alerts out of the store, while it is open."""
-        names = {row.no: row.id for row in self.world.gateway.rows}
-        for alert in self.world.gateway.store.tables.alerts.newest(ALERTS_MAX):
-            booted_ns = self.world.machine.boots[alert.raised_boot_no - 1].booted_ns
-            at_s = (booted_ns + alert.raised_boot_ns) / NS_PER_S - self.world.begin_s
-            self.alerts.append(RaisedAlert(alert.kind, names.get(alert.sensor_no, "?"), at_s))
+    times: dict[v.Data, Times] = field(default_factory=dict)
 
 
 def clock_time(at_s: float) -> str:
@@ -120,14 +113,14 @@ def _wrong(truth: Truth, received: Received, pseudonym: str, played: Played) -> 
     readings = received.readings.get(pseudonym, [])
     yield from wrong_readings(truth, readings)
     yield from wrong_beats(truth, received.windows.get(pseudonym, []))
-    if not played.world.machine.kills_s:
+    if not played.world.lives.kills_s:
         for reading in readings:
             if (times := received.times_sent[reading.id]) > 1:
                 yield f"the reading of {_of_utc(reading.utc_s)} was sent {times} times"
 
 
-def truth_of(world: World, person: str, sensors: Iterable[str]) -> Truth:
-    zero_utc_s = MIDNIGHT_UTC_S - world.begin_s
+def truth_of(world: Scene, person: str, sensors: Iterable[str]) -> Truth:
+    zero_utc_s = world.zero_utc_s
     addresses = {world.address(sensor) for sensor in sensors}
     readings = [
         (zero_utc_s + measured.at_s, measured.record.glucose_mg_dl)
@@ -153,9 +146,9 @@ def truth_of(world: World, person: str, sensors: Iterable[str]) -> Truth:
     )
 
 
-def _unsure(world: World) -> Iterator[tuple[float, float]]:
+def _unsure(world: Scene) -> Iterator[tuple[float, float]]:
     """When beats that were sent need not have been kept: around each end of a life, until the next has begun."""
-    machine = world.machine
+    machine = world.lives
     ends = chain(((s, KILL_S) for s in machine.kills_s), ((s, STOP_S) for s in machine.stops_s))
     for end_s, before_s in ends:
         next_s = next((start_s for start_s in machine.starts_s if start_s >= end_s), end_s)
@@ -207,6 +200,14 @@ def _between(times: list[float], begin: float, end: float) -> int:
 
 
 # The others
+
+
+def data(played: Played, expected: v.Data) -> Iterator[str]:
+    for sensor, after_s in played.times[expected].items():
+        if after_s is None or after_s > expected.within_s:
+            when = "none came" if after_s is None else f"they came after {after_s:.1f} s"
+            told = clock_time(expected.after_s)
+            yield f"data: {sensor}: {when}, expected within {expected.within_s:g} s after {told}"
 
 
 def status(played: Played, expected: v.Status) -> Iterator[str]:
@@ -261,6 +262,7 @@ def nothing_else(played: Played, _: v.NothingElse) -> Iterator[str]:
 Check = Callable[[Played, Any], Iterator[str]]
 CHECKS: Final[dict[type[v.Expectation], Check]] = {
     v.Complete: complete,
+    v.Data: data,
     v.Status: status,
     v.Log: log,
     v.Alert: alert,

@@ -14,13 +14,16 @@ Not here: sensors, and what is true of them (`world`); Bumble, so that a benchma
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from edge.alerts.delivery import Channel
 from edge.app import Gateway
 from edge.clock import NS_PER_S, Clock
-from edge.config import Config
+from edge.config import Config, SensorConfig
+from edge.feeds.client import Web
+from edge.feeds.web import open_web
 from edge.radio.adapter import Radio
 from edge.workers import Worker, Workers
 from hw_sim.clock import VirtualClock
@@ -93,12 +96,15 @@ class Machine:
         zero_utc_s: float,
         new_rng: Callable[[int], Random],
         new_workers: Callable[[], Workers] = instant,
+        new_channels: Callable[[], Sequence[Channel]] = tuple,
         boot_id: str = "boot",
         wrong_s: float = 0.0,
         is_trusted: bool = True,
         other_clock: Clock | None = None,
+        web: Callable[[SensorConfig], Web] = open_web,
     ) -> None:
-        """`config`, `new_rng` and `new_workers` are asked at the beginning of each life; lives count from 0.
+        """What makes something new is asked at the beginning of each life; lives count from 0. Alerts are also told by
+        the new channels, beside the gateway's own. `web` is how feeds are reached.
 
         With `other_clock` gateways read that, which nobody sets, and the loop need not be one of virtual time.
         """
@@ -114,8 +120,10 @@ class Machine:
         self._zero_utc_s = zero_utc_s
         self._new_rng = new_rng
         self._new_workers = new_workers
+        self._new_channels = new_channels
         self._boot_id = boot_id
         self._other_clock = other_clock
+        self._web = web
         self._workers: Workers | None = None
         self._cut_off: list[Disk] = []  # who waits for them is not forgotten before the loop ends
         self._gateway: Gateway | None = None
@@ -198,6 +206,8 @@ class Machine:
             self._new_rng(life),
             simulated=True,
             workers=self._workers,
+            channels=self._new_channels(),
+            web=self._web,
         )
 
     def start(self) -> Gateway:
@@ -232,8 +242,11 @@ class Machine:
             self._cut_off.append(worker)
         gateway, running = self._ended()
         while not running.done():
-            # It may be waiting for what will never be answered.
+            # It may wait for what will never be answered, and its tasks for something that they do on the way out.
             running.cancel()
+            for task in asyncio.all_tasks():
+                if task.cancelling():
+                    task.cancel()
             await asyncio.sleep(0)
         gateway.close()
 

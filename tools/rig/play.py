@@ -17,11 +17,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge.clock import NS_PER_S
 from edge.errors import ConfigError
 from hw_sim.clock import run
 from tools.rig import vocabulary as v
-from tools.rig.expectations import CHECKS, Line, Played, clock_time
-from tools.rig.faults import happen
+from tools.rig.expectations import ALERTS_MAX, CHECKS, Line, Played, RaisedAlert, clock_time
+from tools.rig.faults import HAPPENINGS, happen
+from tools.rig.flow import times
 from tools.rig.machine import GatewayEnded
 from tools.rig.scenario import Scenario, load
 from tools.rig.world import Disks, World, open_world
@@ -69,6 +71,17 @@ def _listening() -> Iterator[_Listener]:
             logger.setLevel(level)
 
 
+def require_simulated(name: str, scenario: Scenario) -> None:
+    """Raises ConfigError for a scenario that wants the real Bluetooth of a machine."""
+    remedy = f"play it on the real one: python -P -m tools.rig.bluez {name}"
+    for n, fault in enumerate(scenario.faults):
+        if type(fault) not in HAPPENINGS:
+            what = f"{fault.__struct_config__.tag!r} befalls no simulated Bluetooth"
+            raise ConfigError(f"{name}: faults[{n}]", what, remedy)
+    if scenario.adapters != 1:
+        raise ConfigError(f"{name}: adapters", "a simulated Bluetooth has one adapter", remedy)
+
+
 def play(scenario: Scenario, directory: Path) -> Verdict:
     """Play it; the gateway's files lie in `directory`."""
     return Verdict(scenario, run(_play(scenario, directory)))
@@ -83,7 +96,7 @@ async def _play(scenario: Scenario, directory: Path) -> list[str]:
                 await _pass(played)
             except (GatewayEnded, TimeoutError) as error:
                 return [f"{error} (at {clock_time(world.now_s)})"]
-            played.note_alerts()
+            played.alerts = raised_alerts(world)
         # What is said on the way out is looked at, too.
         return [
             failure for expected in scenario.expect for failure in CHECKS[type(expected)](played, expected)
@@ -93,15 +106,12 @@ async def _play(scenario: Scenario, directory: Path) -> list[str]:
 async def _pass(played: Played) -> None:
     """Everything, until nothing is left to do."""
     scenario, world = played.scenario, played.world
-    times = dict.fromkeys(
-        one.at_s for one in scenario.expect if isinstance(one, v.Status) and one.at_s is not None
-    )
-    tasks = [asyncio.ensure_future(happen(world, fault)) for fault in scenario.faults]
-    tasks += [asyncio.ensure_future(_sample(played, at_s)) for at_s in times]
+    assert isinstance(world, World)
+    tasks = [asyncio.ensure_future(happen(world, fault)) for fault in scenario.faults] + looks(played)
     try:
         await world.until_s(scenario.lasts_s)
         await asyncio.gather(*tasks)
-        await world.for_s(CLOSED_S + world.gateway.config.limits.summary_grace_s)
+        await world.for_s(CLOSED_S)
         await world.until_settled(scenario.settles_s)
     finally:
         for task in tasks:
@@ -109,10 +119,38 @@ async def _pass(played: Played) -> None:
     played.samples[None] = await world.gateway.status()
 
 
-async def _sample(played: Played, at_s: float) -> None:
-    world: World = played.world
-    await asyncio.sleep(max(0.0, at_s - world.now_s))
-    played.samples[at_s] = await world.gateway.status() if world.machine.is_running else None
+def raised_alerts(world: World) -> list[RaisedAlert]:
+    """The alerts in the store, while it is open."""
+    names = {row.no: row.id for row in world.gateway.rows}
+    found = []
+    for event in world.gateway.store.tables.alerts.newest(ALERTS_MAX):
+        if event.what == "raised":
+            booted_ns = world.machine.boots[event.boot_no - 1].booted_ns
+            at_s = (booted_ns + event.boot_ns) / NS_PER_S - world.begin_s
+            sensor = "gateway" if event.sensor_no is None else names.get(event.sensor_no, "?")
+            found.append(RaisedAlert(event.rule, sensor, at_s))
+    return found
+
+
+async def sample(played: Played, at_s: float) -> None:
+    """Keep what the status says at a time."""
+    await played.world.until_moment(at_s)
+    played.samples[at_s] = await played.world.status()
+
+
+async def measure(played: Played, expected: v.Data) -> None:
+    """Keep when data came."""
+    played.times[expected] = await times(played.world, expected)
+
+
+def looks(played: Played) -> "list[asyncio.Task[None]]":
+    """What is looked at while the scenario goes on."""
+    expect = played.scenario.expect
+    moments = dict.fromkeys(one.at_s for one in expect if isinstance(one, v.Status) and one.at_s is not None)
+    flows = [one for one in expect if isinstance(one, v.Data)]
+    return [asyncio.ensure_future(sample(played, at_s)) for at_s in moments] + [
+        asyncio.ensure_future(measure(played, one)) for one in flows
+    ]
 
 
 def main(files: list[str]) -> int:
@@ -120,6 +158,8 @@ def main(files: list[str]) -> int:
     logging.basicConfig(handlers=[logging.NullHandler()])  # what is said is looked at, not shown
     try:
         scenarios = [(name, load(Path(name))) for name in files]
+        for name, scenario in scenarios:
+            require_simulated(name, scenario)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

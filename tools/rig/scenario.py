@@ -10,7 +10,7 @@ random follows from `seed`.
 Not here: what may be said (`vocabulary`), how it is played (`play`).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -22,12 +22,14 @@ from msgspec import Meta, Struct, field, structs
 from edge import config, config_faults
 from edge.config import Config
 from edge.errors import ConfigError
+from edge.kinds import KINDS, Reach, Security
 from tools.rig import status_fields
 from tools.rig.gateway_file import merged, to_toml
 from tools.rig.vocabulary import (
     EXPECTATIONS,
     FAULTS,
     ConfigChanged,
+    Data,
     Duration,
     Expectation,
     Fault,
@@ -70,18 +72,32 @@ class Person(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Sensor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A sensor, and who wears it: the first person, if nobody is named."""
+    """A sensor as the gateway's file has it, and who wears it: the first person, if nobody is named.
+
+    Attributes:
+        passkey: what the file says; `label` is what the sensor has, if that is another. Without one it is paired all
+            the same.
+        really: the kind of sensor that is there, if it is another.
+    """
 
     id: str
     kind: str
     person: str | None = None
     address: str | None = None
     passkey: str | None = None
+    label: Annotated[str, Meta(pattern=r"^\d{6}$", description="the six digits on the sensor")] | None = None
+    really: str | None = None
+    user: int | None = None
+    consent_code: int | None = None
 
     def section(self, number: int, wearer: str) -> dict[str, Any]:
         address = self.address or f"F0:00:00:00:00:{number:02X}"
-        section = {"id": self.id, "kind": self.kind, "address": address, "person": self.person or wearer}
-        return section | ({} if self.passkey is None else {"passkey": self.passkey})
+        person = self.person or wearer
+        section: dict[str, Any] = {"id": self.id, "kind": self.kind, "address": address, "person": person}
+        said = {"passkey": self.passkey, "user": self.user, "consent_code": self.consent_code}
+        section |= {key: value for key, value in said.items() if value is not None}
+        needs_one = self.kind in KINDS and KINDS[self.kind].least_security is Security.AUTHENTICATED
+        return section | ({"accept_just_works": True} if needs_one and self.passkey is None else {})
 
 
 class Clock(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +116,8 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         settles_s: how long the gateway is given afterwards to fetch and send what is left.
         bodies: simulated bodies, all different, instead of recordings that all wear.
         history_s: how long the CGMs have been worn, and storing, already.
+        adapters: how many the machine has; more than one for the real Bluetooth alone.
+        experimental: whether the machine's BlueZ offers what it calls experimental; a simulated one always does.
         gateway: sections of the gateway's own file, laid over those that follow from people and sensors.
     """
 
@@ -111,7 +129,9 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     history_s: Duration = field(name="history", default=Span(0.0))
     clock: Clock = Clock()
     people: Annotated[tuple[Person, ...], Meta(min_length=1, max_length=16)] = (Person(id="jo"),)
-    sensors: Annotated[tuple[Sensor, ...], Meta(min_length=1, max_length=16)]
+    sensors: Annotated[tuple[Sensor, ...], Meta(min_length=1, max_length=32)]
+    adapters: Annotated[int, Meta(ge=1, le=2)] = 1
+    experimental: bool = False
     gateway: dict[str, Any] = {}
     faults: tuple[Fault, ...] = ()
     expect: tuple[Expectation, ...] = ()
@@ -216,6 +236,16 @@ def _check_names(scenario: Scenario, path: Path) -> None:
     """Who and what faults and expectations speak of is there."""
     sensors = {sensor.id: sensor.kind for sensor in scenario.sensors}
     people = {person.id for person in scenario.people}
+    for n, sensor in enumerate(scenario.sensors):
+        _require(
+            [] if sensor.really is None else [sensor.really], KINDS, "kind of sensor", f"{path}: sensors[{n}]"
+        )
+        if sensor.kind in KINDS and KINDS[sensor.kind].reach is Reach.FEED:
+            raise ConfigError(
+                f"{path}: sensors[{n}]",
+                f"{sensor.id} is a feed, and there is no phone or server in a scenario",
+                "name another kind; feeds are tested in Python, as in tests/test_system_feeds.py",
+            )
     for key, rows in (("faults", scenario.faults), ("expect", scenario.expect)):
         for n, row in enumerate(rows):
             where = f"{path}: {key}[{n}]"
@@ -229,7 +259,7 @@ def _check_names(scenario: Scenario, path: Path) -> None:
                     status_fields.check(name, sensors, f"{where}: fields")
 
 
-def _require(names: Sequence[str], known: Mapping[str, str] | set[str], what: str, where: str) -> None:
+def _require(names: Sequence[str], known: Collection[str], what: str, where: str) -> None:
     for name in names:
         if name not in known:
             raise ConfigError(
@@ -247,6 +277,10 @@ def _check_times(scenario: Scenario, path: Path) -> None:
     for n, row in enumerate(scenario.expect):
         if isinstance(row, Status) and row.at_s is not None and row.at_s > scenario.lasts_s:
             raise ConfigError(f"{path}: expect[{n}]", "it is after the end", "leave `at` out for the end")
+        if isinstance(row, Data) and row.after_s + row.within_s > scenario.lasts_s:
+            raise ConfigError(
+                f"{path}: expect[{n}]", "it goes on after the end", "let the scenario last longer"
+            )
     in_order = sorted(scenario.faults, key=lambda fault: fault.at_s)
     for away, again in pairwise(fault for fault in in_order if isinstance(fault, UpstreamAway)):
         if again.at_s <= away.end_s:

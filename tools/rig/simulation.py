@@ -4,14 +4,14 @@ import asyncio
 import math
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal, cast
 
 from edge.config import Config, load
 from edge.errors import ConfigError
-from edge.radio.adapter import Radio
+from edge.kinds import KINDS, Reach
+from edge.radio.adapter import Radio, System
 from hw_sim.radio.air import Air
 from hw_sim.radio.central import Central, PasskeyProvider, open_central, open_remote_central
 from hw_sim.radio.hci_server import serve
@@ -29,14 +29,21 @@ def build_home(
     seed: int,
     history_s: float = 0.0,
     glucose_pace: float = 1.0,
+    specs: Sequence[SensorSpec] | None = None,
 ) -> Home:
-    """A home with one sensor for each that the configuration names; there is a simulated one of each kind."""
+    """A home with each sensor of the configuration that is on the air; feeds are the servers of others.
+
+    `specs` are what is worn, where that is something else.
+    """
+    if specs is None:
+        specs = [
+            SensorSpec(sensor.kind, sensor.address, sensor.passkey, sensor.user, sensor.consent_code)
+            for sensor in config.sensors
+            if KINDS[sensor.kind].reach is not Reach.FEED
+        ]
     return Home(
         air,
-        [
-            SensorSpec(cast("Literal['heart_rate', 'cgm']", sensor.kind), sensor.address, sensor.passkey)
-            for sensor in config.sensors
-        ],
+        specs,
         begin_s=begin_s,
         duration_s=duration_s,
         seed=seed,
@@ -49,7 +56,9 @@ def build_home(
 
 def radio(central: Central) -> Radio:
     """The gateway's radio on a simulated central."""
-    return Radio(central.scanner_backend, central.client_backend, central.adapter_backend)
+    backends = central.scanner_backend, central.client_backend, central.adapter_backend
+    system = System(central.bluetoothd.new_bus, central.bluetoothd.reset)
+    return Radio(*backends, central.pairing, system)
 
 
 def passkeys(config: Config) -> PasskeyProvider:

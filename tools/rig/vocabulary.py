@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct, field
 
-from edge.alerts.rules import SILENCE, THRESHOLDS
+from edge.alerts.rules import RULES
 
 UNITS_S: Final = {"d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
 _PARTS: Final = "".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in UNITS_S)
@@ -41,14 +41,11 @@ def seconds(kind: type, text: object) -> Span | Offset:
 
 Duration = Annotated[Span, Meta(description='a duration like "90s", "15min", "1h30min" or "3d"')]
 Shift = Annotated[Offset, Meta(description='a duration like "1h30min", or "-400d" for too early')]
-ALERTS: Final = tuple(
-    threshold.kind for thresholds in THRESHOLDS.values() for threshold in thresholds
-) + tuple(silence.kind for silence in SILENCE.values() if silence)
 
 
 def _check_alert(kind: str | None) -> None:
-    if kind is not None and kind not in ALERTS:
-        raise ValueError(f"{kind!r} is no alert; use one of: {', '.join(ALERTS)}")
+    if kind is not None and kind not in RULES:
+        raise ValueError(f"{kind!r} is no alert; use one of: {', '.join(RULES)}")
 
 
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="what"):
@@ -166,6 +163,72 @@ class SensorReplaced(Fault, frozen=True, kw_only=True, tag="sensor replaced"):
     sensor: str
 
 
+class LinkLost(Fault, frozen=True, kw_only=True, tag="link lost"):
+    """The links of these sensors (of all, if none is named) fade, and they can be heard again at once."""
+
+    sensors: tuple[str, ...] = ()
+
+
+class BondForgotten(Fault, frozen=True, kw_only=True, tag="bond forgotten"):
+    """The sensor has lost its keys, and its link fades."""
+
+    sensor: str
+
+
+class AnswerLost(Fault, frozen=True, kw_only=True, tag="answer lost"):
+    """The next answer of the sensor to a request of the gateway never comes."""
+
+    sensor: str
+
+
+class SystemFault(Lasting, frozen=True, kw_only=True):
+    """What the machine's own Bluetooth suffers, from its programs down to its adapters. For the real one alone.
+
+    One that begins at "0s" has begun before the gateway is started.
+    """
+
+
+class BluetoothdKilled(SystemFault, frozen=True, kw_only=True, tag="bluetoothd killed"):
+    """As by `kill -9`; then it is started again."""
+
+    for_s: Duration = field(name="for", default=Span(2.0))
+
+
+class BluetoothdFrozen(SystemFault, frozen=True, tag="bluetoothd frozen"):
+    """It is stopped by SIGSTOP, and goes on afterwards."""
+
+
+class BusKilled(SystemFault, frozen=True, kw_only=True, tag="bus killed"):
+    """The D-Bus daemon, as by `kill -9`; then it is started again, and bluetoothd, which has ended with it."""
+
+    for_s: Duration = field(name="for", default=Span(3.0))
+
+
+class PoweredOff(SystemFault, frozen=True, tag="powered off"):
+    """`bluetoothctl power off`, and on again."""
+
+
+class InterfaceDown(SystemFault, frozen=True, tag="interface down"):
+    """`hciconfig down`, and up again."""
+
+
+class RadioBlocked(SystemFault, frozen=True, tag="radio blocked"):
+    """`rfkill block`, and unblock."""
+
+
+class Unplugged(SystemFault, frozen=True, kw_only=True, tag="unplugged"):
+    """An adapter has no power and is not there; then it is plugged in again. Adapters count from 0."""
+
+    adapter: Annotated[int, Meta(ge=0, le=3)] = 0
+
+
+class BondRemoved(SystemFault, frozen=True, kw_only=True, tag="bond removed"):
+    """The machine forgets the sensor and its keys, as by `bluetoothctl remove`."""
+
+    for_s: Duration = field(name="for", default=Span(0.0))
+    sensor: str
+
+
 class Expectation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="what"):
     """Something that must be true."""
 
@@ -185,6 +248,17 @@ class Status(Expectation, frozen=True, kw_only=True, tag="status"):
 
     at_s: Duration | None = field(name="at", default=None)
     fields: Annotated[dict[str, Any], Meta(min_length=1)]
+
+
+class Data(Expectation, frozen=True, kw_only=True, tag="data"):
+    """Each of these sensors (of all, if none is named) brings data within a time after a moment.
+
+    A sensor that is linked and has nothing to send until then brings the first thing that it does send.
+    """
+
+    after_s: Duration = field(name="after", default=Span(0.0))
+    within_s: Duration = field(name="within")
+    sensors: tuple[str, ...] = ()
 
 
 class Log(Expectation, frozen=True, kw_only=True, tag="log"):
@@ -239,5 +313,16 @@ FAULTS: Final = _by_name(
     DiskSlow,
     UpstreamAway,
     SensorReplaced,
+    LinkLost,
+    BondForgotten,
+    AnswerLost,
+    BluetoothdKilled,
+    BluetoothdFrozen,
+    BusKilled,
+    PoweredOff,
+    InterfaceDown,
+    RadioBlocked,
+    Unplugged,
+    BondRemoved,
 )
-EXPECTATIONS: Final = _by_name(Complete, Status, Log, Alert, NoAlert, NothingElse)
+EXPECTATIONS: Final = _by_name(Complete, Data, Status, Log, Alert, NoAlert, NothingElse)

@@ -9,31 +9,31 @@ Not here: what goes wrong (`faults`), what must be true (`expectations`).
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 from edge.app import Gateway
 from edge.config import Config
+from edge.kinds import KINDS
+from edge.local.status import StatusDocument
 from edge.workers import Workers
 from hw_sim.disk import InstantDisk, SimulatedDisk
-from hw_sim.faults import LinkFaults, drop_links
 from hw_sim.radio.air import Air
 from hw_sim.radio.central import Central, open_central
 from hw_sim.scenario import Home
-from hw_sim.sensors.cgm_sensor import CgmSensor
-from hw_sim.sensors.heart_rate_strap import HeartRateStrap
+from hw_sim.sensors.peripheral import Peripheral
 from tools.rig.demo_recordings import DemoRecordings
 from tools.rig.machine import Bluetooth, Machine, instant
 from tools.rig.scenario import LEAD_S, MIDNIGHT_UTC_S, Scenario
+from tools.rig.scene import Count, Lives, Scene, sensors_there
 from tools.rig.simulation import build_home, passkeys, radio
 
 STEP_S = 60.0
 
-Bodies = Callable[[Air], Sequence[HeartRateStrap | CgmSensor]]
+Bodies = Callable[[Air], Sequence[Peripheral]]
 
 
 def bumble(air: Air, central: Central) -> Bluetooth:
@@ -61,46 +61,38 @@ class Disks:
 
 
 @dataclass
-class World:
-    """A home, its machine, and what happens to the links between them.
+class World(Scene):
+    """A home, its machine, and what happens to the links between them."""
 
-    Attributes:
-        config: what the gateway's file says to the next life.
-        drops: how often a sensor has gone out of reach at random, by address.
-        consents: who has consented since when, in the loop's time: each version of the gateway's file.
-    """
-
-    scenario: Scenario
-    config: Config
-    air: Air
-    home: Home
     central: Central
     machine: Machine
-    begin_s: float
     disks: Disks | None
-    consents: list[tuple[float, dict[str, bool]]] = field(default_factory=list)
-    drops: Counter[str] = field(default_factory=Counter)
-    _dropping: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
     def gateway(self) -> Gateway:
         return self.machine.gateway
 
     @property
-    def bundles(self) -> Path:
-        """Where what is sent arrives."""
-        return self.config.upstream.directory
+    def lives(self) -> Lives:
+        return self.machine
 
     @property
-    def now_s(self) -> float:
-        return self.machine.now_s - self.begin_s
+    def zero_utc_s(self) -> float:
+        return MIDNIGHT_UTC_S - self.begin_s
 
-    def address(self, sensor_id: str) -> str:
-        return next(one.address for one in self.config.sensors if one.id == sensor_id)
+    @property
+    def bundles(self) -> Path:
+        return self.config.upstream.directory
 
-    def sensor(self, sensor_id: str) -> HeartRateStrap | CgmSensor:
-        """What plays the sensor."""
-        return self.home.sensors[self.address(sensor_id)]
+    async def status(self) -> StatusDocument | None:
+        return await self.gateway.status() if self.machine.is_running else None
+
+    async def count(self, sensor_id: str) -> Count | None:
+        told = await self.status()
+        if told is None:
+            return None
+        packets = next(sensor.packets for sensor in told.sensors if sensor.id == sensor_id)
+        return Count(len(self.machine.starts_s), packets or 0)
 
     def row_no(self, sensor_id: str) -> int:
         """The sensor's number in the gateway's store."""
@@ -115,8 +107,9 @@ class World:
         await self.for_s(at_s - self.now_s)
 
     async def until_settled(self, limit_s: float = 7200.0) -> None:
-        """Until everything is fetched, summarised and sent, and every sensor streams. Raises TimeoutError."""
+        """Until what was until now is fetched, summarised and sent, and every sensor streams. Raises TimeoutError."""
         end_s = self.now_s + limit_s
+        await self.for_s(min(limit_s, self.config.limits.summary_grace_s))
         while not await self.is_settled():
             if self.now_s >= end_s:
                 raise TimeoutError(f"not settled after {limit_s:g} s")
@@ -128,21 +121,16 @@ class World:
         said = await gateway.status()
         due_boot_ns = gateway.periods.next_due_boot_ns()
         is_closed = due_boot_ns is None or due_boot_ns > gateway.clock.boot_ns()
-        is_connected = all(sensor.phase == "streaming" for sensor in said.sensors)
+        is_connected = all(
+            sensor.phase == "streaming" or not KINDS[sensor.kind].stays for sensor in said.sensors
+        )
         waiting = sum(
             (route.pending or 0) + (route.inflight or 0) - sum(held.items for held in route.held)
             for route in said.deliveries
         )
         return is_closed and is_connected and waiting == 0 and not gateway.is_catching_up
 
-    # What happens to links, the disk and the gateway's file
-
-    def drop_links(self, faults: LinkFaults, sensors: Sequence[str] = ()) -> "asyncio.Task[None]":
-        """Let sensors (all, if none is named) go out of reach and come back, until the task is cancelled."""
-        addresses = [self.address(one) for one in sensors] or list(self.home.sensors)
-        dropping = asyncio.ensure_future(drop_links(self.air, addresses, faults, self.drops))
-        self._dropping.append(dropping)
-        return dropping
+    # What happens to the disk and the gateway's file
 
     def slow_down(self, delay_s: tuple[float, float]) -> None:
         """Let each commit take so long, at least and at most."""
@@ -158,15 +146,8 @@ class World:
         self.config = scenario.configure(self.config.gateway.state_dir.parent)
         self.note_consents()
 
-    def note_consents(self) -> None:
-        consents = {person.id: person.consent for person in self.scenario.people}
-        self.consents.append((self.machine.now_s, consents))
-
     async def close(self) -> None:
-        for dropping in self._dropping:
-            dropping.cancel()
-        if self._dropping:
-            await asyncio.wait(self._dropping)
+        await self.leave_links_alone()
         await self.machine.stop()
         await self.central.close()
         await self.home.stop()
@@ -202,6 +183,7 @@ async def open_world(
             duration_s=scenario.lasts_s,
             seed=scenario.seed,
             history_s=scenario.history_s,
+            specs=sensors_there(scenario, config),
         )
     else:
         for body in bodies(air):
@@ -218,7 +200,7 @@ async def open_world(
         wrong_s=scenario.clock.wrong_by_s,
         is_trusted=scenario.clock.trusted,
     )
-    world = World(scenario, config, air, home, central, machine, begin_s, disks)
+    world = World(scenario, config, air, home, begin_s, central, machine, disks)
     world.note_consents()
     try:
         machine.start()

@@ -19,7 +19,7 @@ import numpy as np
 from dsp.arrays import F64
 from dsp.glucose import forecast
 from dsp.glucose.forecast import FEATURES, HORIZONS_MIN, Population
-from dsp.glucose.readings import STEP_MG_DL_MIN, Trace, trace
+from dsp.glucose.readings import JUMP_MG_DL_MIN, Trace, trace
 
 TARGET = Path(__file__).parents[2] / "dsp/glucose/population.py"
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 the times are local, without a zone
@@ -67,7 +67,7 @@ def ahead(readings: Trace, minutes: float) -> F64:
 
 
 def lesson(readings: Trace) -> Lesson:
-    rows = forecast.feature_rows(readings.t_min, readings.glucose_mg_dl, STEP_MG_DL_MIN)
+    rows = forecast.feature_rows(readings.t_min, readings.glucose_mg_dl, JUMP_MG_DL_MIN)
     x, known = rows[:, :FEATURES], rows[:, -1]
     changes = np.array([ahead(readings, h) - readings.glucose_mg_dl for h in HORIZONS_MIN])
     full = x[known == 12]

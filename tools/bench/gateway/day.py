@@ -43,7 +43,7 @@ async def spend(directory: Path, packets: Packets, options: argparse.Namespace) 
         result |= {
             "dropped": made.inbox.dropped.total(),
             "undecodable": made.intake.undecodable.total(),
-            "losses": sum(session.state.losses for session in made.sessions.values()),
+            "losses": sum(session.state.losses for session in made.contacts.values()),
         }
         await machine.stop()
         bundles = list((directory / "bundles").glob("*.json"))

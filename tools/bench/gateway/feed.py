@@ -51,7 +51,7 @@ def encoded(t_s: float, mg_dl: float) -> bytes:
 
 
 def recorded(hours: float) -> Packets:
-    rr_ms = demo_recordings.read_rr(RECORDINGS / "afdb_08219_rr.csv.gz").tolist()
+    rr_ms = demo_recordings.read_heart(RECORDINGS / "afdb_08219_rr.csv.gz").rr_ms.tolist()
     glucose = demo_recordings.read_glucose(RECORDINGS / "azt1d_09_glucose.csv.gz")
     values = cycle([float(round(value)) for value in glucose.glucose_mg_dl.tolist()])
     readings = [(60.0 * minute + 0.5, next(values)) for minute in range(2, int(hours * 60) + 1, 5)]
@@ -77,6 +77,11 @@ def heart_packets(rr_ms: Sequence[float], seconds: int) -> list[tuple[float, byt
         reading = heart_rate.HeartRateMeasurement(bpm, contact=True, rr_ticks=sent or None)
         packets.append((float(second), heart_rate.encode(reading)))
     return packets
+
+
+def beats(packets: Packets) -> int:
+    """How many intervals the packets of a strap hold."""
+    return sum(len(heart_rate.decode(payload).rr_ticks or ()) for _, payload in packets.heart)
 
 
 class Home:

@@ -42,12 +42,12 @@ CHUNK_S: Final = 30
 WINDOW_S: Final = 300
 SESSION_S: Final = 10 * DAY_S
 BULK_ROWS: Final = 20_000
-HEART_BODY: Final = {
+HEART_BODY: Final = heart_window.EMPTY | {
     "hr_mean_bpm": 72.123456789,
     "hr_min_bpm": 60.3,
     "hr_max_bpm": 81.2,
-    "sdnn_ms": 44.123456789,
-    "rmssd_ms": 31.123456789,
+    **dict.fromkeys(("sdrr_ms", "rmssd_rr_ms", "sdnn_ms", "rmssd_ms", "lf_ms2", "hf_ms2"), 44.123456789),
+    **dict.fromkeys(("normal_pct", "pnn50_pct", "af_pct", "mean_nn_ms", "dfa_a1"), 31.123456789),
     "beats": 360,
     "coverage_pct": 99.7,
 }
@@ -197,10 +197,11 @@ def size_mb(checked: Config) -> float:
 def purge(costs: Costs, gateway: Gateway, limits: Limits, now_s: int, name: str) -> int:
     """Slices, each as a commit of its own; how many there were."""
     tables, timeline = gateway.store.tables, gateway.store.tables.boots.timeline()
+    now = retention.Present(now_s, gateway.boot_no, gateway.clock.boot_ns() + 400 * DAY_S * NS_PER_S)
 
     def one_slice() -> bool:
         with tables.database.transaction():
-            return retention.purge_slice(tables, timeline, now_s, limits, PURGE_ROWS_MAX)
+            return retention.purge_slice(tables, timeline, now, limits, PURGE_ROWS_MAX)
 
     slices = 1
     while costs.time(name, one_slice):

@@ -183,7 +183,7 @@ async def load(
         "straps": straps,
         "sent": sum(strap.sent for strap in home.straps),
         "dropped": made.inbox.dropped.total(),
-        "links_lost": sum(session.state.losses for session in made.sessions.values()),
+        "links_lost": sum(session.state.losses for session in made.contacts.values()),
         "latest_ms": 1000 * home.latest_s,
         "longest_callback_ms": 1000 * longest.wall_s,
         "longest_callback_cpu_ms": 1000 * longest.cpu_s,

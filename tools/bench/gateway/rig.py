@@ -9,7 +9,7 @@ import gc
 import logging
 import random
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,10 +17,11 @@ import msgspec
 from bleak import BleakClient
 
 from dsp.warm import warm_gateway
+from edge.alerts.delivery import Channel
 from edge.app import Gateway
 from edge.clock import Clock
 from edge.config import Config, SensorConfig, parse
-from edge.radio.session import Phase
+from edge.contact import Phase
 from edge.workers import Workers, threads
 from hw_sim.radio.direct_radio import backends
 from hw_sim.sensors.direct_strap import DirectStrap
@@ -83,7 +84,7 @@ def config(directory: Path, home: Home, *, silent: bool = False) -> Config:
         for n, strap in enumerate(home.straps)
     ]
     cgms = [
-        SensorConfig(f"c{n}", "cgm", sensor.address, "anna", stale_s=NEVER_S)
+        SensorConfig(f"c{n}", "cgm", sensor.address, "anna", accept_just_works=True, stale_s=NEVER_S)
         for n, sensor in enumerate(home.cgms)
     ]
     alerts = checked.alerts
@@ -94,9 +95,14 @@ def config(directory: Path, home: Home, *, silent: bool = False) -> Config:
 
 
 def machine(
-    checked: Config, home: Home, clock: Clock | None = None, workers: Callable[[], Workers] = threads
+    checked: Config,
+    home: Home,
+    clock: Clock | None = None,
+    workers: Callable[[], Workers] = threads,
+    channels: Callable[[], Sequence[Channel]] = tuple,
 ) -> Machine:
-    """The machine of a home, at whose midnight it is `MIDNIGHT_UTC_S`; with other clocks, if they are given."""
+    """The machine of a home, at whose midnight it is `MIDNIGHT_UTC_S`; with other clocks, if they are given. Alerts are
+    also told by `channels`."""
     logging.basicConfig(level=logging.ERROR)
     warm_gateway()
     gc.freeze()  # as the daemon does
@@ -106,6 +112,7 @@ def machine(
         zero_utc_s=MIDNIGHT_UTC_S - LEAD_S,
         new_rng=lambda life: random.Random(1 + life),  # noqa: S311
         new_workers=workers,
+        new_channels=channels,
         other_clock=clock,
     )
 
@@ -113,7 +120,7 @@ def machine(
 async def until_connected(made: Gateway, limit_s: float = 600.0) -> None:
     connected = (Phase.SETTLING, Phase.STREAMING)
     async with asyncio.timeout(limit_s):
-        while any(session.state.phase not in connected for session in made.sessions.values()):
+        while any(session.state.phase not in connected for session in made.contacts.values()):
             await asyncio.sleep(0.5)
 
 

@@ -38,6 +38,7 @@ id = "cgm"
 kind = "cgm"
 address = "F1:00:00:00:00:01"
 person = "anna"
+accept_just_works = true
 """
 
 

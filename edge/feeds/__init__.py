@@ -1,0 +1,1 @@
+"""Glucose by HTTP, from servers that people run anyway: Nightscout, xDrip+ and Juggluco."""

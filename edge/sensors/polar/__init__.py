@@ -1,0 +1,1 @@
+"""Polar sensors: a heart strap that also streams ECG, acceleration and pulse intervals (Polar Measurement Data)."""

@@ -1,0 +1,1 @@
+"""Devices that are used, advertise for a while, deliver and hang up."""
