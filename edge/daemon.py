@@ -15,7 +15,7 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -125,7 +125,9 @@ def complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
 async def _live(
     checked: config.Config, open_radio: OpenRadio, heartbeat: Heartbeat, *, simulated: bool, web: OpenWeb
 ) -> None:
-    with kernel_cache.chosen(checked.gateway.state_dir) as kernels:
+    with ExitStack() as kept:
+        cache = kernel_cache.chosen(checked.gateway.state_dir)
+        kernels = await workers.in_thread(partial(kept.enter_context, cache))
         build: Callable[..., Gateway] = await workers.in_thread(_gateway_class)
         if web is not None:
             build = partial(build, web=web)

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -110,12 +111,12 @@ async def warm(place: Place) -> bool:
 
     False if some are not, because the disk prevents it again and again.
     """
-    before = _kept(place.directory)
+    before = await in_thread(partial(_kept, place.directory))
     if not before:
         once = " for this machine, once" if place.lasts else ""
         log.info("kernels are being compiled%s; the gateway works meanwhile", once)
     is_ready, is_kept = await in_thread(_warm)
-    if is_kept and _kept(place.directory) != before:
+    if is_kept and await in_thread(partial(_kept, place.directory)) != before:
         log.info("kernels are compiled%s", f" and kept in {place.directory}" if place.lasts else "")
     return is_ready
 

@@ -292,6 +292,29 @@ def test_a_signal_is_acted_on_while_kernels_are_compiled(
     compiled.set()
 
 
+def test_kernels_are_looked_for_and_copied_in_threads(
+    tmp_path: Path, stub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def note(what: str, result: Any) -> Any:
+        assert threading.current_thread() is not threading.main_thread(), "a slow disk would hold the loop"
+        done.append(what)
+        return result
+
+    async def run(gateway: Stub) -> None:
+        kill_soon(signal.SIGTERM, lambda: done[-1:] == ["kept"] and "warmed" in done)
+        await for_ever(gateway)
+
+    monkeypatch.setattr(kernel_cache, "_is_compiling", lambda: True)
+    monkeypatch.setattr(kernel_cache, "_fill", lambda _: note("copied", None))
+    monkeypatch.setattr(kernel_cache, "_kept", lambda _: note("kept", {Path("of before"): len(done)}))
+    monkeypatch.setattr(kernel_cache, "_warm", lambda: note("warmed", (True, True)))
+    stub(run)
+    assert daemon.main(config_file(tmp_path), deaf_radio) == daemon.EXIT_OK
+    assert done == ["copied", "kept", "warmed", "kept"]
+
+
 def test_what_is_loaded_for_good_is_not_looked_through_for_garbage(
     tmp_path: Path, stub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
