@@ -12,6 +12,7 @@ from typing import Any
 from bumble import hci
 from bumble.device import Connection, Device, DeviceConfiguration
 from bumble.host import Host
+from bumble.snoop import Snooper
 from bumble.transport.common import TransportLostError, TransportSink, TransportSource
 
 
@@ -31,9 +32,13 @@ class _SimHost(Host):
             if isinstance(packet, hci.HCI_Command):
                 raise TransportLostError("transport lost")
         elif self.hci_sink is not None:
+            if self.snooper is not None:
+                self.snooper.snoop(bytes(packet), Snooper.Direction.HOST_TO_CONTROLLER)
             self.hci_sink.on_packet(bytes(packet))
 
     def on_hci_packet(self, packet: hci.HCI_Packet) -> None:
+        if self.snooper is not None:
+            self.snooper.snoop(bytes(packet), Snooper.Direction.CONTROLLER_TO_HOST)
         if isinstance(packet, hci.HCI_AclDataPacket):
             self.on_hci_acl_data_packet(packet)
         elif isinstance(packet, hci.HCI_Event):
