@@ -1,6 +1,6 @@
 #!/bin/sh
 # The libraries of kernels: built for both machines, twice the same; that for x86-64 tested against numba, and with a
-# gateway that runs on it for four minutes, or LIBRARY_MINUTES. They are left in build/kernels.
+# gateway that runs on it for ten minutes, or LIBRARY_MINUTES. They are left in build/kernels.
 # packages: gcc libc6-dev
 set -eu
 cd "$(dirname "$0")/../.."
@@ -22,7 +22,7 @@ for machine in x86_64 aarch64; do
     sha256sum "$out/kernels-$machine.so"
 done
 
-export VITALGATE_KERNEL_LIBRARY="$out/kernels-x86_64.so" LIBRARY_MINUTES="${LIBRARY_MINUTES:-4}"
+export VITALGATE_KERNEL_LIBRARY="$out/kernels-x86_64.so"
 .venv/bin/python -P -m pytest -q -m "soak or not soak" tests/test_dsp_compiled.py
 .venv/bin/python -P -m pytest -q "tests/test_dsp_modes.py::test_everything_passes[library]"
 exec .venv/bin/python -P -m pytest -q -s -m soak tests/test_system_library.py
