@@ -142,7 +142,10 @@ class AttClient:
         if uuid is None or of_octets(request[5:7]) != PRIMARY_SERVICE:
             return
         for at in range(1, len(pdu) - 3, 4):
-            first, last = int.from_bytes(pdu[at : at + 2], "little"), int.from_bytes(pdu[at + 2 : at + 4], "little")
+            first, last = (
+                int.from_bytes(pdu[at : at + 2], "little"),
+                int.from_bytes(pdu[at + 2 : at + 4], "little"),
+            )
             self.handles.services[first] = last, uuid
 
     def _take_by_type(self, at_s: float, request: bytes, pdu: bytes) -> Iterator[Heard]:
@@ -168,7 +171,7 @@ class AttClient:
             yield Heard(at_s, What.READ, _handle(request, 1), self._long[1])
 
 
-_REQUESTS: Final = {
+_REQUESTS: Final[dict[int, int]] = {
     Opcode.READ_BY_GROUP_TYPE: Opcode.READ_BY_GROUP_TYPE_ANSWER,
     Opcode.FIND_BY_TYPE_VALUE: Opcode.FIND_BY_TYPE_VALUE_ANSWER,
     Opcode.READ_BY_TYPE: Opcode.READ_BY_TYPE_ANSWER,

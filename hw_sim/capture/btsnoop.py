@@ -72,7 +72,9 @@ def packets(content: bytes) -> Iterator[Packet]:
         CaptureError: it is no btsnoop file, one of an unknown kind, or damaged.
     """
     if len(content) < _HEADER.size or not content.startswith(MAGIC):
-        raise CaptureError("it is no btsnoop file", "give one that btmon, Android or this program has written")
+        raise CaptureError(
+            "it is no btsnoop file", "give one that btmon, Android or this program has written"
+        )
     _, version, kind = _HEADER.unpack_from(content)
     if version != 1 or kind not in _READERS:
         known = ", ".join(map(str, _READERS))

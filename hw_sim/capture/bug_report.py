@@ -81,8 +81,8 @@ def _in_archive(content: bytes) -> list[Packet]:
             logs = [found for name in names if _LOG.search(name) and (found := _member(archive, name))]
             whole = [log for log in logs if log.startswith(btsnoop.MAGIC)]
             if whole:
-                found = (packet for log in whole for packet in btsnoop.packets(log))
-                return sorted(found, key=lambda packet: packet.at_s)
+                parts = [part for log in whole if (part := list(btsnoop.packets(log)))]
+                return [packet for part in sorted(parts, key=lambda part: part[0].at_s) for packet in part]
             for name in names:
                 if name.endswith(".txt") and _BEGIN.search(text := _member(archive, name)):
                     return packets(text)

@@ -1,7 +1,7 @@
 """Reads captures of any form, and writes our own.
 
-Our own is lines of JSON. The first says that it is one, when it begins, and whether it is pseudonymous; each other is an
-event: so many seconds later, of which device, what, of which characteristic, and the octets:
+Our own is lines of JSON. The first says that it is one, when it begins, and whether it is pseudonymous; each other is
+an event: so many seconds later, of which device, what, of which characteristic, and the octets:
 
     {"capture": "vitalgate 1", "begin_utc_s": 1795910400.0, "pseudonymous": true}
     {"at_s": 0.0, "device": "F3:5C:01:9A:77:E2", "what": "connected", "name": "sensor 9C1F", "services": [
@@ -70,7 +70,7 @@ def _own(content: bytes) -> Capture:
     first, *lines = content.splitlines(keepends=True)
     head = _line(first, 1)
     begin_s = head.get("begin_utc_s")
-    if head.get("capture") != FORM or not _is_time(begin_s):
+    if head.get("capture") != FORM or begin_s is None or not _is_time(begin_s):
         raise CaptureError(f"its first line does not say that it is a capture {FORM!r}", _ANY)
     capture = Capture({}, head.get("pseudonymous") is True)
     for number, line in enumerate(lines, 2):
@@ -148,7 +148,9 @@ def line(begin_utc_s: float, device: Device, event: Heard) -> str:
             for service in device.services
         ]
     if event.characteristic:
-        said["characteristic"] = event.characteristic if event.characteristic.startswith("0x") else short(event.characteristic)
+        said["characteristic"] = (
+            event.characteristic if event.characteristic.startswith("0x") else short(event.characteristic)
+        )
     if event.payload or event.characteristic:
         said["hex"] = event.payload.hex()
     return _text(said)
