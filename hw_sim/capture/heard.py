@@ -149,6 +149,11 @@ def of_octets(octets: bytes) -> str | None:
     return None
 
 
+def octets_of(uuid: str) -> bytes:
+    """A UUID as it goes over the air: two octets if it is an assigned number."""
+    return bytes.fromhex(short(uuid).replace("-", ""))[::-1]
+
+
 def address_of(octets: bytes) -> str:
     """An address as it comes over the air."""
     return octets[::-1].hex(":").upper()

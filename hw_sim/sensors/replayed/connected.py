@@ -1,6 +1,7 @@
 """A sensor that plays a capture to whoever connects: its services, its values, its notifications with their spacing.
 
-Contract: it begins at `begin_s` of the loop's time, plays once, and falls silent. What it would notify while nobody has
+Contract: it begins at `begin_s` of the loop's time and plays once. Then a strap says each second that it is not worn,
+as if it had been taken off, and another sensor has nothing more to say. What it would notify while nobody has
 subscribed is lost. What was asked of a control point in the capture brings the same answers when it is asked again;
 what was never asked is refused as a sensor without the function does. Battery and maker are the simulation's own.
 
@@ -28,6 +29,8 @@ from protocols import cgm_control, heart_rate, racp, uuids
 from protocols.errors import DecodeError
 
 ERROR_REFUSED: Final = 0x06
+_TAKEN_OFF_S: Final = 1.0
+_TAKEN_OFF: Final = heart_rate.encode(heart_rate.HeartRateMeasurement(0, contact=False))
 _OPEN: Final = Permissions.READABLE | Permissions.WRITEABLE
 _KNOWN: Final = Properties.READ | Properties.WRITE | Properties.NOTIFY | Properties.INDICATE
 _KNOWN_TOO: Final = Properties.WRITE_WITHOUT_RESPONSE
@@ -119,6 +122,10 @@ class ReplayedSensor(Peripheral):
                 self._values[cue.characteristic] = cue.payload
             elif cue.what is What.NOTIFIED and not self.is_silent:
                 self.tell(cue)
+        while uuids.HEART_RATE_MEASUREMENT in self._characteristics:
+            await asyncio.sleep(_TAKEN_OFF_S)
+            if not self.is_silent:
+                self.babble(_TAKEN_OFF)
         await asyncio.get_running_loop().create_future()
 
     async def _until(self, after_s: float) -> None:
