@@ -5,7 +5,8 @@ as if it had been taken off, and another sensor has nothing more to say. What it
 subscribed is lost. What was asked of a control point in the capture brings the same answers when it is asked again;
 what was never asked is refused as a sensor without the function does. Battery and maker are the simulation's own.
 
-Truth: `sent` is what was notified over a link that carried it, in the loop's time. `carried` are the beats in that.
+Truth: `sent` is what was notified over a link that carried it, in the loop's time. `carried` are the beats in that,
+`measured` the records of a CGM.
 
 Not here: a CGM's records, which others are asked for than in the capture (`cgm`).
 """
@@ -23,6 +24,7 @@ from hw_sim.capture import heard
 from hw_sim.capture.heard import Device, What, short
 from hw_sim.capture.script import Cue, Exchange, script
 from hw_sim.radio.air import Air
+from hw_sim.sensors.cgm_sensor import Measured
 from hw_sim.sensors.heart_rate_strap import Beat
 from hw_sim.sensors.peripheral import ENCRYPTED, Peripheral, Permissions, Properties, uuid16
 from protocols import cgm_control, heart_rate, racp, uuids
@@ -77,6 +79,11 @@ class ReplayedSensor(Peripheral):
         for other in services.values():
             self._protect(other)
         self.device.add_services(tuple(services.values()))
+
+    @property
+    def measured(self) -> list[Measured]:
+        """The records that were taken until now, of a CGM."""
+        return []
 
     def _battery_pct(self) -> int:
         told = self._values.get(uuids.BATTERY_LEVEL, b"")

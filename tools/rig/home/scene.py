@@ -20,7 +20,7 @@ from hw_sim.faults import LinkFaults, drop_links
 from hw_sim.radio.air import Air
 from hw_sim.scenario import Home, SensorSpec
 from hw_sim.sensors.peripheral import Peripheral
-from tools.rig.scenario import Scenario
+from tools.rig.language.scenario import Scenario
 
 
 class Lives(Protocol):
@@ -120,7 +120,10 @@ def sensors_there(scenario: Scenario, config: Config) -> list[SensorSpec]:
     """What is worn, which need not be what the gateway's file says."""
     return [
         SensorSpec(
-            said.really or one.kind, one.address, one.passkey if said.label is None else int(said.label)
+            said.really or one.kind,
+            one.address,
+            one.passkey if said.label is None else int(said.label),
+            captured=said.captured(),
         )
         for said, one in zip(scenario.sensors, config.sensors, strict=True)
     ]
