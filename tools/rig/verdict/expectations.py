@@ -124,12 +124,13 @@ def truth_of(world: Scene, person: str, sensors: Iterable[str]) -> Truth:
     addresses = {world.address(sensor) for sensor in sensors}
     readings = [
         (zero_utc_s + measured.at_s, measured.record.glucose_mg_dl)
-        for cgm in world.home.cgms
+        for cgm in (*world.home.cgms, *world.home.replayed)
         if cgm.address in addresses
         for measured in cgm.measured
         if isinstance(measured.record.glucose_mg_dl, float)
     ]
-    carried = [beat for strap in world.home.straps if strap.address in addresses for beat in strap.carried]
+    straps = [*world.home.straps, *world.home.replayed]
+    carried = [beat for strap in straps if strap.address in addresses for beat in strap.carried]
     spans = list(_unsure(world))
     certain = [beat for beat in carried if not any(begin <= beat.sent_s <= end for begin, end in spans)]
     given = [(since_s, consents[person]) for since_s, consents in world.consents]
