@@ -85,7 +85,7 @@ def test_more_than_there_is_cannot_be_taken(leases: Leases) -> None:
 
 
 def test_each_taking_has_a_higher_fence(leases: Leases) -> None:
-    fences = []
+    fences: list[int] = []
     for _ in range(3):
         lease = leases.take([Wanted(GATEWAY)], "again")
         fences += lease.fences.values()

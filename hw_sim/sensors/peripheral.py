@@ -21,8 +21,8 @@ from bumble.gatt import Characteristic, Descriptor, Service
 from bumble.keys import MemoryKeyStore, PairingKeys
 from bumble.pairing import PairingConfig, PairingDelegate
 
-from hw_sim.radio.air import Air
 from hw_sim.radio.host import device_on
+from hw_sim.radio.sensor_air import SensorAir
 from protocols import battery, device_information, uuids
 
 Permissions = Attribute.Permissions
@@ -66,7 +66,7 @@ class Peripheral:
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         model: str,
         service: Service,
@@ -108,7 +108,7 @@ class Peripheral:
                 await self._life
         for link in self.device.connections.values():
             self._on_disconnection(link)
-        self._air.remove_controller(self._controller)
+        self._controller.lose_power()
 
     def subscribed(self, characteristic: Characteristic[bytes]) -> list[Connection]:
         """The links over which a client has enabled notifications or indications."""

@@ -55,7 +55,7 @@ class Wanted(NamedTuple):
     """So many of these resources, whichever are free."""
 
     names: Sequence[str]
-    count: int = 1
+    number: int = 1
 
 
 class Row(NamedTuple):
@@ -105,13 +105,13 @@ class Leases:
             now_ns = self._clock.boot_ns()
             rows = {row.name: row for row in _rows(database)}
             fences: dict[str, int] = {}
-            for names, count in wanted:
+            for names, number in wanted:
                 free = [
                     name for name in names if name not in fences and self._is_free(rows.get(name), now_ns)
                 ]
-                if len(free) < count:
-                    raise NothingFree(_shown(names, count), self._who(rows, names, now_ns))
-                fences |= {name: _fence(rows.get(name)) + 1 for name in free[:count]}
+                if len(free) < number:
+                    raise NothingFree(_shown(names, number), self._who(rows, names, now_ns))
+                fences |= {name: _fence(rows.get(name)) + 1 for name in free[:number]}
             for name, fence in fences.items():
                 database.execute(
                     "INSERT OR REPLACE INTO resource VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -202,5 +202,5 @@ def _fence(row: Row | None) -> int:
     return 0 if row is None else row.fence
 
 
-def _shown(names: Sequence[str], count: int) -> str:
-    return f"{count} of {', '.join(names) or 'nothing'}"
+def _shown(names: Sequence[str], number: int) -> str:
+    return f"{number} of {', '.join(names) or 'nothing'}"
