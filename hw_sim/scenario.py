@@ -25,6 +25,7 @@ from hw_sim.physiology.heart import Heart
 from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.recordings import GlucoseRecording
 from hw_sim.sensors.aidex_sensor import AidexSensor
+from hw_sim.sensors.bumble_strap import BumbleStrap
 from hw_sim.sensors.cgm_sensor import CgmSensor
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
 from hw_sim.sensors.peripheral import Peripheral
@@ -84,15 +85,18 @@ class Home:
         worn = Worn(begin_s, duration_s, rr_ms, glucose, cgm_session_age_s, cgm_history_s, glucose_pace)
         self.sensors: dict[str, Peripheral] = {}
         for n, spec in enumerate(specs):
-            self.wear(MAKERS[spec.kind](air, spec, worn, seed + n))
+            make = MAKERS.get(spec.kind) or FOREIGN[spec.kind]
+            self.wear(make(air, spec, worn, seed + n))
 
     def wear(self, sensor: Peripheral) -> None:
         """One more sensor, before the home is started."""
         self.sensors[sensor.address] = sensor
 
     @property
-    def straps(self) -> list[HeartRateStrap]:
-        return [sensor for sensor in self.sensors.values() if isinstance(sensor, HeartRateStrap)]
+    def straps(self) -> list[HeartRateStrap | BumbleStrap]:
+        return [
+            sensor for sensor in self.sensors.values() if isinstance(sensor, HeartRateStrap | BumbleStrap)
+        ]
 
     @property
     def cgms(self) -> list[CgmSensor]:
@@ -170,7 +174,14 @@ def _xiaomi_scale(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> Xi
     return XiaomiScale(air, spec.address, steps, begin_s=begin_s)
 
 
-MAKERS: Final[dict[str, Callable[[SensorAir, SensorSpec, Worn, int], Peripheral]]] = {
+def _bumble_strap(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> BumbleStrap:
+    beats = Heart(seed) if worn.rr_ms is None else recordings.repeat(worn.rr_ms)
+    return BumbleStrap(air, spec.address, _beats_within(beats, worn.duration_s), begin_s=worn.begin_s)
+
+
+Maker = Callable[[SensorAir, SensorSpec, Worn, int], Peripheral]
+
+MAKERS: Final[dict[str, Maker]] = {
     "heart_rate": _strap,
     "polar": _polar,
     "cgm": _cgm,
@@ -184,6 +195,9 @@ MAKERS: Final[dict[str, Callable[[SensorAir, SensorSpec, Worn, int], Peripheral]
     "xiaomi_scale": _xiaomi_scale,
 }
 """What makes a sensor, by its kind; the last argument is its seed."""
+
+FOREIGN: Final[dict[str, Maker]] = {"bumble_heart_rate": _bumble_strap}
+"""What makes a sensor that others have written, by a name of its own."""
 
 
 def _beats_within(beats: Iterator[float], duration_s: float) -> Iterator[float]:
