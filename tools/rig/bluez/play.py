@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.errors import ConfigError
-from tools.rig import vocabulary as v
 from tools.rig.bluez.faults import HAPPENINGS, happen
 from tools.rig.bluez.guest import GuestError
 from tools.rig.bluez.world import RealWorld, open_world
-from tools.rig.expectations import CHECKS, Line, Played, clock_time
-from tools.rig.play import looks
-from tools.rig.scenario import Scenario
+from tools.rig.language import vocabulary as v
+from tools.rig.language.scenario import Scenario
+from tools.rig.run.play import looks
+from tools.rig.verdict.expectations import CHECKS, Line, Played, clock_time
 
 EXPECTED: Final = (v.Complete, v.Data, v.Status, v.Log, v.NothingElse)
 SETTLES_S_MAX: Final = 60.0
@@ -44,7 +44,7 @@ class Verdict:
 
 def require_playable(name: str, scenario: Scenario) -> None:
     """Raises ConfigError for what cannot be played on a real stack."""
-    remedy = f"play it in virtual time: python -P -m tools.rig.play {name}"
+    remedy = f"play it in virtual time: python -P -m tools.rig.run.play {name}"
     for key, rows, known in (
         ("faults", scenario.faults, tuple(HAPPENINGS)),
         ("expect", scenario.expect, EXPECTED),

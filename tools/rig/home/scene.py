@@ -20,7 +20,7 @@ from hw_sim.faults import LinkFaults, drop_links
 from hw_sim.radio.air import Air
 from hw_sim.scenario import Home, SensorSpec
 from hw_sim.sensors.peripheral import Peripheral
-from tools.rig.scenario import Scenario
+from tools.rig.language.scenario import Scenario
 
 
 class Lives(Protocol):

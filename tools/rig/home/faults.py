@@ -1,6 +1,6 @@
 """What happens in a home when a scenario's fault comes: a function for each name.
 
-Contract: a function begins when the fault does, and returns when the fault is over. `tools.rig.vocabulary` says what a
+Contract: a function begins when the fault does, and returns when the fault is over. `language.vocabulary` says what a
 fault may tell; a test demands that no name is missing here but those of the machine's own Bluetooth (`SystemFault`).
 A scenario with one of these is refused.
 """
@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from hw_sim.faults import LinkFaults
 from hw_sim.sensors.cgm_sensor import CgmSensor
-from tools.rig import vocabulary as v
-from tools.rig.scene import Scene
-from tools.rig.world import Disks, World
+from tools.rig.home.scene import Scene
+from tools.rig.home.world import Disks, World
+from tools.rig.language import vocabulary as v
 
 Happening = Callable[[World, Any], Awaitable[None]]
 OnTheAir = Callable[[Scene, Any], Awaitable[None]]

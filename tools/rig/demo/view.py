@@ -17,8 +17,8 @@ from edge.app import Gateway
 from edge.local.status import StatusDocument
 from edge.store.summaries import Summary
 from tools.live_view import Trail, screen
-from tools.rig.demo import HOUR_S, Options, Result, Watch, play, prepare
-from tools.rig.demo_beside import beside, clock_time, narrow_table
+from tools.rig.demo.beside import beside, clock_time, narrow_table
+from tools.rig.demo.day import HOUR_S, Options, Result, Watch, play, prepare
 from tools.terminal import own_command
 
 GETTING_READY = "getting ready; the first time, kernels are compiled, which takes up to a minute"

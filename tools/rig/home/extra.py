@@ -9,7 +9,7 @@ from edge.errors import ConfigError
 def simulation_extra() -> Any:
     """The simulation, which a plain installation does not have."""
     try:
-        from tools.rig import simulation
+        from tools.rig.home import simulation
     except ModuleNotFoundError as error:
         what = f"simulated sensors need the package {error.name}"
         raise ConfigError(

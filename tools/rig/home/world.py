@@ -25,11 +25,11 @@ from hw_sim.radio.air import Air
 from hw_sim.radio.central import Central, open_central
 from hw_sim.scenario import Home
 from hw_sim.sensors.peripheral import Peripheral
-from tools.rig.demo_recordings import DemoRecordings
-from tools.rig.machine import Bluetooth, Machine, instant
-from tools.rig.scenario import LEAD_S, MIDNIGHT_UTC_S, Scenario
-from tools.rig.scene import Count, Lives, Scene, sensors_there
-from tools.rig.simulation import build_home, passkeys, radio
+from tools.rig.home.machine import Bluetooth, Machine, instant
+from tools.rig.home.recordings import DemoRecordings
+from tools.rig.home.scene import Count, Lives, Scene, sensors_there
+from tools.rig.home.simulation import build_home, passkeys, radio
+from tools.rig.language.scenario import LEAD_S, MIDNIGHT_UTC_S, Scenario
 
 STEP_S = 60.0
 

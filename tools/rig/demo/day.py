@@ -30,13 +30,13 @@ from edge.store.summaries import Summary
 from edge.store.tables import Tables
 from hw_sim.clock import run
 from hw_sim.faults import LinkFaults
-from tools.rig.demo_comparison import Comparison, compare
-from tools.rig.demo_found import Found, Stood, stood
-from tools.rig.demo_recordings import DemoRecordings
-from tools.rig.demo_truth import truth
-from tools.rig.scenario import CGM, MIDNIGHT, STRAP, Person, Scenario
-from tools.rig.vocabulary import Span
-from tools.rig.world import World, open_world
+from tools.rig.demo.comparison import Comparison, compare
+from tools.rig.demo.found import Found, Stood, stood
+from tools.rig.demo.truth import truth
+from tools.rig.home.recordings import DemoRecordings
+from tools.rig.home.world import World, open_world
+from tools.rig.language.scenario import CGM, MIDNIGHT, STRAP, Person, Scenario
+from tools.rig.language.vocabulary import Span
 
 HOUR_S = 3600
 ZONE = ZoneInfo("UTC")

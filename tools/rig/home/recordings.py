@@ -22,7 +22,7 @@ from tools.analyse import glucose_csv, recording_files, rr_csv
 
 # Real recordings lie beside the tests; an installed gateway has none, and its simulated people are models.
 OWN = ("afdb_08219_rr.csv.gz", "azt1d_09_glucose.csv.gz")
-RECORDINGS = Path(__file__).resolve().parents[2] / "tests" / "recordings"
+RECORDINGS = Path(__file__).resolve().parents[3] / "tests" / "recordings"
 # Shorter ones would come faster than a strap's packets can carry them; recorders' artefacts are longer.
 RR_MS_MIN, RR_MS_MAX = 100.0, 10_000.0
 GLUCOSE_MG_DL_MIN = 1.0

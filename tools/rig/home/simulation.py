@@ -16,7 +16,7 @@ from hw_sim.radio.air import Air
 from hw_sim.radio.central import Central, PasskeyProvider, open_central, open_remote_central
 from hw_sim.radio.hci_server import serve
 from hw_sim.scenario import Home, SensorSpec
-from tools.rig.demo_recordings import DemoRecordings
+from tools.rig.home.recordings import DemoRecordings
 
 
 def build_home(

@@ -20,7 +20,7 @@ from hw_sim.followers.diary import Diary, Uploader
 from hw_sim.followers.nightscout import Nightscout
 from hw_sim.followers.phone import Phone
 from hw_sim.physiology.glucose import GlucoseBody
-from tools.rig.demo_recordings import DemoRecordings
+from tools.rig.home.recordings import DemoRecordings
 
 # So old is the first measurement when the gateway begins: it has come by then.
 FIRST_S: Final = 10.0

@@ -11,8 +11,8 @@ import asyncio
 from typing import Final
 
 from hw_sim.sensors.peripheral import Peripheral
-from tools.rig import vocabulary as v
-from tools.rig.scene import Count, Scene
+from tools.rig.home.scene import Count, Scene
+from tools.rig.language import vocabulary as v
 
 LOOK_S: Final = 0.1
 # What was sent before the moment has been counted, and told, by then.

@@ -15,7 +15,7 @@ from edge.alerts.state import What
 from edge.clock import NS_PER_S
 from edge.now.known import Forecast, GatewayKnown, GlucoseKnown, RhythmKnown
 from edge.store.alerts import ENDS, AlertEvent
-from tools.rig.demo_truth import Stretch
+from tools.rig.demo.truth import Stretch
 
 # Moments so near each other are the same, counted at different times: readings and episodes are further apart.
 SAME_S: Final = 25.0

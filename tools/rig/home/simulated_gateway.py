@@ -1,4 +1,4 @@
-"""A gateway as a process that meets simulated sensors: `python -P -m tools.rig.simulated_gateway --config FILE`.
+"""A gateway as a process that meets simulated sensors: `python -P -m tools.rig.home.simulated_gateway --config FILE`.
 
 Contract: as `edge`, but for radio and feeds. With `--world` the sensors live in the process of `vitalgate simulate`.
 """
@@ -16,7 +16,7 @@ from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 from edge import daemon  # noqa: E402
-from tools.rig.extra import endpoint, simulation_extra  # noqa: E402
+from tools.rig.home.extra import endpoint, simulation_extra  # noqa: E402
 
 
 def simulated_radio(world: str | None, seed: int) -> Any:
@@ -48,7 +48,7 @@ def simulated_web(seed: int) -> Any:
     def open_web(sensor: Any) -> Any:
         if not made:
             from edge.clock import NS_PER_S, SystemClock
-            from tools.rig.simulated_feeds import SimulatedFeeds
+            from tools.rig.home.simulated_feeds import SimulatedFeeds
 
             clock = SystemClock(vouched=True)
             made.append(SimulatedFeeds(own_recordings(), lambda: clock.utc_ns() / NS_PER_S, seed))
@@ -58,7 +58,7 @@ def simulated_web(seed: int) -> Any:
 
 
 def own_recordings() -> Any:
-    from tools.rig.demo_recordings import DemoRecordings
+    from tools.rig.home.recordings import DemoRecordings
 
     return DemoRecordings.chosen(None, None)
 

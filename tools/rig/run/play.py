@@ -1,6 +1,6 @@
 """Plays a scenario in virtual time, and says what was wrong.
 
-    python -P -m tools.rig.play FILES...
+    python -P -m tools.rig.run.play FILES...
 
 Contract: the same scenario gives the same verdict. Faults happen at their times; when the scenario is over, the gateway
 is given `settles` to finish; then the expectations are looked at. A gateway that ends by itself, or is never done, is a
@@ -20,13 +20,13 @@ from pathlib import Path
 from edge.clock import NS_PER_S
 from edge.errors import ConfigError
 from hw_sim.clock import run
-from tools.rig import vocabulary as v
-from tools.rig.expectations import ALERTS_MAX, CHECKS, Line, Played, RaisedAlert, clock_time
-from tools.rig.faults import HAPPENINGS, happen
-from tools.rig.flow import times
-from tools.rig.machine import GatewayEnded
-from tools.rig.scenario import Scenario, load
-from tools.rig.world import Disks, World, open_world
+from tools.rig.home.faults import HAPPENINGS, happen
+from tools.rig.home.flow import times
+from tools.rig.home.machine import GatewayEnded
+from tools.rig.home.world import Disks, World, open_world
+from tools.rig.language import vocabulary as v
+from tools.rig.language.scenario import Scenario, load
+from tools.rig.verdict.expectations import ALERTS_MAX, CHECKS, Line, Played, RaisedAlert, clock_time
 
 # Who is heard: the gateway, and what asyncio says of tasks that nobody awaited. To Bumble every lost link is an error.
 HEARD = ("edge", "asyncio")
@@ -175,6 +175,6 @@ def main(files: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="tools.rig.play", description="Play scenarios in virtual time.")
+    parser = argparse.ArgumentParser(prog="tools.rig.run.play", description="Play scenarios in virtual time.")
     parser.add_argument("files", nargs="+", metavar="FILE", help="as in tests/scenarios")
     sys.exit(main(parser.parse_args().files))

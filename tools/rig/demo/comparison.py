@@ -13,8 +13,8 @@ from msgspec import Struct
 from dsp.arrays import as_f64
 from edge.config import Alerts
 from hw_sim.recordings import GlucoseRecording
-from tools.rig.demo_found import Burden, Episode, Found, Stood
-from tools.rig.demo_truth import Stretch, Truth, excursions, glucose_near
+from tools.rig.demo.found import Burden, Episode, Found, Stood
+from tools.rig.demo.truth import Stretch, Truth, excursions, glucose_near
 
 # Alerts of what is ahead: which alert tells that it has come.
 AHEAD: Final = {

@@ -6,7 +6,7 @@ from typing import Final
 from rich import box
 from rich.table import Table
 
-from tools.rig.demo_comparison import AHEAD, Af, Alarms, Comparison, Forecasts, Together, together
+from tools.rig.demo.comparison import AHEAD, Af, Alarms, Comparison, Forecasts, Together, together
 
 # Of the stretches of atrial fibrillation those that last longest have a row.
 SHOWN: Final = 12

@@ -1,8 +1,8 @@
 """What a scenario file may say: durations, faults and expectations, by their names. Data only, no behaviour.
 
 Contract: a fault is a Struct whose tag is its name and whose fields are what the file says of it; so is an expectation.
-`tools.rig.faults` says what happens, `tools.rig.expectations` what is then looked at, each with a map that lacks no
-name. Times are seconds since the midnight at which the scenario begins.
+`home.faults` says what happens, `verdict.expectations` what is then looked at, each with a map that lacks no name.
+Times are seconds since the midnight at which the scenario begins.
 """
 
 import re

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.errors import ConfigError
-from tools.rig.demo_recordings import RECORDINGS, DemoRecordings, read_glucose, read_heart
+from tools.rig.home.recordings import RECORDINGS, DemoRecordings, read_glucose, read_heart
 
 AFDB = RECORDINGS / "afdb_08219_rr.csv.gz"
 AZT1D = RECORDINGS / "azt1d_09_glucose.csv.gz"

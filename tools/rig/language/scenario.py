@@ -23,9 +23,9 @@ from edge import config, config_faults
 from edge.config import Config
 from edge.errors import ConfigError
 from edge.kinds import KINDS, Reach, Security
-from tools.rig import status_fields
-from tools.rig.gateway_file import merged, to_toml
-from tools.rig.vocabulary import (
+from tools.rig.language import status_fields
+from tools.rig.language.gateway_file import merged, to_toml
+from tools.rig.language.vocabulary import (
     EXPECTATIONS,
     FAULTS,
     ConfigChanged,

@@ -16,12 +16,12 @@ from itertools import chain, pairwise
 from typing import Any, Final, NamedTuple
 
 from edge.local.status import StatusDocument
-from tools.rig import status_fields
-from tools.rig import vocabulary as v
-from tools.rig.flow import Times
-from tools.rig.received import Reading, Received, Window, receive
-from tools.rig.scenario import MIDNIGHT_UTC_S, Scenario
-from tools.rig.scene import Scene
+from tools.rig.home.flow import Times
+from tools.rig.home.scene import Scene
+from tools.rig.language import status_fields
+from tools.rig.language import vocabulary as v
+from tools.rig.language.scenario import MIDNIGHT_UTC_S, Scenario
+from tools.rig.verdict.received import Reading, Received, Window, receive
 
 # A record is placed to the minute, from a session's begin that is known to the minute.
 PLACED_S: Final = 120.0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dsp.arrays import F64, as_f64
 from hw_sim.recordings import GlucoseRecording, repeat_days
-from tools.rig.demo_recordings import DemoRecordings
+from tools.rig.home.recordings import DemoRecordings
 
 # What is beyond a limit again within this belongs to the same event: Battelino et al. 2019, doi 10.2337/dci19-0028.
 EVENT_ENDS_S = 900.0
