@@ -24,6 +24,7 @@ config = "pi.toml"
 state_dir = "forwarded/pi"
 bundles = "/srv/bundles"
 start = ["ssh", "pi", "sudo systemctl start vitalgate"]
+stop = ["ssh", "pi", "sudo systemctl stop vitalgate"]
 
 [[gateways]]
 id = "desk"
@@ -67,6 +68,10 @@ def test_a_gateway_is_chosen_by_its_name_or_is_the_only_one() -> None:
         ("[[gateways]]\nid = 'pi'\nconfig = 7", "not a path"),
         ("[[gateways]]\nid = 'pi'\nconfig = 'x'\nstart = []", 'like ."systemctl"'),
         ("[[gateways]]\nid = 'pi'\nconfig = 'x'\ncolour = 'red'", "colour"),
+        (
+            "[[gateways]]\nid = 'pi'\nconfig = 'x'\nstart = ['x']",
+            r"gateways\[0\]: it can be started, and not",
+        ),
         ("[[dongles]]\nid = 'a'\ntransport = 'bluetooth'", 'like "usb:0"'),
         ("[[dongles]]\nid = 'a'\ntransport = 'vhci:'", "where its HCI is"),
         (FULL + "[[gateways]]\nid = 'pi'\nconfig = 'x'", "gateways: two have the id 'pi'"),

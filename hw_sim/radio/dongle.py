@@ -104,6 +104,11 @@ class Dongle:
         self._turn = asyncio.Lock()
         source.set_packet_sink(_FromController(self))
 
+    @property
+    def owes_answer(self) -> bool:
+        """Whether its host has said something that it has not answered."""
+        return self._asked is not None
+
     # What its host says
 
     def set_packet_sink(self, sink: TransportSink) -> None:

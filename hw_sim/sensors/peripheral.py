@@ -12,6 +12,7 @@ import math
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 from bumble import att, hci
 from bumble.att import Attribute
@@ -62,7 +63,7 @@ class Peripheral:
     keeps_bonds = True
     bonds_max: int | None = None
     sent_s = -math.inf
-    _measurement: Characteristic[bytes]
+    _measurement: Characteristic[Any]
 
     def __init__(
         self,

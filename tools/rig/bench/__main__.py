@@ -2,14 +2,15 @@
 
     python -P -m tools.rig.bench list BENCH                    what there is, and who has it
     python -P -m tools.rig.bench air [--listen HOST:PORT] [--serial PATH]...  an air without a radio, to try a bench on
+    python -P -m tools.rig.bench gateway-file SCENARIO         the file of a gateway that the scenario is played against
+    python -P -m tools.rig.bench play BENCH SCENARIOS... [--gateway ID]
 
-Contract: exit code 0 done, 2 something to mend in the call or the inventory, 1 for what failed.
-
-Not here: playing scenarios.
+Contract: exit code 0 done, 2 something to mend in the call or a file, 1 for what failed: a scenario, or the bench.
 """
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from edge.errors import ConfigError
 from tools.rig.bench import inventory
 from tools.rig.bench.errors import BenchError
 from tools.rig.bench.leases import Leases
-from tools.rig.extra import endpoint
+from tools.rig.home.extra import endpoint
 
 
 def listed(bench: Path) -> Iterator[str]:
@@ -40,10 +41,30 @@ def listed(bench: Path) -> Iterator[str]:
         yield f"{name} ({way}): {state}{who}"
 
 
-def main(arguments: list[str]) -> int:
-    """The exit code."""
-    parser = argparse.ArgumentParser(prog="tools.rig.bench", description="Dongles and gateways on a bench.")
-    commands = parser.add_subparsers(dest="command", required=True)
+def play_all(bench: Path, files: list[str], gateway_id: str | None) -> bool:
+    """Whether all passed; each verdict is printed. Raises ConfigError, BenchError."""
+    from tools.rig.bench import play
+    from tools.rig.language.scenario import load
+
+    logging.basicConfig(handlers=[logging.NullHandler()])  # to Bumble every lost link is an error
+    there = inventory.load(bench)
+    gateway = there.gateway(gateway_id)
+    scenarios = [(file, load(Path(file))) for file in files]
+    for file, scenario in scenarios:
+        play.require_playable(file, scenario, gateway)
+    passed = True
+    for file, scenario in scenarios:
+        verdict = asyncio.run(play.play(scenario, there, gateway))
+        said = "failed" if verdict.failures else "passed"
+        print("\n  ".join([f"{file}: {said} in {verdict.took_s:.0f} s", *verdict.failures]), flush=True)
+        passed = passed and not verdict.failures
+    return passed
+
+
+def parser() -> argparse.ArgumentParser:
+    """What may be typed."""
+    whole = argparse.ArgumentParser(prog="tools.rig.bench", description="Dongles and gateways on a bench.")
+    commands = whole.add_subparsers(dest="command", required=True)
     showing = commands.add_parser("list", help="what there is, and who has it")
     showing.add_argument("bench", type=Path, metavar="BENCH", help="the inventory, a TOML file")
     serving = commands.add_parser("air", help="an air without a radio, to try a bench on")
@@ -53,19 +74,37 @@ def main(arguments: list[str]) -> int:
     serving.add_argument(
         "--serial", type=Path, action="append", default=[], metavar="PATH", help="a serial line to make"
     )
-    called = parser.parse_args(arguments)
-    try:
-        if called.command == "list":
-            print("\n".join(listed(called.bench)))
-        else:
-            from tools.rig.bench.virtual_air import serve_air
+    writing = commands.add_parser("gateway-file", help="the file of a gateway for a scenario")
+    writing.add_argument("scenario", type=Path, metavar="SCENARIO")
+    playing = commands.add_parser("play", help="play scenarios on the air")
+    playing.add_argument("bench", type=Path, metavar="BENCH", help="the inventory, a TOML file")
+    playing.add_argument("files", nargs="+", metavar="SCENARIO")
+    playing.add_argument("--gateway", metavar="ID", help="which one, if there are several")
+    return whole
 
-            asyncio.run(serve_air(*endpoint("--listen", called.listen), called.serial))
+
+def main(arguments: list[str]) -> int:
+    """The exit code."""
+    called = parser().parse_args(arguments)
+    try:
+        match called.command:
+            case "list":
+                print("\n".join(listed(called.bench)))
+            case "air":
+                from tools.rig.bench.virtual_air import serve_air
+
+                asyncio.run(serve_air(*endpoint("--listen", called.listen), called.serial))
+            case "gateway-file":
+                from tools.rig.language.scenario import load
+
+                print(load(called.scenario).gateway_text(), end="")
+            case "play":
+                return int(not play_all(called.bench, called.files, called.gateway))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     except BenchError as error:
-        print(error, file=sys.stderr)
+        print(f"bench: {error}", file=sys.stderr)
         return 1
     return 0
 

@@ -56,16 +56,19 @@ class GatewayUnderTest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A gateway, reached over its control socket; of another machine's, the socket and the bundles are forwarded.
 
     Attributes:
-        config: the gateway's own file.
+        config: the gateway's own file. With `start` it is written anew for each scenario.
+        settings: sections of that file, laid over those that follow from the scenario.
         state_dir: where its socket is seen from here, if that is not what its file says.
         bundles: where what it sends is seen from here, if that is not what its file says.
         start, stop, kill: what begins a life of it, ends it by SIGTERM, and ends it by SIGKILL, each a command that
-            returns when that is done. Without `start` the gateway has to run when a scenario is played.
+            returns when that is done. Without `start` the gateway has to run when a scenario is played; with it, what
+            a life of an earlier scenario has left has to be gone.
         log: a file to which what it logs is appended, as seen from here.
     """
 
     id: Id
     config: Path
+    settings: dict[str, Any] = {}
     state_dir: Path | None = None
     bundles: Path | None = None
     start: Command | None = None
@@ -131,6 +134,10 @@ def parse(content: bytes, path: Path) -> Inventory:
         raise config_faults.not_valid(str(path), document, Inventory, fault) from fault
     if not read.gateways:
         raise ConfigError(f"{path}: gateways", "there is no gateway to test", "add a section [[gateways]]")
+    for n, gateway in enumerate(read.gateways):
+        if gateway.start is not None and gateway.stop is None:
+            where = f"{path}: gateways[{n}]"
+            raise ConfigError(where, "it can be started, and not be stopped", "add `stop`")
     _require_different((one.id for one in read.dongles), f"{path}: dongles", "id")
     _require_different((one.transport for one in read.dongles), f"{path}: dongles", "transport")
     _require_different((one.id for one in read.gateways), f"{path}: gateways", "id")
