@@ -18,6 +18,7 @@ from edge.errors import ConfigError
 from tools.rig.bluez.faults import HAPPENINGS, happen
 from tools.rig.bluez.guest import GuestError
 from tools.rig.bluez.world import RealWorld, open_world
+from tools.rig.home.scene import Scene
 from tools.rig.language import vocabulary as v
 from tools.rig.language.scenario import Scenario
 from tools.rig.run.play import looks
@@ -92,7 +93,7 @@ async def _pass(played: Played, world: RealWorld) -> None:
         tasks += looks(played)
         await _all(tasks, world.until_moment(played.scenario.lasts_s))
         if any(isinstance(one, v.Complete) for one in played.scenario.expect):
-            await _settle(world, min(SETTLES_S_MAX, played.scenario.settles_s))
+            await settle(world, min(SETTLES_S_MAX, played.scenario.settles_s))
         played.samples[None] = await world.status()
         if not await world.is_running():
             raise GuestError("the gateway has ended by itself")
@@ -107,7 +108,7 @@ async def _all(tasks: Iterable["asyncio.Task[None]"], end: Awaitable[None]) -> N
     await asyncio.gather(*tasks, end)
 
 
-async def _settle(world: RealWorld, limit_s: float) -> None:
+async def settle(world: Scene, limit_s: float) -> None:
     """Until all that was measured is sent, as far as the gateway knows; what is missing then is told as such."""
     end_s = world.now_s + limit_s
     while world.now_s < end_s:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol
 from edge.config import Config
 from edge.local.status import StatusDocument
 from hw_sim.faults import LinkFaults, drop_links
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.scenario import Home, SensorSpec
 from hw_sim.sensors.peripheral import Peripheral
 from tools.rig.language.scenario import Scenario
@@ -50,7 +50,7 @@ class Scene(ABC):
 
     scenario: Scenario
     config: Config
-    air: Air
+    air: SensorAir
     home: Home
     begin_s: float
     consents: list[tuple[float, dict[str, bool]]] = field(default_factory=list, kw_only=True)
