@@ -140,7 +140,9 @@ def _run(group: _Group, block: Block, status: npt.NDArray[np.uint8]) -> Iterator
 def _filled(columns: Columns, of: Sequence[Leaf], groups: Sequence[tuple[_Group, I64]]) -> Columns:
     """The columns with the values of all leaves; a group comes with the rows of its packets."""
     count = columns.packet.size
-    values, present, ragged = {}, {}, {}
+    values: dict[str, npt.NDArray[Any]] = {}
+    present: dict[str, npt.NDArray[np.bool_]] = {}
+    ragged: dict[str, Ragged] = {}
     for leaf in of:
         dtypes = {column.use: column.dtype for column in columns_of(leaf)}
         there = np.ones(count, np.bool_)

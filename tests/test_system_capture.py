@@ -22,9 +22,9 @@ from protocols import uuids
 from tools.capture.pseudonyms import Pseudonyms
 from tools.capture.recording import Sensors, _utc_s
 from tools.capture.writing import Writer
-from tools.rig.verdict.received import receive
-from tools.rig.language.scenario import CGM, STRAP, Sensor, home_of
 from tools.rig.home.world import World, open_world
+from tools.rig.language.scenario import CGM, STRAP, Sensor, home_of
+from tools.rig.verdict.received import receive
 
 AIDEX = Sensor(id="aidex", kind="aidex", address="LinX-22222DXJ9C")
 THERMOMETER = Sensor(id="thermometer", kind="thermometer", address="F0:00:00:00:00:04")
