@@ -103,10 +103,10 @@ class Reception:
         return await self.alerts.test()
 
     def pair(self, sensor: str, passkey: int | None) -> AsyncGenerator[Struct, None]:
-        return pair(self.bonds, self.contacts, sensor, passkey)
+        return pair(self.sensors, self.bonds, self.contacts, sensor, passkey)
 
     def tell_passkey(self, sensor: str, passkey: int) -> Struct:
-        return tell_passkey(self.bonds, self.contacts, sensor, passkey)
+        return tell_passkey(self.sensors, self.bonds, self.contacts, sensor, passkey)
 
     async def calibrate(self, sensor: str, glucose_mg_dl: float, reason: str) -> Calibration | NotDone:
         return await calibrated(self.sensors, sensor, glucose_mg_dl, reason)
