@@ -1,4 +1,4 @@
-"""Generated decoder, columnar kernel and interpreted layout agree on random and mutated packets, soon.
+"""Generated decoder, columnar kernel, groups and interpreted layout agree on random and mutated packets, soon.
 
 The long run, a million packets for each codec and as good as no limit but patience, and the run that proves that no
 kernel reads past a packet's end:
@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -20,11 +21,12 @@ from protocol_vectors import all_rows, octets
 
 from protocols import live
 from protocols.codec import Codec, RecordsCodec
-from protocols.columnar import Kernel, flatten
+from protocols.columnar import Kernel, Ragged, flatten
 from protocols.crc import FUNCTIONS
 from protocols.envelopes import E2eCrc
 from protocols.errors import DecodeError
 from protocols.program import Status
+from protocols.translate import UntranslatableError
 
 PACKETS = [octets(row) for row in all_rows()]
 PACKETS_EACH = int(os.environ.get("FUZZ_PACKETS", "100000"))
@@ -40,6 +42,16 @@ COMPILED = (
     "device_information.STRING",
 )
 REFUSED = object()
+
+
+def groupable() -> list[str]:
+    """Those whose layouts are of integers and flags alone."""
+    found = []
+    for label, codec in CODECS.items():
+        with suppress(UntranslatableError):
+            codec.grouped  # noqa: B018
+            found.append(label)
+    return found
 
 
 class Three:
@@ -204,6 +216,37 @@ def test_generated_equals_columnar_equals_construct(label, uncompiled):
 @pytest.mark.parametrize("label", COMPILED)
 def test_compiled_too(label):
     assert compare(label, 2000) > 20
+
+
+@pytest.mark.parametrize("label", groupable())
+def test_packets_in_groups_are_read_as_by_the_kernel(label, uncompiled):
+    codec, rng = CODECS[label], random.Random(f"{SEED} {label}")
+    seeds = seeds_of(Three(codec), rng)
+    for packets in (seeds, truncations(), [grown(rng, codec, seeds) for _ in range(600)], [b""], []):
+        with np.errstate(over="ignore"):
+            kernels, groups = codec.columns(*flatten(packets)), codec.grouped(*flatten(packets))
+        for part in ("status", "packet"):
+            np.testing.assert_array_equal(getattr(groups, part), getattr(kernels, part))
+        assert groups.words == kernels.words == {}
+        for part in ("values", "present", "ragged"):
+            mine, theirs = getattr(groups, part), getattr(kernels, part)
+            assert mine.keys() == theirs.keys()
+            for path, column in mine.items():
+                pairs = zip(*map(arrays, (column, theirs[path])), strict=True)
+                for one, other in pairs:
+                    assert one.dtype == other.dtype
+                    np.testing.assert_array_equal(one, other, path)
+
+
+def arrays(column):
+    return (column.values, column.offsets) if isinstance(column, Ragged) else (column,)
+
+
+def test_a_layout_of_more_than_integers_and_flags_is_not_read_in_groups():
+    assert {"heart_rate.MEASUREMENT", "weight_scale.MEASUREMENT"} <= set(groupable())
+    for label in ("cgm.MEASUREMENT[0][1]", "device_information.STRING", "thermometer.MEASUREMENT"):
+        with pytest.raises(UntranslatableError, match="for a group of packets"):
+            CODECS[label].grouped  # noqa: B018
 
 
 @pytest.mark.soak

@@ -22,7 +22,7 @@ import pytest
 from cardiac_records import RECORDINGS
 from fhir_directory import LOINC, receive
 
-from tools.rig.scenario import CGM, home_of
+from tools.rig.language.scenario import CGM, home_of
 
 # Five-minute readings, played as one a minute, of a sensor that has stored them for five hours already. None of
 # the recorded gaps follows on that.

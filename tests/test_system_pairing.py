@@ -16,8 +16,8 @@ from edge.local.verbs import Paired, PairingNews, Refusal
 from edge.radio.pairing import policy
 from edge.radio.trouble import Trouble
 from hw_sim.clock import run
-from tools.rig.scenario import CGM, STRAP, Sensor, home_of
-from tools.rig.world import World, open_world
+from tools.rig.home.world import World, open_world
+from tools.rig.language.scenario import CGM, STRAP, Sensor, home_of
 
 ADDRESS = str(CGM.address)
 RIGHT, WRONG = 123_456, 654_321

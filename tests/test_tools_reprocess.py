@@ -20,8 +20,8 @@ from edge.store.summaries import Summary
 from hw_sim.clock import run
 from tools import reprocess
 from tools.cli import app
-from tools.rig.scenario import CGM, STRAP, home_of
-from tools.rig.world import open_world
+from tools.rig.home.world import open_world
+from tools.rig.language.scenario import CGM, STRAP, home_of
 
 HOURS = 6
 # By the time of the machine that reprocesses, the window and the day are over in which the gateway was stopped.

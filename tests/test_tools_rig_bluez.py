@@ -11,7 +11,6 @@ import pytest
 
 from edge import config
 from edge.errors import ConfigError
-from tools.rig import vocabulary as v
 from tools.rig.bluez import __main__ as command_line
 from tools.rig.bluez import counts, provided
 from tools.rig.bluez.__main__ import Round, rounds, shown
@@ -20,10 +19,11 @@ from tools.rig.bluez.guest import Answer, GuestError, command
 from tools.rig.bluez.guest import command_line as kernel_call
 from tools.rig.bluez.play import Verdict, require_playable, shown_times, unwanted
 from tools.rig.bluez.world import gateway_document, parsed_line, told_status
-from tools.rig.expectations import Line
-from tools.rig.gateway_file import to_toml
-from tools.rig.scenario import CGM, STRAP, Scenario, Sensor, home_of, load
-from tools.rig.vocabulary import Span
+from tools.rig.language import vocabulary as v
+from tools.rig.language.gateway_file import to_toml
+from tools.rig.language.scenario import CGM, STRAP, Scenario, Sensor, home_of, load
+from tools.rig.language.vocabulary import Span
+from tools.rig.verdict.expectations import Line
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios" / "bluez").rglob("*.toml"))
 
@@ -45,7 +45,7 @@ def test_what_only_a_simulated_machine_suffers_is_refused_with_the_command_that_
     with pytest.raises(ConfigError, match="'disk full' is not to be had on a real Bluetooth") as caught:
         require_playable("x.toml", full)
     assert caught.value.key == "x.toml: faults[0]"
-    assert caught.value.remedy.endswith("python -P -m tools.rig.play x.toml")
+    assert caught.value.remedy.endswith("python -P -m tools.rig.run.play x.toml")
     with pytest.raises(ConfigError, match="'no alert' is not to be had"):
         require_playable("x.toml", played_as(expect=(v.NoAlert(),)))
 

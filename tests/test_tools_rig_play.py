@@ -10,9 +10,9 @@ from msgspec import structs
 from edge.errors import UpstreamUnavailable
 from edge.sensors.heart_strap import HeartStrap
 from edge.upstream.files import FileUpstream
-from tools.rig import play as playing
-from tools.rig.play import main, play
-from tools.rig.scenario import parse
+from tools.rig.language.scenario import parse
+from tools.rig.run import play as playing
+from tools.rig.run.play import main, play
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 

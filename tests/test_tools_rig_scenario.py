@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from edge.errors import ConfigError
-from tools.rig import vocabulary as v
 from tools.rig.bluez import faults as real
-from tools.rig.demo import HEAD, Options
-from tools.rig.demo_recordings import DemoRecordings
-from tools.rig.expectations import CHECKS
-from tools.rig.faults import HAPPENINGS, ON_THE_AIR
-from tools.rig.gateway_file import to_toml
-from tools.rig.scenario import CGM, STRAP, Person, Scenario, home_of, load, parse
-from tools.rig.vocabulary import Offset, Span, seconds
+from tools.rig.demo.day import HEAD, Options
+from tools.rig.home.faults import HAPPENINGS, ON_THE_AIR
+from tools.rig.home.recordings import DemoRecordings
+from tools.rig.language import vocabulary as v
+from tools.rig.language.gateway_file import to_toml
+from tools.rig.language.scenario import CGM, STRAP, Person, Scenario, home_of, load, parse
+from tools.rig.language.vocabulary import Offset, Span, seconds
+from tools.rig.verdict.expectations import CHECKS
 
 WHERE = Path("here.toml")
 GOOD = """
@@ -105,7 +105,7 @@ WRONG = [
         "faults = [",
         'faults = [{ what = "sensor replaced", at = "1min", sensor = "strap" },',
         "faults[0]",
-        "strap is no CGM",
+        "strap is no simulated CGM",
         "stores",
     ),
     (

@@ -21,7 +21,7 @@ from edge.errors import ConfigError
 from tools.rig.bluez import provided
 from tools.rig.bluez.play import Verdict, play, require_playable
 from tools.rig.bluez.world import recordings
-from tools.rig.scenario import Scenario, load
+from tools.rig.language.scenario import Scenario, load
 
 # Of a verdict's failures.
 SHOWN: Final = 8

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge.errors import ConfigError
-from tools.rig import vocabulary as v
 from tools.rig.bluez.faults import HAPPENINGS, happen
 from tools.rig.bluez.guest import GuestError
 from tools.rig.bluez.world import RealWorld, open_world
-from tools.rig.expectations import CHECKS, Line, Played, clock_time
-from tools.rig.play import looks
-from tools.rig.scenario import Scenario
+from tools.rig.home.scene import Scene
+from tools.rig.language import vocabulary as v
+from tools.rig.language.scenario import Scenario
+from tools.rig.run.play import looks
+from tools.rig.verdict.expectations import CHECKS, Line, Played, clock_time
 
 EXPECTED: Final = (v.Complete, v.Data, v.Status, v.Log, v.NothingElse)
 SETTLES_S_MAX: Final = 60.0
@@ -44,7 +45,7 @@ class Verdict:
 
 def require_playable(name: str, scenario: Scenario) -> None:
     """Raises ConfigError for what cannot be played on a real stack."""
-    remedy = f"play it in virtual time: python -P -m tools.rig.play {name}"
+    remedy = f"play it in virtual time: python -P -m tools.rig.run.play {name}"
     for key, rows, known in (
         ("faults", scenario.faults, tuple(HAPPENINGS)),
         ("expect", scenario.expect, EXPECTED),
@@ -92,7 +93,7 @@ async def _pass(played: Played, world: RealWorld) -> None:
         tasks += looks(played)
         await _all(tasks, world.until_moment(played.scenario.lasts_s))
         if any(isinstance(one, v.Complete) for one in played.scenario.expect):
-            await _settle(world, min(SETTLES_S_MAX, played.scenario.settles_s))
+            await settle(world, min(SETTLES_S_MAX, played.scenario.settles_s))
         played.samples[None] = await world.status()
         if not await world.is_running():
             raise GuestError("the gateway has ended by itself")
@@ -107,7 +108,7 @@ async def _all(tasks: Iterable["asyncio.Task[None]"], end: Awaitable[None]) -> N
     await asyncio.gather(*tasks, end)
 
 
-async def _settle(world: RealWorld, limit_s: float) -> None:
+async def settle(world: Scene, limit_s: float) -> None:
     """Until all that was measured is sent, as far as the gateway knows; what is missing then is told as such."""
     end_s = world.now_s + limit_s
     while world.now_s < end_s:

@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 from edge.alerts.message import Message
 from edge.alerts.state import Tier
 from protocols.medfloat import Special
-from tools.rig import vocabulary as v
-from tools.rig.expectations import clock_time
+from tools.rig.language import vocabulary as v
+from tools.rig.verdict.expectations import clock_time
 from tools.rig.explore.checks import home_of
-from tools.rig.world import World
+from tools.rig.home.world import World
 
 LOOK_S: Final = 60.0
 SILENCE: Final = {"cgm": ("cgm_silence", 1200.0, 61.0), "heart_rate": ("heart_rate_silence", 600.0, 1.0)}
@@ -87,7 +87,7 @@ def newest_s(world: World, kind: str) -> float:
     """When the newest was measured that a gateway which ran may know of."""
     runs, home = _running(world), home_of(world)
     if kind == "heart_rate":
-        told = (at_s for strap in home.straps for at_s, bpm in reversed(strap.told) if bpm and runs(at_s))
+        told = (at_s for strap in home.straps for at_s, _ in reversed(strap.told) if runs(at_s))
         return next(told, -math.inf)
     passed = (pair for cgm in home.cgms for pair in reversed(cgm.told))
     recent = list(islice((pair for pair in passed if runs(pair[0])), RECENT))
@@ -99,9 +99,8 @@ def heard(world: World, kind: str) -> Heard:
     runs = _running(world)
     home = home_of(world)
     if kind == "heart_rate":
-        told = [(at_s, bpm) for strap in home.straps for at_s, bpm in strap.told if bpm]
-        live_s = [at_s for at_s, _ in told if runs(at_s)]
-        return Heard(live_s, told)
+        told = [pair for strap in home.straps for pair in strap.told]
+        return Heard([at_s for at_s, _ in told if runs(at_s)], [pair for pair in told if pair[1]])
     passed = [pair for cgm in home.cgms for pair in cgm.told if runs(pair[0])]
     live_s = [now_s for now_s, taken_s in passed if now_s - taken_s < 61.0]
     values = [(one.at_s, _value(one.record.glucose_mg_dl)) for cgm in home.cgms for one in cgm.measured]

@@ -15,11 +15,11 @@ from edge.clock import NS_PER_S
 from hw_sim.direct_home import DirectHome
 from hw_sim.sensors.cgm_sensor import Measured
 from hw_sim.sensors.direct_worn import WornCgm
-from tools.rig import vocabulary as v
-from tools.rig.expectations import PLACED_S, VALUE_MG_DL, clock_time, truth_of, wrong_beats
-from tools.rig.received import Reading, receive
-from tools.rig.scenario import MIDNIGHT_UTC_S
-from tools.rig.world import World
+from tools.rig.language import vocabulary as v
+from tools.rig.verdict.expectations import PLACED_S, VALUE_MG_DL, clock_time, truth_of, wrong_beats
+from tools.rig.verdict.received import Reading, receive
+from tools.rig.language.scenario import MIDNIGHT_UTC_S
+from tools.rig.home.world import World
 
 # What was heard so long before a life ended is stored, on the slowest disk.
 STORED_S: Final = 60.0

@@ -5,7 +5,7 @@ kind of fault that befalls a simulated home may happen, but for those in `LEFT_O
 at a time can suffer (the gateway's life, the disk, the upstream, a sensor's link) is never drawn to overlap. At the end
 everything outside the gateway is as it should be, so that what is left is what the gateway has to put right.
 
-Not here: what a fault does (`tools.rig.faults`), what must be true then (`checks`).
+Not here: what a fault does (`tools.rig.home.faults`), what must be true then (`checks`).
 """
 
 from collections.abc import Callable, Iterator

@@ -1,6 +1,6 @@
 """The home of a scenario behind a radio that is ordinary calls: the same faults, for one tenth of the time.
 
-Contract: as `tools.rig.world.open_world`, for CGMs and straps. Whoever wants to know what people are told gives a
+Contract: as `tools.rig.home.world.open_world`, for CGMs and straps. Whoever wants to know what people are told gives a
 channel.
 
 Not here: what must be true (`checks`, `alerts`).
@@ -16,10 +16,10 @@ from typing import Any, cast
 from edge.alerts.delivery import Channel
 from hw_sim.direct_home import DirectAir, DirectHome
 from hw_sim.radio.direct_stack import DirectStack
-from tools.rig.machine import Machine, direct
-from tools.rig.scenario import LEAD_S, MIDNIGHT_UTC_S, Scenario
-from tools.rig.scene import sensors_there
-from tools.rig.world import Disks, World
+from tools.rig.home.machine import Machine, direct
+from tools.rig.language.scenario import LEAD_S, MIDNIGHT_UTC_S, Scenario
+from tools.rig.home.scene import sensors_there
+from tools.rig.home.world import Disks, World
 
 
 class _Adapter:

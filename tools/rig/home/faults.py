@@ -1,0 +1,172 @@
+"""What happens in a home when a scenario's fault comes: a function for each name.
+
+Contract: a function begins when the fault does, and returns when the fault is over. `language.vocabulary` says what a
+fault may tell; a test demands that no name is missing here but those of the machine's own Bluetooth (`SystemFault`).
+A scenario with one of these is refused.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any, Final
+
+from hw_sim.faults import LinkFaults
+from hw_sim.sensors.cgm_sensor import CgmSensor
+from hw_sim.sensors.direct_worn import WornCgm
+from tools.rig.home.scene import Scene
+from tools.rig.home.world import Disks, World
+from tools.rig.language import vocabulary as v
+
+Happening = Callable[[World, Any], Awaitable[None]]
+OnTheAir = Callable[[Scene, Any], Awaitable[None]]
+
+
+async def happen(world: World, fault: v.Fault) -> None:
+    """Wait for the fault's time, and let it happen."""
+    await asyncio.sleep(max(0.0, fault.at_s - world.now_s))
+    await HAPPENINGS[type(fault)](world, fault)
+
+
+# Sensors and links
+
+
+async def out_of_reach(scene: Scene, fault: v.OutOfReach) -> None:
+    address = scene.address(fault.sensor)
+    scene.air.set_reachable(address, False)
+    await asyncio.sleep(fault.for_s)
+    scene.air.set_reachable(address, True)
+
+
+async def link_drops(scene: Scene, fault: v.LinkDrops) -> None:
+    means = LinkFaults(scene.scenario.seed, up_s_mean=fault.every_s, down_s_mean=fault.for_s)
+    dropping = scene.drop_links(means, fault.sensors)
+    until_s = scene.scenario.lasts_s if fault.until_s is None else fault.until_s
+    await asyncio.sleep(until_s - scene.now_s)
+    dropping.cancel()
+    await asyncio.wait({dropping})
+
+
+async def silent(scene: Scene, fault: v.Silent) -> None:
+    sensor = scene.sensor(fault.sensor)
+    sensor.is_silent = True
+    await asyncio.sleep(fault.for_s)
+    sensor.is_silent = False
+
+
+async def garbage(scene: Scene, fault: v.Garbage) -> None:
+    """Two octets: of a strap's packet the second half is missing, and a CGM's says that it has seventeen."""
+    rng = Random(f"{scene.scenario.seed} {fault.sensor}")  # noqa: S311
+    for _ in range(fault.packets):
+        scene.sensor(fault.sensor).babble(b"\x11" + rng.randbytes(1))
+
+
+async def sensor_replaced(scene: Scene, fault: v.SensorReplaced) -> None:
+    cgm = scene.sensor(fault.sensor)
+    assert isinstance(cgm, CgmSensor | WornCgm)
+    cgm.replace()
+
+
+async def link_lost(scene: Scene, fault: v.LinkLost) -> None:
+    for address in scene.addresses(fault.sensors):
+        scene.air.lose_link(address)
+
+
+async def bond_forgotten(scene: Scene, fault: v.BondForgotten) -> None:
+    await scene.sensor(fault.sensor).forget_bonds()
+    scene.air.lose_link(scene.address(fault.sensor))
+
+
+async def answer_lost(scene: Scene, fault: v.AnswerLost) -> None:
+    scene.sensor(fault.sensor).loses_answer = True
+
+
+ON_THE_AIR: Final[dict[type[v.Fault], OnTheAir]] = {
+    v.OutOfReach: out_of_reach,
+    v.LinkDrops: link_drops,
+    v.Silent: silent,
+    v.Garbage: garbage,
+    v.SensorReplaced: sensor_replaced,
+    v.LinkLost: link_lost,
+    v.BondForgotten: bond_forgotten,
+    v.AnswerLost: answer_lost,
+}
+"""What needs nothing of the gateway and its machine."""
+
+
+# The gateway's lives
+
+
+async def gateway_stopped(world: World, fault: v.GatewayStopped) -> None:
+    await world.machine.stop()
+    await asyncio.sleep(fault.for_s)
+    world.machine.start()
+
+
+async def gateway_killed(world: World, fault: v.GatewayKilled) -> None:
+    await world.machine.kill()
+    await asyncio.sleep(fault.for_s)
+    world.machine.start()
+
+
+async def rebooted(world: World, fault: v.Rebooted) -> None:
+    await world.machine.reboot(fault.for_s, wrong_s=fault.wrong_by_s, is_trusted=fault.trusted)
+
+
+async def config_changed(world: World, fault: v.ConfigChanged) -> None:
+    await world.machine.stop()
+    world.configure(world.scenario.changed(fault))
+    await asyncio.sleep(fault.for_s)
+    world.machine.start()
+
+
+# The machine, and what lies upstream
+
+
+async def disconnect_hangs(world: World, fault: v.DisconnectHangs) -> None:
+    address = world.address(fault.sensor)
+    world.central.hangs_on_disconnect.add(address)
+    await asyncio.sleep(fault.for_s)
+    world.central.hangs_on_disconnect.discard(address)
+
+
+async def clock_set(world: World, fault: v.ClockSet) -> None:
+    world.machine.set_clock(fault.wrong_by_s, is_trusted=fault.trusted)
+
+
+async def disk_full(world: World, fault: v.DiskFull) -> None:
+    world.machine.is_full = True
+    await asyncio.sleep(fault.for_s)
+    world.machine.is_full = False
+
+
+async def disk_slow(world: World, fault: v.DiskSlow) -> None:
+    world.slow_down((0.0, fault.takes_s))
+    await asyncio.sleep(fault.for_s)
+    world.slow_down(Disks.delay_s)
+
+
+async def upstream_away(world: World, fault: v.UpstreamAway) -> None:
+    directory = world.bundles
+    aside = directory.with_name(f"{directory.name}.away")
+    was_there = directory.exists()
+    if was_there:
+        directory.rename(aside)
+    directory.touch()
+    await asyncio.sleep(fault.for_s)
+    directory.unlink()
+    if was_there:
+        aside.rename(directory)
+
+
+HAPPENINGS: Final[dict[type[v.Fault], Happening]] = {
+    **ON_THE_AIR,
+    v.DisconnectHangs: disconnect_hangs,
+    v.GatewayStopped: gateway_stopped,
+    v.GatewayKilled: gateway_killed,
+    v.Rebooted: rebooted,
+    v.ConfigChanged: config_changed,
+    v.ClockSet: clock_set,
+    v.DiskFull: disk_full,
+    v.DiskSlow: disk_slow,
+    v.UpstreamAway: upstream_away,
+}

@@ -1,0 +1,275 @@
+"""What must be true of a scenario that was played: a function for each expectation's name.
+
+Contract: a function yields a sentence for each failure, which says what was told and what is true; nothing is what it
+should be. What is true comes from the simulated sensors: the records that a CGM took, the beats that a strap's radio
+carried. What is told is read upstream, in the status document, in the store's alerts and in the log.
+
+Not here: playing (`play`).
+"""
+
+import logging
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from typing import Any, Final, NamedTuple
+
+from edge.local.status import StatusDocument
+from hw_sim.sensors.cgm_sensor import CgmSensor
+from hw_sim.sensors.replayed.connected import ReplayedSensor
+from tools.rig.home.flow import Times
+from tools.rig.home.scene import Scene
+from tools.rig.language import status_fields
+from tools.rig.language import vocabulary as v
+from tools.rig.language.scenario import MIDNIGHT_UTC_S, Scenario
+from tools.rig.verdict.received import Reading, Received, Window, receive
+
+# A record is placed to the minute, from a session's begin that is known to the minute.
+PLACED_S: Final = 120.0
+# Sensors tell tenths.
+VALUE_MG_DL: Final = 0.051
+# A beat is placed by when its packet came, once a second.
+BEAT_S: Final = 1.5
+# What a kill may cost: the packets of the minute that is open, and those on their way to the store.
+KILL_S, STOP_S, START_S = 65.0, 2.0, 5.0
+ALERTS_MAX: Final = 1000
+
+
+class Line(NamedTuple):
+    """A line of the log, and when it was written."""
+
+    at_s: float
+    level: int
+    name: str
+    text: str
+    has_traceback: bool
+
+    def __str__(self) -> str:
+        traceback = ", with a traceback" if self.has_traceback else ""
+        return f"at {clock_time(self.at_s)} {logging.getLevelName(self.level)} {self.name}: {self.text}{traceback}"
+
+
+class RaisedAlert(NamedTuple):
+    """An alert in the store, and when it was raised."""
+
+    kind: str
+    sensor: str
+    at_s: float
+
+
+@dataclass
+class Played:
+    """What was seen of a scenario."""
+
+    scenario: Scenario
+    world: Scene
+    lines: list[Line]
+    samples: dict[float | None, StatusDocument | None] = field(default_factory=dict)
+    alerts: list[RaisedAlert] = field(default_factory=list)
+    times: dict[v.Data, Times] = field(default_factory=dict)
+
+
+def clock_time(at_s: float) -> str:
+    """Of seconds since midnight."""
+    days, rest_s = divmod(round(at_s), 86_400)
+    time = f"{rest_s // 3600:02d}:{rest_s // 60 % 60:02d}:{rest_s % 60:02d}"
+    return f"day {days + 1} {time}" if days else time
+
+
+def _of_utc(utc_s: float) -> str:
+    return clock_time(utc_s - MIDNIGHT_UTC_S)
+
+
+# Complete
+
+
+class Truth(NamedTuple):
+    """What a person's sensors measured: readings and beats with their true time.
+
+    `certain` beats reached a gateway that had time to store them; other ones may have. `is_due` is whether all must be
+    upstream, and nothing may be that was measured after `allowed_utc_s`.
+    """
+
+    readings: list[tuple[float, float]]
+    beats: list[float]
+    certain: list[float]
+    is_due: bool
+    allowed_utc_s: float
+
+
+def complete(played: Played, expected: v.Complete) -> Iterator[str]:
+    received = receive(played.world.bundles)
+    named = set(expected.sensors) or {sensor.id for sensor in played.scenario.sensors}
+    for person in played.scenario.people:
+        theirs = [one.id for one in played.scenario.sensors if played.scenario.wearer(one.id) == person.id]
+        if named & set(theirs):
+            truth = truth_of(played.world, person.id, theirs)
+            pseudonym = person.pseudonym or f"patient-{person.id}"
+            yield from (
+                f"complete: {person.id}: {what}" for what in _wrong(truth, received, pseudonym, played)
+            )
+
+
+def _wrong(truth: Truth, received: Received, pseudonym: str, played: Played) -> Iterator[str]:
+    readings = received.readings.get(pseudonym, [])
+    yield from wrong_readings(truth, readings)
+    yield from wrong_beats(truth, received.windows.get(pseudonym, []))
+    if not played.world.lives.kills_s:
+        for reading in readings:
+            if (times := received.times_sent[reading.id]) > 1:
+                yield f"the reading of {_of_utc(reading.utc_s)} was sent {times} times"
+
+
+def truth_of(world: Scene, person: str, sensors: Iterable[str]) -> Truth:
+    zero_utc_s = world.zero_utc_s
+    addresses = {world.address(sensor) for sensor in sensors}
+    cgms: list[CgmSensor | ReplayedSensor] = [*world.home.cgms, *world.home.replayed]
+    readings = [
+        (zero_utc_s + measured.at_s, measured.record.glucose_mg_dl)
+        for cgm in cgms
+        if cgm.address in addresses
+        for measured in cgm.measured
+        if isinstance(measured.record.glucose_mg_dl, float)
+    ]
+    straps = [*world.home.straps, *world.home.replayed]
+    carried = [beat for strap in straps if strap.address in addresses for beat in strap.carried]
+    spans = list(_unsure(world))
+    certain = [beat for beat in carried if not any(begin <= beat.sent_s <= end for begin, end in spans)]
+    given = [(since_s, consents[person]) for since_s, consents in world.consents]
+    withdrawn_s = [since_s for (_, before), (since_s, now) in pairwise(given) if before and not now]
+    is_due = given[-1][1]
+    ever = any(consent for _, consent in given)
+    allowed_s = float("inf") if is_due else withdrawn_s[-1] if ever else float("-inf")
+    return Truth(
+        sorted(readings),
+        sorted(zero_utc_s + beat.beat_s for beat in carried),
+        sorted(zero_utc_s + beat.beat_s for beat in certain),
+        is_due,
+        zero_utc_s + allowed_s,
+    )
+
+
+def _unsure(world: Scene) -> Iterator[tuple[float, float]]:
+    """When beats that were sent need not have been kept: around each end of a life, until the next has begun."""
+    machine = world.lives
+    ends = chain(((s, KILL_S) for s in machine.kills_s), ((s, STOP_S) for s in machine.stops_s))
+    for end_s, before_s in ends:
+        next_s = next((start_s for start_s in machine.starts_s if start_s >= end_s), end_s)
+        yield end_s - before_s, next_s + START_S
+
+
+def wrong_readings(truth: Truth, told: list[Reading]) -> Iterator[str]:
+    """Readings that are missing, double, or of nobody's."""
+    left = [reading for reading in told if reading.value_mg_dl is not None]
+    for utc_s, value in truth.readings:
+        same = [reading for reading in left if _is(reading, utc_s, value)]
+        if not same and truth.is_due:
+            yield f"{value:g} mg/dL of {_of_utc(utc_s)} is not upstream"
+        if same and utc_s > truth.allowed_utc_s:
+            yield f"{value:g} mg/dL of {_of_utc(utc_s)} is upstream without consent"
+        if same:
+            left.remove(same[0])
+    for reading in left:
+        known = any(_is(reading, utc_s, value) for utc_s, value in truth.readings)
+        what = "is upstream more than once" if known else "is upstream and was never measured"
+        yield f"{reading.value_mg_dl:g} mg/dL of {_of_utc(reading.utc_s)} {what}"
+
+
+def _is(reading: Reading, utc_s: float, value: float) -> bool:
+    is_then = abs(reading.utc_s - utc_s) <= PLACED_S
+    return is_then and reading.value_mg_dl is not None and abs(reading.value_mg_dl - value) <= VALUE_MG_DL
+
+
+def wrong_beats(truth: Truth, windows: list[Window]) -> Iterator[str]:
+    """Windows that count more or fewer beats, of all straps, than there were; beats outside all windows."""
+    due = truth.certain if truth.is_due else []
+    counted: Counter[tuple[float, float]] = Counter()
+    for window in windows:
+        counted[window.start_utc_s, window.end_utc_s] += window.beats
+    for (begin, end), beats in sorted(counted.items()):
+        least = _between(due, begin + BEAT_S, end - BEAT_S)
+        most = _between(truth.beats, begin - BEAT_S, end + BEAT_S)
+        if not least <= beats <= most:
+            yield f"{beats} beats are told of {_of_utc(begin)}, and {least} to {most} were sent"
+        if beats and begin > truth.allowed_utc_s:
+            yield f"{beats} beats of {_of_utc(begin)} are upstream without consent"
+    told = counted.total()
+    if not len(due) <= told <= len(truth.beats):
+        yield f"{told} beats are upstream, and {len(due)} to {len(truth.beats)} were sent"
+
+
+def _between(times: list[float], begin: float, end: float) -> int:
+    return max(0, bisect_left(times, end) - bisect_left(times, begin))
+
+
+# The others
+
+
+def data(played: Played, expected: v.Data) -> Iterator[str]:
+    for sensor, after_s in played.times[expected].items():
+        if after_s is None or after_s > expected.within_s:
+            when = "none came" if after_s is None else f"they came after {after_s:.1f} s"
+            told = clock_time(expected.after_s)
+            yield f"data: {sensor}: {when}, expected within {expected.within_s:g} s after {told}"
+
+
+def status(played: Played, expected: v.Status) -> Iterator[str]:
+    when = "at the end" if expected.at_s is None else f"at {clock_time(expected.at_s)}"
+    document = played.samples[expected.at_s]
+    if document is None:
+        yield f"status {when}: no gateway runs"
+        return
+    for path, wanted in expected.fields.items():
+        told = status_fields.look_up(document, path)
+        if not status_fields.agrees(told, wanted):
+            yield f"status {when}: {path} is {_shown(told)}, expected {_shown(wanted)}"
+
+
+def _shown(value: Any) -> str:
+    return "null" if value is None else repr(str(value)) if isinstance(value, str) else repr(value)
+
+
+def log(played: Played, expected: v.Log) -> Iterator[str]:
+    found = [line for line in played.lines if expected.says in line.text]
+    if len(found) != expected.times:
+        when = ", ".join(clock_time(line.at_s) for line in found[:5]) or "never"
+        yield f"log: {len(found)} lines say {expected.says!r} ({when}), expected {expected.times}"
+
+
+def alert(played: Played, expected: v.Alert) -> Iterator[str]:
+    before_s = float("inf") if expected.before_s is None else expected.before_s
+    raised = [one for one in played.alerts if (one.kind, one.sensor) == (expected.alert, expected.sensor)]
+    if not any(expected.after_s <= one.at_s <= before_s for one in raised):
+        when = ", ".join(clock_time(one.at_s) for one in raised) or "never"
+        span = f"after {clock_time(expected.after_s)}"
+        span += f" and before {clock_time(before_s)}" if expected.before_s is not None else ""
+        yield f"alert: {expected.alert} of {expected.sensor} was raised {when}, expected {span}"
+
+
+def no_alert(played: Played, expected: v.NoAlert) -> Iterator[str]:
+    for one in played.alerts:
+        if expected.alert in (None, one.kind) and expected.sensor in (None, one.sensor):
+            yield f"no alert: {one.kind} of {one.sensor} was raised {clock_time(one.at_s)}"
+
+
+def nothing_else(played: Played, _: v.NothingElse) -> Iterator[str]:
+    expected = played.scenario.expect
+    named = [one.says for one in expected if isinstance(one, v.Log)]
+    named += [f"{one.sensor}: an alert was raised" for one in expected if isinstance(one, v.Alert)]
+    for line in played.lines:
+        is_named = any(words in line.text for words in named)
+        if line.has_traceback or (line.level >= logging.WARNING and not is_named):
+            yield f"nothing else: {line}"
+
+
+Check = Callable[[Played, Any], Iterator[str]]
+CHECKS: Final[dict[type[v.Expectation], Check]] = {
+    v.Complete: complete,
+    v.Data: data,
+    v.Status: status,
+    v.Log: log,
+    v.Alert: alert,
+    v.NoAlert: no_alert,
+    v.NothingElse: nothing_else,
+}
