@@ -52,7 +52,9 @@ class DirectHome:
                 readings = takewhile(lambda one: one[0] < duration_s, GlucoseBody(seed + number))
                 self.sensors[address] = WornCgm(address, readings, begin_s=begin_s)
             elif kind == "heart_rate":
-                self.sensors[address] = WornStrap(address, Heart(seed + number), begin_s=begin_s, end_s=begin_s + duration_s)
+                self.sensors[address] = WornStrap(
+                    address, Heart(seed + number), begin_s=begin_s, end_s=begin_s + duration_s
+                )
             else:
                 raise ValueError(f"there is no {kind} behind the direct radio")
         stack.add(*self.sensors.values())

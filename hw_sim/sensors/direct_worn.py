@@ -135,7 +135,11 @@ class WornStrap(DirectStrap):
         waiting = [self._waiting.popleft() for _ in range(min(_RR_MAX, len(self._waiting)))]
         if not self.is_silent:
             is_worn = now_s < self._end_s and bool(self._recent)
-            bpm = round(60 * heart_rate.RR_TICKS_PER_S * len(self._recent) / sum(self._recent)) if is_worn else 0
+            bpm = (
+                round(60 * heart_rate.RR_TICKS_PER_S * len(self._recent) / sum(self._recent))
+                if is_worn
+                else 0
+            )
             ticks = tuple(tick for _, tick in waiting) or None
             packet = heart_rate.HeartRateMeasurement(bpm, contact=is_worn, rr_ticks=ticks)
             if self.send(heart_rate.encode(packet)):
@@ -147,7 +151,7 @@ class WornStrap(DirectStrap):
 
     def _advance(self, now_s: float) -> None:
         """Let the beats until now happen. An interval is the difference of two rounded times."""
-        if _UNHEARD_S < now_s - self._beat_s and now_s < self._end_s:
+        if now_s - self._beat_s > _UNHEARD_S and now_s < self._end_s:
             self._beat_s = now_s - _PACKET_S
             self._tick = round(self._beat_s * heart_rate.RR_TICKS_PER_S)
             self._waiting.clear()

@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 from edge.alerts.message import Message
 from edge.alerts.state import Tier
 from protocols.medfloat import Special
-from tools.rig.language import vocabulary as v
-from tools.rig.verdict.expectations import clock_time
 from tools.rig.explore.checks import home_of
 from tools.rig.home.world import World
+from tools.rig.language import vocabulary as v
+from tools.rig.verdict.expectations import clock_time
 
 LOOK_S: Final = 60.0
 SILENCE: Final = {"cgm": ("cgm_silence", 1200.0, 61.0), "heart_rate": ("heart_rate_silence", 600.0, 1.0)}

@@ -15,11 +15,11 @@ from edge.clock import NS_PER_S
 from hw_sim.direct_home import DirectHome
 from hw_sim.sensors.cgm_sensor import Measured
 from hw_sim.sensors.direct_worn import WornCgm
+from tools.rig.home.world import World
 from tools.rig.language import vocabulary as v
+from tools.rig.language.scenario import MIDNIGHT_UTC_S
 from tools.rig.verdict.expectations import PLACED_S, VALUE_MG_DL, clock_time, truth_of, wrong_beats
 from tools.rig.verdict.received import Reading, receive
-from tools.rig.language.scenario import MIDNIGHT_UTC_S
-from tools.rig.home.world import World
 
 # What was heard so long before a life ended is stored, on the slowest disk.
 STORED_S: Final = 60.0
@@ -87,8 +87,11 @@ def _heard(world: World, cgm: WornCgm) -> set[tuple[float, int]]:
         at_s = one.at_s - world.begin_s
         is_full = any(begin_s - STORED_S <= at_s <= end_s + STORED_S for begin_s, end_s in full)
         runs = _runs_at(world, one.at_s)
-        return is_told and runs and not is_full and not any(
-            one.at_s <= end_s <= one.at_s + STORED_S for end_s in ends_s
+        return (
+            is_told
+            and runs
+            and not is_full
+            and not any(one.at_s <= end_s <= one.at_s + STORED_S for end_s in ends_s)
         )
 
     return {(one.at_s, one.worn) for one in cgm.measured if is_kept(one)}
@@ -138,4 +141,3 @@ def wrong_time(world: World) -> Iterator[str]:
                 when = clock_time(at_s - world.begin_s)
                 yield f"{when} is taken for {off_s:+.1f} s from then, give or take {placed.error_ms} ms"
                 break
-

@@ -98,7 +98,9 @@ def _link_drops(day: Day) -> Rows:
         return []
     every_s, away_s = day.rng.choice([(60.0, 5.0), (900.0, 60.0), (1500.0, 900.0)])
     span = {"at": duration(at_s), "until": duration(at_s + for_s)}
-    return [{"what": "link drops", **span, "every": duration(every_s), "for": duration(away_s), "sensors": [CGM]}]
+    return [
+        {"what": "link drops", **span, "every": duration(every_s), "for": duration(away_s), "sensors": [CGM]}
+    ]
 
 
 def _rebooted(day: Day) -> Rows:
@@ -136,17 +138,27 @@ def _config_changed(day: Day) -> Rows:
 def _replaced(day: Day) -> Rows:
     at_s = day.moment_s()
     # Nobody puts on a sensor twice in half an hour.
-    return [{"what": "sensor replaced", "at": duration(at_s), "sensor": CGM}] if day.claim("wear", at_s, 1800.0) else []
+    return (
+        [{"what": "sensor replaced", "at": duration(at_s), "sensor": CGM}]
+        if day.claim("wear", at_s, 1800.0)
+        else []
+    )
 
 
 DRAWERS: Final[dict[str, tuple[int, Drawer]]] = {
-    "out of reach": (10, _of_a_sensor(lambda one: _lasting("out of reach", one, 5, 60, 1500, 9000, sensor=one))),
+    "out of reach": (
+        10,
+        _of_a_sensor(lambda one: _lasting("out of reach", one, 5, 60, 1500, 9000, sensor=one)),
+    ),
     "link drops": (3, _link_drops),
     "link lost": (6, _of_a_sensor(lambda one: _at_once("link lost", sensors=[one]))),
     "silent": (4, _of_a_sensor(lambda one: _lasting("silent", one, 60, 900, 3600, sensor=one))),
     "garbage": (3, _of_a_sensor(lambda one: _at_once("garbage", sensor=one, packets=7))),
     "answer lost": (4, _of_a_sensor(lambda one: _at_once("answer lost", sensor=one))),
-    "disconnect hangs": (3, _of_a_sensor(lambda one: _lasting("disconnect hangs", f"hang {one}", 20, 400, sensor=one))),
+    "disconnect hangs": (
+        3,
+        _of_a_sensor(lambda one: _lasting("disconnect hangs", f"hang {one}", 20, 400, sensor=one)),
+    ),
     "sensor replaced": (2, _replaced),
     "gateway stopped": (6, _lasting("gateway stopped", "life", 1, 60, 1800)),
     "gateway killed": (14, _lasting("gateway killed", "life", 0.1, 1, 30, 1800)),
@@ -171,7 +183,10 @@ def document(seed: int, days: int = 2) -> Document:
     drawn = Day(rng, lasts_s, worn)
     rows = list(unworn(worn, lasts_s))
     # What takes the strap off must not be undone by what happens to its link.
-    drawn.busy[STRAP] = [(0.0, worn[0][0]), *((one[1], other[0]) for one, other in zip(worn, worn[1:], strict=False))]
+    drawn.busy[STRAP] = [
+        (0.0, worn[0][0]),
+        *((one[1], other[0]) for one, other in zip(worn, worn[1:], strict=False)),
+    ]
     drawn.busy[STRAP].append((worn[-1][1], lasts_s))
     kinds, weights = list(DRAWERS), [weight for weight, _ in DRAWERS.values()]
     for kind in rng.choices(kinds, weights, k=rng.randint(*FAULTS)):

@@ -17,9 +17,9 @@ from edge.alerts.delivery import Channel
 from hw_sim.direct_home import DirectAir, DirectHome
 from hw_sim.radio.direct_stack import DirectStack
 from tools.rig.home.machine import Machine, direct
-from tools.rig.language.scenario import LEAD_S, MIDNIGHT_UTC_S, Scenario
 from tools.rig.home.scene import sensors_there
 from tools.rig.home.world import Disks, World
+from tools.rig.language.scenario import LEAD_S, MIDNIGHT_UTC_S, Scenario
 
 
 class _Adapter:

@@ -9,7 +9,9 @@ Not here: what is drawn (`draw`), which seeds (`campaign`).
 
 import asyncio
 import gc
+import logging
 import os
+import resource
 import signal
 import tempfile
 import time
@@ -28,16 +30,17 @@ from tools.rig.explore.checks import wrong_data, wrong_time
 from tools.rig.explore.draw import Document
 from tools.rig.explore.home import open_direct
 from tools.rig.home.faults import happen
-from tools.rig.language.gateway_file import to_toml
 from tools.rig.home.machine import GatewayEnded
-from tools.rig.run.play import CLOSED_S
-from tools.rig.language.scenario import Scenario, parse
 from tools.rig.home.world import World
+from tools.rig.language.gateway_file import to_toml
+from tools.rig.language.scenario import Scenario, parse
+from tools.rig.run.play import CLOSED_S
 
 WALL_S_MAX: Final = 900
 # Thousands of real fsyncs need not be waited for.
 SHM: Final = Path("/dev/shm")  # noqa: S108
 FILES: Final = Path("/proc/self/fd")
+STATM: Final = Path("/proc/self/statm")
 WRONG_MAX: Final = 10
 
 
@@ -47,15 +50,18 @@ class Result(Struct):
     Attributes:
         faults: how often each kind of fault befell it.
         cpu_s: the processor time that it took.
+        pid, rss_mb: of the process that played it, when it was over.
     """
 
     seed: int
     wrong: list[str]
     faults: dict[str, int]
     cpu_s: float
+    pid: int
+    rss_mb: float
 
 
-class _Stuck(Exception):
+class _StuckError(Exception):
     """Real time is up."""
 
 
@@ -71,23 +77,40 @@ def play(scenario: Scenario) -> Result:
     with tempfile.TemporaryDirectory(dir=SHM if SHM.is_dir() else None) as directory, _bounded():
         try:
             wrong = run(_play(scenario, Path(directory)))
-        except _Stuck:
+        except _StuckError:
             wrong = [f"the gateway turns round and round: no end after {WALL_S_MAX} s"]
     gc.collect()
     if (left := _files() - files) > 0:
         wrong.append(f"{left} files are left open")
     kinds = Counter(str(fault.__struct_config__.tag) for fault in scenario.faults)
-    return Result(scenario.seed, wrong[:WRONG_MAX], dict(kinds), time.process_time() - began_s)
+    cpu_s = time.process_time() - began_s
+    return Result(scenario.seed, wrong[:WRONG_MAX], dict(kinds), cpu_s, os.getpid(), _rss_mb())
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nobody reads what thousands of gateways log; a line that is made and not read costs time."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+def _rss_mb() -> float:
+    pages = int(STATM.read_text().split()[1]) if STATM.exists() else 0
+    return pages * resource.getpagesize() / 1e6
 
 
 def _files() -> int:
-    return len(os.listdir(FILES)) if FILES.is_dir() else 0
+    return sum(1 for _ in FILES.iterdir()) if FILES.is_dir() else 0
 
 
 @contextmanager
 def _bounded() -> Iterator[None]:
     def on_alarm(_: int, __: FrameType | None) -> None:
-        raise _Stuck
+        raise _StuckError
 
     before = signal.signal(signal.SIGALRM, on_alarm)
     signal.alarm(WALL_S_MAX)
