@@ -30,7 +30,7 @@ _UNHEARD_S: Final = 10.0
 
 
 class WornCgm(WaywardCgm):
-    """Takes its first reading at `begin_s` of the loop's time. While `is_silent`, it measures, stores and tells nobody."""
+    """Takes its first reading at `begin_s` of the loop's time. While `is_silent`, it stores, and tells nobody."""
 
     is_silent = False
 

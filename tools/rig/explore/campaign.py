@@ -11,7 +11,7 @@ import itertools
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -100,15 +100,18 @@ def play_seed(seed: int, days: int) -> Result:
     return play(scenario_of(document(seed, days)))
 
 
-def explore(call: Call) -> int:
-    """Play them all, and print what came of it; the exit code."""
+def explore(call: Call, play_one: Callable[[int, int], Result] = play_seed) -> int:
+    """Play them all, and print what came of it; the exit code. `play_one` plays a seed for so many days."""
     tally = Tally(read(call.resume))
     began_s = time.monotonic()
-    for result in _played(call, {one.seed for one in tally.results}):
+    is_cut = call.resume is not None and _is_cut(call.resume)
+    for result in _played(call, {one.seed for one in tally.results}, play_one):
         tally.results.append(result)
         if call.resume is not None:
             with call.resume.open("ab") as file:
-                file.write(b"\n" * _is_cut(call.resume) + msgspec.json.encode(result) + b"\n")
+                # Behind a line that was cut off by a kill.
+                file.write(b"\n" * is_cut + msgspec.json.encode(result) + b"\n")
+                is_cut = False
         said = "failed: " + "; ".join(result.wrong) if result.wrong else "passed"
         print(f"seed {result.seed}: {said} ({result.cpu_s:.1f} s of CPU)", flush=True)
     for result in tally.failed:
@@ -117,21 +120,21 @@ def explore(call: Call) -> int:
 
 
 def _is_cut(resume: Path) -> bool:
-    return resume.stat().st_size > 0 and not resume.read_bytes().endswith(b"\n")
+    return resume.exists() and resume.stat().st_size > 0 and not resume.read_bytes().endswith(b"\n")
 
 
-def _played(call: Call, done: set[int]) -> Iterator[Result]:
+def _played(call: Call, done: set[int], play_one: Callable[[int, int], Result]) -> Iterator[Result]:
     if call.jobs == 1:
         with quiet():
             for seed in seeds(call, done):
-                yield play_seed(seed, call.days)
+                yield play_one(seed, call.days)
         return
     left = seeds(call, done)
     with ProcessPoolExecutor(call.jobs, mp_context=get_context("spawn"), initializer=_be_quiet) as pool:
         under_way: set[Future[Result]] = set()
         while True:
             for seed in itertools.islice(left, call.jobs - len(under_way)):
-                under_way.add(pool.submit(play_seed, seed, call.days))
+                under_way.add(pool.submit(play_one, seed, call.days))
             if not under_way:
                 return
             over, under_way = wait(under_way, return_when=FIRST_COMPLETED)

@@ -27,7 +27,9 @@ TIME_ERROR_S: Final = 1.0
 SAMPLE_S: Final = 1800.0
 
 
-class _Due(NamedTuple):
+class Due(NamedTuple):
+    """A reading that was measured, and whether it has to be upstream."""
+
     utc_s: float
     value_mg_dl: float
     must: bool
@@ -56,7 +58,7 @@ def home_of(world: World) -> DirectHome:
     return home
 
 
-def _due(world: World, sensors: list[str]) -> list[_Due]:
+def _due(world: World, sensors: list[str]) -> list[Due]:
     addresses = {world.address(sensor) for sensor in sensors}
     found = []
     for cgm in home_of(world).cgms:
@@ -64,7 +66,7 @@ def _due(world: World, sensors: list[str]) -> list[_Due]:
             heard = _heard(world, cgm)
             held = {id(record) for record in cgm.held}
             found += [
-                _Due(
+                Due(
                     world.zero_utc_s + one.at_s,
                     one.record.glucose_mg_dl,
                     id(one.record) in held or (one.at_s, one.worn) in heard,
@@ -104,7 +106,7 @@ def _runs_at(world: World, at_s: float) -> bool:
     return starts > ends
 
 
-def wrong_readings(due: list[_Due], told: list[Reading]) -> Iterator[str]:
+def wrong_readings(due: list[Due], told: list[Reading]) -> Iterator[str]:
     """Readings that are missing, double, or of nobody's."""
     left = sorted(one for one in told if one.value_mg_dl is not None)
     for one in due:

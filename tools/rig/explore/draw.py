@@ -10,6 +10,7 @@ Not here: what a fault does (`tools.rig.home.faults`), what must be true then (`
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from random import Random
 from typing import Any, Final
 
@@ -185,7 +186,7 @@ def document(seed: int, days: int = 2) -> Document:
     # What takes the strap off must not be undone by what happens to its link.
     drawn.busy[STRAP] = [
         (0.0, worn[0][0]),
-        *((one[1], other[0]) for one, other in zip(worn, worn[1:], strict=False)),
+        *((one[1], other[0]) for one, other in pairwise(worn)),
     ]
     drawn.busy[STRAP].append((worn[-1][1], lasts_s))
     kinds, weights = list(DRAWERS), [weight for weight, _ in DRAWERS.values()]
