@@ -41,8 +41,8 @@ def _sensor(sensor_id: str, kind: str, last: int, person: str = "anna") -> Senso
     return SensorConfig(id=sensor_id, kind=kind, address=f"A4:C1:38:00:00:{last:02X}", person=person)
 
 
-def _home(tables: Tables, *sensors: SensorConfig, boot_no: int = 1) -> None:
-    tables.sensors.register(sensors, (ANNA, BEN), boot_no=boot_no, boot_ns=0)
+def _home(tables: Tables, *sensors: SensorConfig, boot: tuple[int, int] = (1, 0)) -> None:
+    tables.sensors.register(sensors, (ANNA, BEN), boot_no=boot[0], boot_ns=boot[1])
 
 
 def _boot(tables: Tables, name: str, day: int = 0) -> None:
@@ -167,19 +167,19 @@ HANDING_ON: Final = (
     Step("a later boot", lambda t: _boot(t, "boot-2", 1)),
     Step("a blob of a sensor", lambda t: t.blobs.put("rhythm", STRAP, 1, bytes(300))),
     Step("the CGM is another person's", lambda t: _home(
-        t, _sensor("strap", "heart_rate", 1), _sensor("cgm", "cgm", 2, "ben"), boot_no=2)),
+        t, _sensor("strap", "heart_rate", 1), _sensor("cgm", "cgm", 2, "ben"), boot=(2, 1))),
     Step("the CGM comes back", lambda t: _home(
-        t, _sensor("strap", "heart_rate", 1), _sensor("cgm", "cgm", 2), boot_no=2)),
+        t, _sensor("strap", "heart_rate", 1), _sensor("cgm", "cgm", 2), boot=(2, 2))),
     Step("its next session", lambda t: _session(t, CGM, DAY_S)),
     Step("a strap that gave nothing gets another address", lambda t: _home(
-        t, _sensor("cgm", "cgm", 2), _sensor("belt", "heart_rate", 7), boot_no=2)),
-    Step("it is replaced", lambda t: _home(t, _sensor("cgm", "cgm", 2), _sensor("belt", "heart_rate", 8), boot_no=2)),
-    Step("all are removed", lambda t: _home(t, boot_no=2)),
-    Step("the CGM is back", lambda t: _home(t, _sensor("cgm", "cgm", 2), boot_no=2)),
+        t, _sensor("cgm", "cgm", 2), _sensor("belt", "heart_rate", 7), boot=(2, 3))),
+    Step("it is replaced", lambda t: _home(t, _sensor("cgm", "cgm", 2), _sensor("belt", "heart_rate", 8), boot=(2, 4))),
+    Step("all are removed", lambda t: _home(t, boot=(2, 5))),
+    Step("the CGM is back", lambda t: _home(t, _sensor("cgm", "cgm", 2), boot=(2, 6))),
     Step("the session ends", lambda t: t.sessions.end(2, "run time over")),
     Step("from version 1: nobody wears it", lambda t: t.database.write("UPDATE sensors SET person = NULL WHERE no = 2")),
-    Step("its wearer is told", lambda t: _home(t, _sensor("cgm", "cgm", 2), boot_no=2)),
-    Step("all are retired", lambda t: _home(t, boot_no=2)),
+    Step("its wearer is told", lambda t: _home(t, _sensor("cgm", "cgm", 2), boot=(2, 7))),
+    Step("all are retired", lambda t: _home(t, boot=(2, 8))),
 )  # fmt: skip
 LEAVING: Final = (
     Step("a hundred pages", lambda t: t.blobs.put("reprocess", 0, 1, bytes(range(256)) * 440)),
