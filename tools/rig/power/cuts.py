@@ -54,12 +54,12 @@ def _calls(recorder: Recorder) -> int:
 
 
 def cut(recorded: Recorded, images: int, seed: int, directory: Path) -> Iterator[Cut]:
-    """Draw about so many images, evenly over the moments, and open each."""
+    """Draw about so many images, more of moments with more that may be missing, and open each."""
     rng = Random(f"{seed}/{recorded.script}")
-    share = -(-images // len(recorded.windows))
+    weights = [1 + len(window.pieces) + len(window.renamings) for window in recorded.windows]
     for number, window in enumerate(recorded.windows):
         acked = acknowledged(window.told)
-        for one in drawn(window, share, rng):
+        for one in drawn(window, -(-images * weights[number] // sum(weights)), rng):
             put(one, directory / "image")
             yield Cut(recorded.script, number, one.chosen, judge(directory / "image", recorded.expected, acked))
 
