@@ -116,7 +116,7 @@ def play(script: Script, directory: Path, tell: Callable[[str], None]) -> int:
     """Open, write and close; the exit code: 0 done, 3 the disk did not let it, 4 it took a fault for damage."""
     try:
         store = Store(directory / STORE, IDENTITY, simulated=True, workers=inline())
-    except (StoreUnavailable, ConfigError):
+    except (StoreUnavailable, StoreCorrupt, ConfigError):
         return 3
     if store.quarantined or store.log_copy:
         tell("quarantined")
