@@ -3,6 +3,7 @@
     python -P -m tools.rig.power images [--images N] [--seed N]
     python -P -m tools.rig.power strace [--every N] [--faults kill EIO ENOSPC "EIO for good"]
     python -P -m tools.rig.power fiu [--runs N] [--seed N]
+    python -P -m tools.rig.power table
 
 Contract: a line for each script, and each fault with what draws it again. The exit code is 1 if anything was wrong, and
 2 if a tool is missing.
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from edge.errors import ConfigError
-from tools.rig.power import fiu, strace
+from tools.rig.power import breaks, fiu, strace
 from tools.rig.power.cuts import cut, cut_again, record
 from tools.rig.power.script import SCRIPTS
 from tools.rig.power.trials import prepared
@@ -120,6 +121,13 @@ def random_calls(options: argparse.Namespace) -> int:
     return faults
 
 
+def table(_: argparse.Namespace) -> int:
+    """Who finds a store that is broken on purpose; always 0."""
+    for row in breaks.table():
+        print(row, flush=True)
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     """Of the commands."""
     parser = argparse.ArgumentParser(prog="python -P -m tools.rig.power", description=__doc__)
@@ -140,6 +148,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=1)
     command.add_argument("--scripts", nargs="+", choices=list(SCRIPTS))
     command.set_defaults(do=random_calls)
+    command = commands.add_parser("table", help="who finds a store that is broken on purpose, by one line each")
+    command.set_defaults(do=table, scripts=None)
     return parser
 
 
