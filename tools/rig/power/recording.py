@@ -281,7 +281,7 @@ def recording(directory: Path) -> Iterator[Recorder]:
 
     def fsync(descriptor: int) -> None:
         real_fsync(descriptor)
-        recorder.synced(os.readlink(f"/proc/self/fd/{descriptor}"))
+        recorder.synced(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
 
     _current.append(recorder)
     os.fsync = fsync  # type: ignore[assignment]
