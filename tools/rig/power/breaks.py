@@ -110,7 +110,7 @@ def tried(one: Break | None, tools: Iterable[str], directory: Path) -> dict[str,
     environment = os.environ | {"PYTHONPATH": f"{front}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
     found = {}
     for tool in tools:
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603
             [sys.executable, *TOOLS[tool]],
             cwd=ROOT,
             env=environment,

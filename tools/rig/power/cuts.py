@@ -55,7 +55,7 @@ def _calls(recorder: Recorder) -> int:
 
 def cut(recorded: Recorded, images: int, seed: int, directory: Path) -> Iterator[Cut]:
     """Draw about so many images, more of moments with more that may be missing, and open each."""
-    rng = Random(f"{seed}/{recorded.script}")
+    rng = Random(f"{seed}/{recorded.script}")  # noqa: S311
     weights = [1 + len(window.pieces) + len(window.renamings) for window in recorded.windows]
     for number, window in enumerate(recorded.windows):
         acked = acknowledged(window.told)
@@ -68,7 +68,7 @@ def cut(recorded: Recorded, images: int, seed: int, directory: Path) -> Iterator
 
 def cut_again(recorded: Recorded, images: int, seed: int, directory: Path) -> Iterator[Cut]:
     """Draw an image of each moment, cut the power again while it is opened, and open about so many images of that."""
-    rng = Random(f"{seed}/{recorded.script}/again")
+    rng = Random(f"{seed}/{recorded.script}/again")  # noqa: S311
     share = max(1, images // (8 * len(recorded.windows)))
     for number, window in enumerate(recorded.windows):
         acked = acknowledged(window.told)

@@ -192,7 +192,7 @@ HANDING_ON: Final = (
     Step("all are removed", lambda t: _home(t, boot=(2, 5))),
     Step("the CGM is back", lambda t: _home(t, _sensor("cgm", "cgm", 2), boot=(2, 6))),
     Step("the session ends", lambda t: t.sessions.end(2, "run time over")),
-    Step("from version 1: nobody wears it", lambda t: t.database.write("UPDATE sensors SET person = NULL WHERE no = 2")),
+    Step("as in version 1: no wearer", lambda t: t.database.write("UPDATE sensors SET person = NULL WHERE no = 2")),
     Step("its wearer is told", lambda t: _home(t, _sensor("cgm", "cgm", 2), boot=(2, 7))),
     Step("all are retired", lambda t: _home(t, boot=(2, 8))),
 )  # fmt: skip
