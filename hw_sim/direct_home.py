@@ -67,6 +67,11 @@ class DirectHome:
     def cgms(self) -> list[WornCgm]:
         return [sensor for sensor in self.sensors.values() if isinstance(sensor, WornCgm)]
 
+    @property
+    def replayed(self) -> list[WornCgm]:
+        """Nothing is replayed here."""
+        return []
+
     async def start(self) -> None:
         for sensor in self.sensors.values():
             sensor.start()

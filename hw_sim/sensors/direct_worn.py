@@ -10,6 +10,7 @@ Not here: links (`direct_stack`), what sensors do wrong (`wayward_cgm`).
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -134,14 +135,9 @@ class WornStrap(DirectStrap):
         self._advance(now_s)
         waiting = [self._waiting.popleft() for _ in range(min(_RR_MAX, len(self._waiting)))]
         if not self.is_silent:
-            is_worn = now_s < self._end_s and bool(self._recent)
-            bpm = (
-                round(60 * heart_rate.RR_TICKS_PER_S * len(self._recent) / sum(self._recent))
-                if is_worn
-                else 0
-            )
+            bpm = self._bpm(now_s)
             ticks = tuple(tick for _, tick in waiting) or None
-            packet = heart_rate.HeartRateMeasurement(bpm, contact=is_worn, rr_ticks=ticks)
+            packet = heart_rate.HeartRateMeasurement(bpm, contact=bpm > 0, rr_ticks=ticks)
             if self.send(heart_rate.encode(packet)):
                 self.carried += [Beat(beat_s, now_s, tick) for beat_s, tick in waiting]
                 self.told.append((now_s, float(bpm)))
@@ -149,11 +145,17 @@ class WornStrap(DirectStrap):
         if self._link is not None:
             self._await_packet()
 
+    def _bpm(self, now_s: float) -> int:
+        """The rate that it tells; 0 while nobody wears it."""
+        if now_s >= self._end_s or not self._recent:
+            return 0
+        return round(60 * heart_rate.RR_TICKS_PER_S * len(self._recent) / sum(self._recent))
+
     def _advance(self, now_s: float) -> None:
         """Let the beats until now happen. An interval is the difference of two rounded times."""
-        if now_s - self._beat_s > _UNHEARD_S and now_s < self._end_s:
-            self._beat_s = now_s - _PACKET_S
-            self._tick = round(self._beat_s * heart_rate.RR_TICKS_PER_S)
+        if now_s - self._beat_s > _UNHEARD_S:
+            self._beat_s = now_s - _PACKET_S if now_s < self._end_s else math.inf
+            self._tick = round((now_s - _PACKET_S) * heart_rate.RR_TICKS_PER_S)
             self._waiting.clear()
         while self._beat_s <= min(now_s, self._end_s):
             tick = round(self._beat_s * heart_rate.RR_TICKS_PER_S)
