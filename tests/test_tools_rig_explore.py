@@ -1,6 +1,7 @@
 """What is drawn from a seed, what is found in it, how a failing one is made small, and how a campaign goes on."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,17 @@ def test_a_campaign_goes_on_where_it_was_ended(tmp_path: Path, capsys: pytest.Ca
     assert played == [0, 1, 2, 3, 4]
     assert [one.seed for one in read(tmp_path / "done.jsonl")] == [0, 1, 2, 3, 4]
     assert "5 seeds, 0 failed" in capsys.readouterr().out
+
+
+def test_a_campaign_that_stops_plays_nothing_after_a_failure(tmp_path: Path) -> None:
+    played: list[int] = []
+
+    def play(seed: int, _: int) -> Result:
+        played.append(seed)
+        return result(seed, *(["it hangs"] if seed == 2 else []))
+
+    assert explore(replace(call(tmp_path, 9), stops=True), play) == 1
+    assert played == [0, 1, 2]
 
 
 def test_no_hours_are_over_at_once(tmp_path: Path) -> None:
