@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from hw_sim.radio.direct_stack import DirectLink
+from hw_sim.radio.direct_stack import DirectLink, DirectStack
 from hw_sim.sensors.cgm_sensor import Measured
 from hw_sim.sensors.direct_strap import DirectStrap
 from hw_sim.sensors.heart_rate_strap import Beat
@@ -26,17 +26,35 @@ from protocols.cgm import CgmMeasurement
 _PACKET_S: Final = 1.0
 _AVERAGED_BEATS: Final = 8
 _RR_MAX: Final = 9
+_DAY_RECORDS: Final = 288
 # A body that nobody has listened to for so long goes on from now: its beats need not be known.
 _UNHEARD_S: Final = 10.0
 
 
-class WornCgm(WaywardCgm):
+class _OnStack:
+    """A sensor that knows what it is behind."""
+
+    address: str
+    _stack: DirectStack
+
+    @property
+    def loses_answer(self) -> bool:
+        """Whether the next answer to a request never comes."""
+        return self.address in self._stack.loses_answer
+
+    @loses_answer.setter
+    def loses_answer(self, loses: bool) -> None:
+        (self._stack.loses_answer.add if loses else self._stack.loses_answer.discard)(self.address)
+
+
+class WornCgm(_OnStack, WaywardCgm):
     """Takes its first reading at `begin_s` of the loop's time. While `is_silent`, it stores, and tells nobody."""
 
     is_silent = False
 
     def __init__(
         self,
+        stack: DirectStack,
         address: str,
         readings: Iterator[tuple[float, float]],
         *,
@@ -45,6 +63,7 @@ class WornCgm(WaywardCgm):
     ) -> None:
         """`readings` are the seconds since `begin_s`, and mg/dL."""
         super().__init__(address, began_s=begin_s - session_age_s)
+        self._stack = stack
         self.measured: list[Measured] = []
         self.told: list[tuple[float, float]] = []
         self.worn = 0
@@ -58,6 +77,15 @@ class WornCgm(WaywardCgm):
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+    def forget(self) -> None:
+        """What was true is not asked for; it stores the last day."""
+        self.measured.clear()
+        self.told.clear()
+        self.requests.clear()
+        self._payloads.clear()
+        self._told.clear()
+        del self.session.stored[:-_DAY_RECORDS]
 
     def replace(self) -> None:
         """A new sensor is put on, at the same transmitter."""
@@ -89,14 +117,17 @@ class WornCgm(WaywardCgm):
         return passed
 
 
-class WornStrap(DirectStrap):
+class WornStrap(_OnStack, DirectStrap):
     """Worn from `begin_s` of the loop's time on, until its beats end. While `is_silent`, it sends nothing."""
 
     is_silent = False
 
-    def __init__(self, address: str, beats: Iterator[float], *, begin_s: float, end_s: float) -> None:
+    def __init__(
+        self, stack: DirectStack, address: str, beats: Iterator[float], *, begin_s: float, end_s: float
+    ) -> None:
         """`beats` are the intervals in ms; from `end_s` on it is not worn."""
         super().__init__(address)
+        self._stack = stack
         self.carried: list[Beat] = []
         self.told: list[tuple[float, float]] = []
         self._beats = beats
@@ -118,6 +149,11 @@ class WornStrap(DirectStrap):
         """Notify whoever listens to what it measures of something else."""
         if self._link is not None:
             self._link.notify(uuids.HEART_RATE_MEASUREMENT, payload)
+
+    def forget(self) -> None:
+        """What was true is not asked for."""
+        self.carried.clear()
+        self.told.clear()
 
     def on_connected(self, link: DirectLink) -> None:
         super().on_connected(link)
