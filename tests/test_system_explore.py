@@ -8,13 +8,21 @@ A seed that fails is played again, and made small, by
 Short homes show that a broken law is found: each is about one, and dies with the mutant that breaks it.
 """
 
+import asyncio
+import gc
 from collections import Counter
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
-from tools.rig.explore.draw import DRAWERS, document
-from tools.rig.explore.play import Result, play, quiet, scenario_of
+from hw_sim.clock import run
+from tools.rig.explore.checks import home_of
+from tools.rig.explore.draw import DRAWERS, HOUR_S, document, duration, unworn
+from tools.rig.explore.home import open_direct
+from tools.rig.explore.play import Result, play, quiet, rss_mb, scenario_of
+from tools.rig.home.faults import happen
+from tools.rig.language.scenario import Scenario
 
 SEEDS, SOAK_SEEDS, BLOCK = 20, 500, 10
 
@@ -90,3 +98,80 @@ def test_a_short_home_keeps_a_law(law: str) -> None:
     with quiet():
         result = play(scenario_of(HOMES[law]))
     assert result.wrong == []
+
+
+# Weeks
+
+DAYS, WARM_DAYS, GROWTH_MB_MAX = 28, 1, 2.0
+PEOPLE = ("anna", "ben")
+
+
+def home_of_six(days: int) -> dict[str, Any]:
+    """Two people with two CGMs each, replaced after ten days, and a strap that is worn two hours a day."""
+    worn = [(HOUR_S * (24 * day + 7), HOUR_S * (24 * day + 9)) for day in range(days)]
+    rows = [row | {"sensor": f"{one}-strap"} for one in PEOPLE for row in unworn(worn, 24 * HOUR_S * days)]
+    for day in range(10, days, 10):
+        at = duration(24 * HOUR_S * day + 8 * HOUR_S + 100.0)
+        rows += [
+            {"what": "sensor replaced", "at": at, "sensor": f"{one}-{place}"}
+            for one in PEOPLE
+            for place in ("arm", "belly")
+        ]
+    kinds = {"arm": "cgm", "belly": "cgm", "strap": "heart_rate"}
+    return {
+        "lasts": f"{days}d",
+        "settles": "6h",
+        "seed": 1,
+        "people": [{"id": one} for one in PEOPLE],
+        "sensors": [
+            {"id": f"{one}-{place}", "kind": kind, "person": one}
+            for one in PEOPLE
+            for place, kind in kinds.items()
+        ],
+        "faults": rows,
+        "expect": [{"what": "complete"}],
+    }
+
+
+class Size(NamedTuple):
+    """Of the process, at a moment."""
+
+    rss_mb: float
+    tasks: int
+    files: int
+
+
+async def sizes_of(scenario: Scenario, directory: Path, days: int) -> list[Size]:
+    """At each noon; what the simulation knows of the past it forgets then."""
+    sizes = []
+    async with open_direct(scenario, directory) as world:
+        faults = [asyncio.ensure_future(happen(world, fault)) for fault in scenario.faults]
+        for day in range(days):
+            await world.until_s(24 * HOUR_S * day + 12 * HOUR_S)
+            home_of(world).forget()
+            gc.collect()
+            waiting = sum(not fault.done() for fault in faults)
+            files = sum(1 for _ in Path("/proc/self/fd").iterdir())
+            sizes.append(Size(rss_mb(), len(asyncio.all_tasks()) - waiting, files))
+        for fault in faults:
+            fault.cancel()
+    return sizes
+
+
+def grows(sizes: list[Size]) -> tuple[float, int, int]:
+    """By how much memory, tasks and files have grown since the process was warm."""
+    warm, last = sizes[WARM_DAYS], sizes[-1]
+    return last.rss_mb - warm.rss_mb, last.tasks - warm.tasks, last.files - warm.files
+
+
+def check_weeks(days: int, directory: Path) -> None:
+    with quiet():
+        sizes = run(sizes_of(scenario_of(home_of_six(days)), directory, days))
+    memory_mb, tasks, files = grows(sizes)
+    assert memory_mb < GROWTH_MB_MAX, sizes
+    assert (tasks, files) == (0, 0), sizes
+
+
+@pytest.mark.soak
+def test_four_weeks_of_six_sensors_cost_no_more_memory_than_a_day(tmp_path: Path) -> None:
+    check_weeks(DAYS, tmp_path)
