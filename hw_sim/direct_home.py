@@ -9,12 +9,15 @@ Not here: pairing and its faults; other kinds of sensors (`scenario`).
 from collections.abc import Iterable
 from itertools import takewhile
 
+import numpy as np
+from numpy.typing import NDArray
+
+from hw_sim import recordings
 from hw_sim.physiology.glucose import GlucoseBody
 from hw_sim.physiology.heart import Heart
 from hw_sim.radio.direct_stack import DirectStack
+from hw_sim.recordings import GlucoseRecording
 from hw_sim.sensors.direct_worn import WornCgm, WornStrap
-
-KINDS = ("cgm", "heart_rate")
 
 
 class DirectAir:
@@ -44,17 +47,20 @@ class DirectHome:
         begin_s: float,
         duration_s: float,
         seed: int,
+        rr_ms: NDArray[np.float64] | None = None,
+        glucose: GlucoseRecording | None = None,
     ) -> None:
-        """`sensors` are kind and address of each."""
+        """`sensors` are kind and address of each; where no recording is given, bodies wear them, all different."""
         self.sensors: dict[str, WornCgm | WornStrap] = {}
         for number, (kind, address) in enumerate(sensors):
             if kind == "cgm":
-                readings = takewhile(lambda one: one[0] < duration_s, GlucoseBody(seed + number))
-                self.sensors[address] = WornCgm(address, readings, begin_s=begin_s)
+                body = GlucoseBody(seed + number) if glucose is None else recordings.repeat_days(glucose)
+                readings = takewhile(lambda one: one[0] < duration_s, body)
+                self.sensors[address] = WornCgm(stack, address, readings, begin_s=begin_s)
             elif kind == "heart_rate":
-                self.sensors[address] = WornStrap(
-                    address, Heart(seed + number), begin_s=begin_s, end_s=begin_s + duration_s
-                )
+                beats = Heart(seed + number) if rr_ms is None else recordings.repeat(rr_ms)
+                end_s = begin_s + duration_s
+                self.sensors[address] = WornStrap(stack, address, beats, begin_s=begin_s, end_s=end_s)
             else:
                 raise ValueError(f"there is no {kind} behind the direct radio")
         stack.add(*self.sensors.values())
@@ -66,6 +72,16 @@ class DirectHome:
     @property
     def cgms(self) -> list[WornCgm]:
         return [sensor for sensor in self.sensors.values() if isinstance(sensor, WornCgm)]
+
+    @property
+    def replayed(self) -> list[WornCgm]:
+        """Nothing is replayed here."""
+        return []
+
+    def forget(self) -> None:
+        """What was true until now is not asked for: so weeks cost no more memory than a day."""
+        for sensor in self.sensors.values():
+            sensor.forget()
 
     async def start(self) -> None:
         for sensor in self.sensors.values():

@@ -1,6 +1,8 @@
 """What is drawn from a seed, what is found in it, how a failing one is made small, and how a campaign goes on."""
 
 import json
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from tools.rig.home.faults import HAPPENINGS
 from tools.rig.language.vocabulary import Interruption, OutOfReach
 from tools.rig.verdict.received import Reading
 
-SEEDS, DRAWN = 20, 100
+SEEDS, DRAWN = 20, 40
 DAY_S = 86_400.0
 
 
@@ -42,15 +44,16 @@ def test_a_seed_gives_the_same_home_each_time_and_each_is_a_scenario() -> None:
 
 def test_the_strap_is_worn_two_hours_a_day() -> None:
     for seed in range(DRAWN):
-        faults = scenario_of(document(seed)).faults
         away = sorted(
             (fault.at_s, fault.end_s)
-            for fault in faults
-            if isinstance(fault, OutOfReach) and fault.sensor == STRAP and fault.for_s > 3 * 3600
+            for fault in scenario_of(document(seed)).faults[:3]
+            if isinstance(fault, OutOfReach) and fault.sensor == STRAP
         )
-        # Between the long times in which it lies in a drawer.
-        assert sum(end - begin for begin, end in away) <= 2 * (DAY_S - WORN_S) + 1
+        assert away[0][0] == 0.0
         assert away[-1][1] == pytest.approx(2 * DAY_S, abs=0.01)
+        assert [later[0] - before[1] for before, later in pairwise(away)] == pytest.approx(
+            [WORN_S] * 2, abs=0.01
+        )
 
 
 def test_a_reading_that_is_missing_double_or_invented_is_found() -> None:
@@ -125,6 +128,17 @@ def test_a_campaign_goes_on_where_it_was_ended(tmp_path: Path, capsys: pytest.Ca
     assert played == [0, 1, 2, 3, 4]
     assert [one.seed for one in read(tmp_path / "done.jsonl")] == [0, 1, 2, 3, 4]
     assert "5 seeds, 0 failed" in capsys.readouterr().out
+
+
+def test_a_campaign_that_stops_plays_nothing_after_a_failure(tmp_path: Path) -> None:
+    played: list[int] = []
+
+    def play(seed: int, _: int) -> Result:
+        played.append(seed)
+        return result(seed, *(["it hangs"] if seed == 2 else []))
+
+    assert explore(replace(call(tmp_path, 9), stops=True), play) == 1
+    assert played == [0, 1, 2]
 
 
 def test_no_hours_are_over_at_once(tmp_path: Path) -> None:

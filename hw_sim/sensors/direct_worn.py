@@ -10,11 +10,12 @@ Not here: links (`direct_stack`), what sensors do wrong (`wayward_cgm`).
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from hw_sim.radio.direct_stack import DirectLink
+from hw_sim.radio.direct_stack import DirectLink, DirectStack
 from hw_sim.sensors.cgm_sensor import Measured
 from hw_sim.sensors.direct_strap import DirectStrap
 from hw_sim.sensors.heart_rate_strap import Beat
@@ -25,17 +26,35 @@ from protocols.cgm import CgmMeasurement
 _PACKET_S: Final = 1.0
 _AVERAGED_BEATS: Final = 8
 _RR_MAX: Final = 9
+_DAY_RECORDS: Final = 288
 # A body that nobody has listened to for so long goes on from now: its beats need not be known.
 _UNHEARD_S: Final = 10.0
 
 
-class WornCgm(WaywardCgm):
+class _OnStack:
+    """A sensor that knows what it is behind."""
+
+    address: str
+    _stack: DirectStack
+
+    @property
+    def loses_answer(self) -> bool:
+        """Whether the next answer to a request never comes."""
+        return self.address in self._stack.loses_answer
+
+    @loses_answer.setter
+    def loses_answer(self, loses: bool) -> None:
+        (self._stack.loses_answer.add if loses else self._stack.loses_answer.discard)(self.address)
+
+
+class WornCgm(_OnStack, WaywardCgm):
     """Takes its first reading at `begin_s` of the loop's time. While `is_silent`, it stores, and tells nobody."""
 
     is_silent = False
 
     def __init__(
         self,
+        stack: DirectStack,
         address: str,
         readings: Iterator[tuple[float, float]],
         *,
@@ -44,6 +63,7 @@ class WornCgm(WaywardCgm):
     ) -> None:
         """`readings` are the seconds since `begin_s`, and mg/dL."""
         super().__init__(address, began_s=begin_s - session_age_s)
+        self._stack = stack
         self.measured: list[Measured] = []
         self.told: list[tuple[float, float]] = []
         self.worn = 0
@@ -57,6 +77,15 @@ class WornCgm(WaywardCgm):
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+    def forget(self) -> None:
+        """What was true is not asked for; it stores the last day."""
+        self.measured.clear()
+        self.told.clear()
+        self.requests.clear()
+        self._payloads.clear()
+        self._told.clear()
+        del self.session.stored[:-_DAY_RECORDS]
 
     def replace(self) -> None:
         """A new sensor is put on, at the same transmitter."""
@@ -88,14 +117,17 @@ class WornCgm(WaywardCgm):
         return passed
 
 
-class WornStrap(DirectStrap):
+class WornStrap(_OnStack, DirectStrap):
     """Worn from `begin_s` of the loop's time on, until its beats end. While `is_silent`, it sends nothing."""
 
     is_silent = False
 
-    def __init__(self, address: str, beats: Iterator[float], *, begin_s: float, end_s: float) -> None:
+    def __init__(
+        self, stack: DirectStack, address: str, beats: Iterator[float], *, begin_s: float, end_s: float
+    ) -> None:
         """`beats` are the intervals in ms; from `end_s` on it is not worn."""
         super().__init__(address)
+        self._stack = stack
         self.carried: list[Beat] = []
         self.told: list[tuple[float, float]] = []
         self._beats = beats
@@ -118,6 +150,11 @@ class WornStrap(DirectStrap):
         if self._link is not None:
             self._link.notify(uuids.HEART_RATE_MEASUREMENT, payload)
 
+    def forget(self) -> None:
+        """What was true is not asked for."""
+        self.carried.clear()
+        self.told.clear()
+
     def on_connected(self, link: DirectLink) -> None:
         super().on_connected(link)
         self._await_packet()
@@ -134,14 +171,9 @@ class WornStrap(DirectStrap):
         self._advance(now_s)
         waiting = [self._waiting.popleft() for _ in range(min(_RR_MAX, len(self._waiting)))]
         if not self.is_silent:
-            is_worn = now_s < self._end_s and bool(self._recent)
-            bpm = (
-                round(60 * heart_rate.RR_TICKS_PER_S * len(self._recent) / sum(self._recent))
-                if is_worn
-                else 0
-            )
+            bpm = self._bpm(now_s)
             ticks = tuple(tick for _, tick in waiting) or None
-            packet = heart_rate.HeartRateMeasurement(bpm, contact=is_worn, rr_ticks=ticks)
+            packet = heart_rate.HeartRateMeasurement(bpm, contact=bpm > 0, rr_ticks=ticks)
             if self.send(heart_rate.encode(packet)):
                 self.carried += [Beat(beat_s, now_s, tick) for beat_s, tick in waiting]
                 self.told.append((now_s, float(bpm)))
@@ -149,11 +181,17 @@ class WornStrap(DirectStrap):
         if self._link is not None:
             self._await_packet()
 
+    def _bpm(self, now_s: float) -> int:
+        """The rate that it tells; 0 while nobody wears it."""
+        if now_s >= self._end_s or not self._recent:
+            return 0
+        return round(60 * heart_rate.RR_TICKS_PER_S * len(self._recent) / sum(self._recent))
+
     def _advance(self, now_s: float) -> None:
         """Let the beats until now happen. An interval is the difference of two rounded times."""
-        if now_s - self._beat_s > _UNHEARD_S and now_s < self._end_s:
-            self._beat_s = now_s - _PACKET_S
-            self._tick = round(self._beat_s * heart_rate.RR_TICKS_PER_S)
+        if now_s - self._beat_s > _UNHEARD_S:
+            self._beat_s = now_s - _PACKET_S if now_s < self._end_s else math.inf
+            self._tick = round((now_s - _PACKET_S) * heart_rate.RR_TICKS_PER_S)
             self._waiting.clear()
         while self._beat_s <= min(now_s, self._end_s):
             tick = round(self._beat_s * heart_rate.RR_TICKS_PER_S)

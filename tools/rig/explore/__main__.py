@@ -21,6 +21,7 @@ def call_of(arguments: list[str]) -> Call | Path:
         "--resume", type=Path, metavar="FILE", help="notes seeds that were played; is gone on from"
     )
     parser.add_argument("--failures", type=Path, default=Path("build/explore"), metavar="DIR")
+    parser.add_argument("--stop", action="store_true", help="end at the first that fails")
     parser.add_argument("--file", type=Path, help="play this scenario instead")
     said = parser.parse_args(arguments)
     if said.file is not None:
@@ -29,7 +30,7 @@ def call_of(arguments: list[str]) -> Call | Path:
     if not first.isdecimal() or not (last or first).isdecimal():
         raise ConfigError("--seeds", f"{said.seeds!r} is not A..B", "write it like 0..499")
     until = None if said.hours is not None else int(last or first)
-    return Call(int(first), until, said.hours, said.days, said.jobs, said.resume, said.failures)
+    return Call(int(first), until, said.hours, said.days, said.jobs, said.resume, said.failures, said.stop)
 
 
 def main(arguments: list[str]) -> int:

@@ -130,7 +130,10 @@ def overdue(world: World, listener: Listener) -> Iterator[str]:
     machine = world.machine
     if not machine.is_running:
         return
+    worn = {sensor.kind for sensor in world.scenario.sensors}
     for kind, (rule, limit_s, _) in SILENCE.items():
+        if kind not in worn:
+            continue
         heard_s = max(0.0, newest_s(world, kind))
         due_s = max(heard_s + limit_s + _off_s(world, heard_s), machine.starts_s[-1] + SETTLING_S)
         if machine.now_s > due_s + LOOKED_S and not listener.stands(rule):

@@ -34,7 +34,11 @@ COMMAND: Final = ".venv/bin/python -P -m tools.rig.explore"
 
 @dataclass(frozen=True)
 class Call:
-    """What was asked for: seeds from `first` to `last`, or without a last for so many hours."""
+    """What was asked for: seeds from `first` to `last`, or without a last for so many hours.
+
+    Attributes:
+        stops: whether the first seed that fails is the last that is played, and is not made small.
+    """
 
     first: int
     last: int | None
@@ -43,6 +47,7 @@ class Call:
     jobs: int
     resume: Path | None
     failures: Path
+    stops: bool = False
 
 
 @dataclass
@@ -114,7 +119,9 @@ def explore(call: Call, play_one: Callable[[int, int], Result] = play_seed) -> i
                 is_cut = False
         said = "failed: " + "; ".join(result.wrong) if result.wrong else "passed"
         print(f"seed {result.seed}: {said} ({result.cpu_s:.1f} s of CPU)", flush=True)
-    for result in tally.failed:
+        if result.wrong and call.stops:
+            break
+    for result in () if call.stops else tally.failed:
         _make_small(result, call)
     return _sum_up(tally, time.monotonic() - began_s)
 

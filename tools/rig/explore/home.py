@@ -17,6 +17,7 @@ from edge.alerts.delivery import Channel
 from hw_sim.direct_home import DirectAir, DirectHome
 from hw_sim.radio.direct_stack import DirectStack
 from tools.rig.home.machine import Machine, direct
+from tools.rig.home.recordings import DemoRecordings
 from tools.rig.home.scene import sensors_there
 from tools.rig.home.world import Disks, World
 from tools.rig.language.scenario import LEAD_S, MIDNIGHT_UTC_S, Scenario
@@ -41,7 +42,16 @@ async def open_direct(
     config = scenario.configure(directory)
     stack = DirectStack(connect_s=0.2, request_s=0.02)
     worn = [(spec.kind, spec.address) for spec in sensors_there(scenario, config)]
-    home = DirectHome(stack, worn, begin_s=begin_s, duration_s=scenario.lasts_s, seed=scenario.seed)
+    recorded = DemoRecordings.chosen(None, None, bodies=scenario.bodies)
+    home = DirectHome(
+        stack,
+        worn,
+        begin_s=begin_s,
+        duration_s=scenario.lasts_s,
+        seed=scenario.seed,
+        rr_ms=recorded.rr_ms,
+        glucose=recorded.glucose,
+    )
     await home.start()
     disks = Disks(scenario.seed)
     machine = Machine(

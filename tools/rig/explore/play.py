@@ -84,7 +84,7 @@ def play(scenario: Scenario) -> Result:
         wrong.append(f"{left} files are left open")
     kinds = Counter(str(fault.__struct_config__.tag) for fault in scenario.faults)
     cpu_s = time.process_time() - began_s
-    return Result(scenario.seed, wrong[:WRONG_MAX], dict(kinds), cpu_s, os.getpid(), _rss_mb())
+    return Result(scenario.seed, wrong[:WRONG_MAX], dict(kinds), cpu_s, os.getpid(), rss_mb())
 
 
 @contextmanager
@@ -98,7 +98,8 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _rss_mb() -> float:
+def rss_mb() -> float:
+    """The memory that this process holds."""
     pages = int(STATM.read_text().split()[1]) if STATM.exists() else 0
     return pages * resource.getpagesize() / 1e6
 
