@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from edge.errors import ConfigError
 from edge.kinds import KINDS, Reach
-from hw_sim.scenario import FOREIGN
 from tools.rig.bench.inventory import GatewayUnderTest, Inventory
 from tools.rig.bench.world import AirWorld, open_world
 from tools.rig.bluez.play import SETTLES_S_MAX, Verdict, settle, shown_times, unwanted
@@ -54,7 +53,7 @@ def require_playable(name: str, scenario: Scenario, gateway: GatewayUnderTest) -
     remedy = f"play it in virtual time: python -P -m tools.rig.run.play {name}"
     for n, sensor in enumerate(scenario.sensors):
         kind = sensor.really or sensor.kind
-        if kind not in FOREIGN and KINDS[kind].reach is not Reach.CONNECTION:
+        if kind not in v.FOREIGN_SENSORS and KINDS[kind].reach is not Reach.CONNECTION:
             what = f"what a sensor of kind {kind} advertises is not said to a dongle"
             raise ConfigError(f"{name}: sensors[{n}]", what, remedy)
     for n, fault in enumerate(scenario.faults):
