@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_sim import recordings
+from hw_sim.capture.heard import Device
 from hw_sim.physiology.glucose import GlucoseBody
 from hw_sim.physiology.heart import Heart
 from hw_sim.radio.sensor_air import SensorAir
@@ -30,6 +31,8 @@ from hw_sim.sensors.cgm_sensor import CgmSensor
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
 from hw_sim.sensors.peripheral import Peripheral
 from hw_sim.sensors.polar_sensor import PolarSensor
+from hw_sim.sensors.replayed.connected import ReplayedSensor
+from hw_sim.sensors.replayed.making import Place, replayed
 from hw_sim.sensors.spot import habits
 from hw_sim.sensors.spot.body_scale import BodyScale
 from hw_sim.sensors.spot.device import Use
@@ -43,7 +46,7 @@ class SensorSpec:
     """One sensor of a home, under any address, like "F0:00:00:00:00:01".
 
     With a passkey printed on it, a glucose sensor pairs by that; without, by Just Works. A scale that wants a consent
-    has one user, with this number and code.
+    has one user, with this number and code. With a device of a capture it plays that.
     """
 
     kind: str
@@ -51,6 +54,7 @@ class SensorSpec:
     passkey: int | None = None
     user: int | None = None
     consent_code: int | None = None
+    captured: Device | None = None
 
 
 class Worn(NamedTuple):
@@ -85,8 +89,12 @@ class Home:
         worn = Worn(begin_s, duration_s, rr_ms, glucose, cgm_session_age_s, cgm_history_s, glucose_pace)
         self.sensors: dict[str, Peripheral] = {}
         for n, spec in enumerate(specs):
-            make = MAKERS.get(spec.kind) or FOREIGN[spec.kind]
-            self.wear(make(air, spec, worn, seed + n))
+            if spec.captured is None:
+                make = MAKERS.get(spec.kind) or FOREIGN[spec.kind]
+                self.wear(make(air, spec, worn, seed + n))
+            else:
+                place = Place(air, spec.address, begin_s, spec.passkey)
+                self.wear(replayed(place, spec.kind, spec.captured))
 
     def wear(self, sensor: Peripheral) -> None:
         """One more sensor, before the home is started."""
@@ -101,6 +109,10 @@ class Home:
     @property
     def cgms(self) -> list[CgmSensor]:
         return [sensor for sensor in self.sensors.values() if isinstance(sensor, CgmSensor)]
+
+    @property
+    def replayed(self) -> list[ReplayedSensor]:
+        return [sensor for sensor in self.sensors.values() if isinstance(sensor, ReplayedSensor)]
 
     async def start(self) -> None:
         await asyncio.gather(*(sensor.start() for sensor in self.sensors.values()))

@@ -120,7 +120,10 @@ def sensors_there(scenario: Scenario, config: Config) -> list[SensorSpec]:
     """What is worn, which need not be what the gateway's file says."""
     return [
         SensorSpec(
-            said.really or one.kind, one.address, one.passkey if said.label is None else int(said.label)
+            said.really or one.kind,
+            one.address,
+            one.passkey if said.label is None else int(said.label),
+            captured=said.captured(),
         )
         for said, one in zip(scenario.sensors, config.sensors, strict=True)
     ]

@@ -23,7 +23,8 @@ from edge import config, config_faults
 from edge.config import Config
 from edge.errors import ConfigError
 from edge.kinds import KINDS, Reach, Security
-from tools.rig.language import status_fields
+from hw_sim.capture.heard import Device
+from tools.rig.language import captured, status_fields
 from tools.rig.language.gateway_file import merged, to_toml
 from tools.rig.language.vocabulary import (
     EXPECTATIONS,
@@ -79,6 +80,9 @@ class Sensor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         passkey: what the file says; `label` is what the sensor has, if that is another. Without one it is paired all
             the same.
         really: the kind of sensor that is there, if it is another, or one that others have written.
+        capture: a file that was captured of a real one, which is played; seen from where the scenario lies.
+        captured_address: which device of that file, if more than one would do.
+        handles: what handles are that the file does not discover, like "0x0012" = "2A37".
     """
 
     id: str
@@ -90,6 +94,16 @@ class Sensor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     really: str | None = None
     user: int | None = None
     consent_code: int | None = None
+    capture: str | None = None
+    captured_address: str | None = None
+    handles: dict[str, str] = {}
+
+    def captured(self, where: str = "sensors") -> Device | None:
+        """What plays it, if that was captured. Raises ConfigError."""
+        if self.capture is None:
+            return None
+        kind = self.really or self.kind
+        return captured.device(Path(self.capture), kind, self.captured_address, self.handles, where)
 
     def section(self, number: int, wearer: str) -> dict[str, Any]:
         address = self.address or f"F0:00:00:00:00:{number:02X}"
@@ -201,6 +215,7 @@ def parse(content: bytes, path: Path) -> Scenario:
     rest = merged({"gateway": AT_ONCE}, {key: value for key, value in document.items() if key not in ROWS})
     lists = {key: tuple(_rows(document.get(key, []), key, path)) for key in ROWS}
     scenario: Scenario = structs.replace(_converted(rest, Scenario, str(path)), **lists)
+    scenario = structs.replace(scenario, sensors=tuple(_placed(one, path) for one in scenario.sensors))
     if not scenario.expect:
         known = ", ".join(EXPECTATIONS)
         raise ConfigError(
@@ -210,6 +225,13 @@ def parse(content: bytes, path: Path) -> Scenario:
     _check_times(scenario, path)
     config.parse(scenario.gateway_text().encode(), Path(f"{path} (the gateway's file)"))
     return scenario
+
+
+def _placed(sensor: Sensor, path: Path) -> Sensor:
+    """A sensor whose capture is named from where the scenario lies."""
+    if sensor.capture is None:
+        return sensor
+    return structs.replace(sensor, capture=str(path.parent / sensor.capture))
 
 
 def _converted(document: Any, kind: Any, where: str) -> Any:
@@ -236,6 +258,7 @@ def _rows(rows: Any, key: str, path: Path) -> Iterator[Any]:
 def _check_names(scenario: Scenario, path: Path) -> None:
     """Who and what faults and expectations speak of is there."""
     sensors = {sensor.id: sensor.kind for sensor in scenario.sensors}
+    played = {sensor.id for sensor in scenario.sensors if sensor.capture is not None}
     people = {person.id for person in scenario.people}
     for n, sensor in enumerate(scenario.sensors):
         really = [] if sensor.really is None else [sensor.really]
@@ -246,14 +269,18 @@ def _check_names(scenario: Scenario, path: Path) -> None:
                 f"{sensor.id} is a feed, and there is no phone or server in a scenario",
                 "name another kind; feeds are tested in Python, as in tests/test_system_feeds.py",
             )
+        if sensor.kind in KINDS:
+            sensor.captured(f"{path}: sensors[{n}]")
     for key, rows in (("faults", scenario.faults), ("expect", scenario.expect)):
         for n, row in enumerate(rows):
             where = f"{path}: {key}[{n}]"
             named = [getattr(row, "sensor", None), *getattr(row, "sensors", ())]
             _require([name for name in named if name is not None], sensors, "sensor", where)
             _require([row.person] if isinstance(row, ConfigChanged) else [], people, "person", where)
-            if isinstance(row, SensorReplaced) and sensors[row.sensor] != "cgm":
-                raise ConfigError(where, f"{row.sensor} is no CGM", "name one that stores what it measures")
+            if isinstance(row, SensorReplaced) and (sensors[row.sensor] != "cgm" or row.sensor in played):
+                raise ConfigError(
+                    where, f"{row.sensor} is no simulated CGM", "name one that stores what it measures"
+                )
             if isinstance(row, Status):
                 for name in row.fields:
                     status_fields.check(name, sensors, f"{where}: fields")
