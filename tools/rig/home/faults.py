@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from hw_sim.faults import LinkFaults
 from hw_sim.sensors.cgm_sensor import CgmSensor
+from hw_sim.sensors.direct_worn import WornCgm
 from tools.rig.home.scene import Scene
 from tools.rig.home.world import Disks, World
 from tools.rig.language import vocabulary as v
@@ -61,7 +62,7 @@ async def garbage(scene: Scene, fault: v.Garbage) -> None:
 
 async def sensor_replaced(scene: Scene, fault: v.SensorReplaced) -> None:
     cgm = scene.sensor(fault.sensor)
-    assert isinstance(cgm, CgmSensor)
+    assert isinstance(cgm, CgmSensor | WornCgm)
     cgm.replace()
 
 
