@@ -48,7 +48,9 @@ def statements() -> Iterator[tuple[str, re.Pattern[str]]]:
     """Every statement of the store that writes, as it stands in the source, and what it looks like when it is said."""
     for path in sorted(STORE.glob("*.py")):
         tree = ast.parse(path.read_text())
-        inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        inner = {
+            id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values
+        }
         for node in ast.walk(tree) if path.name not in APART else ():
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
                 texts = [node.value]
@@ -119,7 +121,11 @@ def test_of_what_was_not_synced_any_sectors_may_be_there(tmp_path: Path) -> None
     *_, last = windows(recorder)
     found = {frozenset(one.files.items()) for one in drawn(last, 100, Random(1))}
     contents = {dict(one)["a"] for one in found}
-    old, first, second = b"1" * 1024, b"1" * 256 + b"2" * 256 + b"1" * 512, b"1" * 512 + b"2" * 256 + b"1" * 256
+    old, first, second = (
+        b"1" * 1024,
+        b"1" * 256 + b"2" * 256 + b"1" * 512,
+        b"1" * 512 + b"2" * 256 + b"1" * 256,
+    )
     both = b"1" * 256 + b"2" * 512 + b"1" * 256
     assert contents == {whole[:size] for whole in (old, first, second, both) for size in (700, 1024)}
     assert {len(one) for one in found} == {1, 2}

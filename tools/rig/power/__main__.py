@@ -65,7 +65,9 @@ def images(options: argparse.Namespace) -> int:
                 flush=True,
             )
             for one in wrong[:SHOWN]:
-                print(f"  {one.script}, moment {one.window}, pieces {one.chosen[0]:x}/{one.chosen[1]}: {one.wrong}")
+                print(
+                    f"  {one.script}, moment {one.window}, pieces {one.chosen[0]:x}/{one.chosen[1]}: {one.wrong}"
+                )
     print(f"{opened} images opened, {faults} wrong (seed {options.seed})")
     return faults
 
@@ -102,7 +104,9 @@ def each_call(options: argparse.Namespace) -> int:
 def random_calls(options: argparse.Namespace) -> int:
     """Scripts, one after the other, whose calls fail at random; how many were wrong."""
     if not fiu.is_under_it():
-        words = fiu.command(["fiu", "--runs", str(options.runs), "--seed", str(options.seed), "--scripts", *options.scripts])
+        words = fiu.command(
+            ["fiu", "--runs", str(options.runs), "--seed", str(options.seed), "--scripts", *options.scripts]
+        )
         os.execvp(words[0], words)
     codes: Counter[int] = Counter()
     faults = 0
@@ -132,7 +136,9 @@ def parser() -> argparse.ArgumentParser:
     """Of the commands."""
     parser = argparse.ArgumentParser(prog="python -P -m tools.rig.power", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("images", help="what may be on a disk after a power cut, opened by the store")
+    command = commands.add_parser(
+        "images", help="what may be on a disk after a power cut, opened by the store"
+    )
     command.add_argument("--images", type=int, default=IMAGES)
     command.add_argument("--seed", type=int, default=1)
     command.add_argument("--scripts", nargs="+", choices=list(SCRIPTS))
@@ -148,7 +154,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=1)
     command.add_argument("--scripts", nargs="+", choices=list(SCRIPTS))
     command.set_defaults(do=random_calls)
-    command = commands.add_parser("table", help="who finds a store that is broken on purpose, by one line each")
+    command = commands.add_parser(
+        "table", help="who finds a store that is broken on purpose, by one line each"
+    )
     command.set_defaults(do=table, scripts=None)
     return parser
 

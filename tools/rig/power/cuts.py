@@ -61,7 +61,9 @@ def cut(recorded: Recorded, images: int, seed: int, directory: Path) -> Iterator
         acked = acknowledged(window.told)
         for one in drawn(window, -(-images * weights[number] // sum(weights)), rng):
             put(one, directory / "image")
-            yield Cut(recorded.script, number, one.chosen, judge(directory / "image", recorded.expected, acked))
+            yield Cut(
+                recorded.script, number, one.chosen, judge(directory / "image", recorded.expected, acked)
+            )
 
 
 def cut_again(recorded: Recorded, images: int, seed: int, directory: Path) -> Iterator[Cut]:
@@ -70,7 +72,9 @@ def cut_again(recorded: Recorded, images: int, seed: int, directory: Path) -> It
     share = max(1, images // (8 * len(recorded.windows)))
     for number, window in enumerate(recorded.windows):
         acked = acknowledged(window.told)
-        first = image(window, (rng.getrandbits(len(window.pieces) + 1) >> 1, rng.randint(0, len(window.renamings))))
+        first = image(
+            window, (rng.getrandbits(len(window.pieces) + 1) >> 1, rng.randint(0, len(window.renamings)))
+        )
         opened = directory / "opened"
         put(first, opened)
         with recording(opened) as recorder:
