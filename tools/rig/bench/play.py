@@ -9,14 +9,13 @@ Not here: how a scenario is chosen and a verdict is shown.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from edge.errors import ConfigError
 from edge.kinds import KINDS, Reach
-from hw_sim.scenario import FOREIGN
 from tools.rig.bench.inventory import GatewayUnderTest, Inventory
 from tools.rig.bench.world import AirWorld, open_world
-from tools.rig.bluez.play import SETTLES_S_MAX, Verdict, settle, shown_times, unwanted
+from tools.rig.bluez.play import SETTLES_S_MAX, settle, unwanted
 from tools.rig.bluez.world import recordings
 from tools.rig.home.faults import ON_THE_AIR
 from tools.rig.language import vocabulary as v
@@ -54,7 +53,7 @@ def require_playable(name: str, scenario: Scenario, gateway: GatewayUnderTest) -
     remedy = f"play it in virtual time: python -P -m tools.rig.run.play {name}"
     for n, sensor in enumerate(scenario.sensors):
         kind = sensor.really or sensor.kind
-        if kind not in FOREIGN and KINDS[kind].reach is not Reach.CONNECTION:
+        if kind not in v.FOREIGN_SENSORS and KINDS[kind].reach is not Reach.CONNECTION:
             what = f"what a sensor of kind {kind} advertises is not said to a dongle"
             raise ConfigError(f"{name}: sensors[{n}]", what, remedy)
     for n, fault in enumerate(scenario.faults):
@@ -74,7 +73,15 @@ def require_playable(name: str, scenario: Scenario, gateway: GatewayUnderTest) -
             raise ConfigError(where, f"{what} cannot be seen from outside", remedy)
 
 
-async def play(scenario: Scenario, bench: Inventory, gateway: GatewayUnderTest) -> Verdict:
+class Seen(NamedTuple):
+    """What was wrong with the gateway, a sentence each, and what was seen of the scenario."""
+
+    failures: list[str]
+    played: Played
+    took_s: float
+
+
+async def play(scenario: Scenario, bench: Inventory, gateway: GatewayUnderTest) -> Seen:
     """Play it. Raises BenchError, and ConfigError if the gateway's file is another scenario's."""
     recordings(bodies=scenario.bodies)  # while it is read, no dongle would be answered
     loop = asyncio.get_running_loop()
@@ -84,7 +91,7 @@ async def play(scenario: Scenario, bench: Inventory, gateway: GatewayUnderTest) 
         failures = await _pass(played, world)
     failures += [line for one in scenario.expect for line in CHECKS[type(one)](played, one)]
     failures += unwanted(played.lines)
-    return Verdict(failures, shown_times(played), round(loop.time() - begun_s, 1))
+    return Seen(failures, played, round(loop.time() - begun_s, 1))
 
 
 async def _pass(played: Played, world: AirWorld) -> list[str]:

@@ -29,6 +29,7 @@ from tools.rig.language.gateway_file import merged, to_toml
 from tools.rig.language.vocabulary import (
     EXPECTATIONS,
     FAULTS,
+    FOREIGN_SENSORS,
     ConfigChanged,
     Data,
     Duration,
@@ -78,7 +79,7 @@ class Sensor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         passkey: what the file says; `label` is what the sensor has, if that is another. Without one it is paired all
             the same.
-        really: the kind of sensor that is there, if it is another.
+        really: the kind of sensor that is there, if it is another, or one that others have written.
         capture: a file that was captured of a real one, which is played; seen from where the scenario lies.
         captured_address: which device of that file, if more than one would do.
         handles: what handles are that the file does not discover, like "0x0012" = "2A37".
@@ -260,9 +261,8 @@ def _check_names(scenario: Scenario, path: Path) -> None:
     played = {sensor.id for sensor in scenario.sensors if sensor.capture is not None}
     people = {person.id for person in scenario.people}
     for n, sensor in enumerate(scenario.sensors):
-        _require(
-            [] if sensor.really is None else [sensor.really], KINDS, "kind of sensor", f"{path}: sensors[{n}]"
-        )
+        really = [] if sensor.really is None else [sensor.really]
+        _require(really, (*KINDS, *FOREIGN_SENSORS), "kind of sensor", f"{path}: sensors[{n}]")
         if sensor.kind in KINDS and KINDS[sensor.kind].reach is Reach.FEED:
             raise ConfigError(
                 f"{path}: sensors[{n}]",

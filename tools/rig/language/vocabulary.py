@@ -15,6 +15,8 @@ from edge.alerts.rules import RULES
 UNITS_S: Final = {"d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
 _PARTS: Final = "".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in UNITS_S)
 _TEXT: Final = re.compile(rf"(-?)(?=\d){_PARTS}", re.ASCII)
+FOREIGN_SENSORS: Final = ("bumble_heart_rate",)
+"""Sensors that others have written: what may be there instead of one of a kind."""
 YEARS_S_MAX: Final = 100 * 365 * 86_400.0
 
 
