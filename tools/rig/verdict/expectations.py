@@ -16,6 +16,9 @@ from itertools import chain, pairwise
 from typing import Any, Final, NamedTuple
 
 from edge.local.status import StatusDocument
+from hw_sim.sensors.cgm_sensor import CgmSensor
+from hw_sim.sensors.heart_rate_strap import HeartRateStrap
+from hw_sim.sensors.replayed.connected import ReplayedSensor
 from tools.rig.home.flow import Times
 from tools.rig.home.scene import Scene
 from tools.rig.language import status_fields
@@ -122,14 +125,15 @@ def _wrong(truth: Truth, received: Received, pseudonym: str, played: Played) -> 
 def truth_of(world: Scene, person: str, sensors: Iterable[str]) -> Truth:
     zero_utc_s = world.zero_utc_s
     addresses = {world.address(sensor) for sensor in sensors}
+    cgms: list[CgmSensor | ReplayedSensor] = [*world.home.cgms, *world.home.replayed]
+    straps: list[HeartRateStrap | ReplayedSensor] = [*world.home.straps, *world.home.replayed]
     readings = [
         (zero_utc_s + measured.at_s, measured.record.glucose_mg_dl)
-        for cgm in (*world.home.cgms, *world.home.replayed)
+        for cgm in cgms
         if cgm.address in addresses
         for measured in cgm.measured
         if isinstance(measured.record.glucose_mg_dl, float)
     ]
-    straps = [*world.home.straps, *world.home.replayed]
     carried = [beat for strap in straps if strap.address in addresses for beat in strap.carried]
     spans = list(_unsure(world))
     certain = [beat for beat in carried if not any(begin <= beat.sent_s <= end for begin, end in spans)]
