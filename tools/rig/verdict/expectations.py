@@ -16,7 +16,9 @@ from itertools import chain, pairwise
 from typing import Any, Final, NamedTuple
 
 from edge.local.status import StatusDocument
+from hw_sim.sensors.bumble_strap import BumbleStrap
 from hw_sim.sensors.cgm_sensor import CgmSensor
+from hw_sim.sensors.heart_rate_strap import HeartRateStrap
 from hw_sim.sensors.replayed.connected import ReplayedSensor
 from tools.rig.home.flow import Times
 from tools.rig.home.scene import Scene
@@ -125,6 +127,7 @@ def truth_of(world: Scene, person: str, sensors: Iterable[str]) -> Truth:
     zero_utc_s = world.zero_utc_s
     addresses = {world.address(sensor) for sensor in sensors}
     cgms: list[CgmSensor | ReplayedSensor] = [*world.home.cgms, *world.home.replayed]
+    straps: list[HeartRateStrap | BumbleStrap | ReplayedSensor] = [*world.home.straps, *world.home.replayed]
     readings = [
         (zero_utc_s + measured.at_s, measured.record.glucose_mg_dl)
         for cgm in cgms
@@ -132,7 +135,6 @@ def truth_of(world: Scene, person: str, sensors: Iterable[str]) -> Truth:
         for measured in cgm.measured
         if isinstance(measured.record.glucose_mg_dl, float)
     ]
-    straps = [*world.home.straps, *world.home.replayed]
     carried = [beat for strap in straps if strap.address in addresses for beat in strap.carried]
     spans = list(_unsure(world))
     certain = [beat for beat in carried if not any(begin <= beat.sent_s <= end for begin, end in spans)]
