@@ -134,7 +134,7 @@ WRONG = [
         "faults = [",
         'faults = [{ what = "sensor replaced", at = "1min", sensor = "strap" },',
         "faults[0]",
-        "strap is no CGM",
+        "strap is no simulated CGM",
         "stores",
     ),
     (

@@ -16,7 +16,7 @@ from bumble.att import ATT_Error, AttributeValue
 from bumble.device import Connection
 from bumble.gatt import Characteristic, Service
 
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.cgm_calibrations import CALIBRATION_OPS, Calibrations
 from hw_sim.sensors.cgm_session import CgmSession
 from hw_sim.sensors.peripheral import ENCRYPTED, Peripheral, Properties, uuid16
@@ -70,7 +70,7 @@ class CgmSensor(Peripheral):
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         glucose: Iterator[tuple[float, float]],
         *,

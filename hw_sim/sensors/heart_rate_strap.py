@@ -17,7 +17,7 @@ from bumble.att import Attribute
 from bumble.device import Connection
 from bumble.gatt import Characteristic, Service
 
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.peripheral import Peripheral, uuid16
 from protocols import heart_rate, uuids
 
@@ -69,7 +69,7 @@ class HeartRateStrap(Peripheral):
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         beats: Iterator[float],
         *,

@@ -12,6 +12,7 @@ import math
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 from bumble import att, hci
 from bumble.att import Attribute
@@ -21,8 +22,8 @@ from bumble.gatt import Characteristic, Descriptor, Service
 from bumble.keys import MemoryKeyStore, PairingKeys
 from bumble.pairing import PairingConfig, PairingDelegate
 
-from hw_sim.radio.air import Air
 from hw_sim.radio.host import device_on
+from hw_sim.radio.sensor_air import SensorAir
 from protocols import battery, device_information, uuids
 
 Permissions = Attribute.Permissions
@@ -65,11 +66,11 @@ class Peripheral:
     keeps_bonds = True
     bonds_max: int | None = None
     sent_s = -math.inf
-    _measurement: Characteristic[bytes]
+    _measurement: Characteristic[Any]
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         model: str,
         service: Service,
@@ -119,7 +120,7 @@ class Peripheral:
                 await self._life
         for link in self.device.connections.values():
             self._on_disconnection(link)
-        self._air.remove_controller(self._controller)
+        self._controller.lose_power()
 
     def subscribed(self, characteristic: Characteristic[bytes]) -> list[Connection]:
         """The links over which a client has enabled notifications or indications."""

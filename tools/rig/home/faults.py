@@ -14,6 +14,7 @@ from typing import Any, Final
 from hw_sim.faults import LinkFaults
 from hw_sim.radio.bluetoothd import Bluetoothd
 from hw_sim.sensors.cgm_sensor import CgmSensor
+from hw_sim.sensors.direct_worn import WornCgm
 from tools.rig.home.scene import Scene
 from tools.rig.home.world import Disks, World
 from tools.rig.language import vocabulary as v
@@ -97,7 +98,9 @@ async def battery_low(scene: Scene, fault: v.BatteryLow) -> None:
 
 
 async def sensor_replaced(scene: Scene, fault: v.SensorReplaced) -> None:
-    _cgm(scene, fault.sensor).replace()
+    cgm = scene.sensor(fault.sensor)
+    assert isinstance(cgm, CgmSensor | WornCgm)
+    cgm.replace()
 
 
 async def sensor_swapped(scene: Scene, fault: v.SensorSwapped) -> None:

@@ -18,7 +18,7 @@ from edge.config import Config
 from edge.kinds import KINDS, Reach
 from edge.local.status import StatusDocument
 from hw_sim.faults import LinkFaults, drop_links
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.scenario import Home, SensorSpec
 from hw_sim.sensors.peripheral import Peripheral
 from tools.rig.language.scenario import Scenario
@@ -51,7 +51,7 @@ class Scene(ABC):
 
     scenario: Scenario
     config: Config
-    air: Air
+    air: SensorAir
     home: Home
     begin_s: float
     consents: list[tuple[float, dict[str, bool]]] = field(default_factory=list, kw_only=True)
@@ -131,7 +131,10 @@ def sensors_there(scenario: Scenario, config: Config) -> list[SensorSpec]:
     others = [SensorSpec(kind, f"F0:00:00:00:01:{n:02X}") for n, kind in enumerate(scenario.neighbours, 1)]
     return [
         SensorSpec(
-            said.really or one.kind, one.address, one.passkey if said.label is None else int(said.label)
+            said.really or one.kind,
+            one.address,
+            one.passkey if said.label is None else int(said.label),
+            captured=said.captured(),
         )
         for said, one in zip(scenario.sensors, config.sensors, strict=True)
         if KINDS[one.kind].reach is not Reach.FEED

@@ -23,12 +23,14 @@ from edge import config, config_faults
 from edge.config import Config
 from edge.errors import ConfigError
 from edge.kinds import KINDS, Reach, Security
-from tools.rig.language import status_fields
+from hw_sim.capture.heard import Device
+from tools.rig.language import captured, status_fields
 from tools.rig.language.durations import Duration, Offset, Shift, Span, seconds
 from tools.rig.language.gateway_file import merged, to_toml
 from tools.rig.language.vocabulary import (
     EXPECTATIONS,
     FAULTS,
+    FOREIGN_SENSORS,
     OF_A_CGM,
     Alert,
     Complete,
@@ -82,7 +84,10 @@ class Sensor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         passkey: what the file says; `label` is what the sensor has, if that is another. Without one it is paired all
             the same.
-        really: the kind of sensor that is there, if it is another.
+        really: the kind of sensor that is there, if it is another, or one that others have written.
+        capture: a file that was captured of a real one, which is played; seen from where the scenario lies.
+        captured_address: which device of that file, if more than one would do.
+        handles: what handles are that the file does not discover, like "0x0012" = "2A37".
         address: of a feed, where its phone or server is; they are simulated, too, and all tell of one wearer.
     """
 
@@ -95,6 +100,16 @@ class Sensor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     really: str | None = None
     user: int | None = None
     consent_code: int | None = None
+    capture: str | None = None
+    captured_address: str | None = None
+    handles: dict[str, str] = {}
+
+    def captured(self, where: str = "sensors") -> Device | None:
+        """What plays it, if that was captured. Raises ConfigError."""
+        if self.capture is None:
+            return None
+        kind = self.really or self.kind
+        return captured.device(Path(self.capture), kind, self.captured_address, self.handles, where)
 
     @property
     def is_feed(self) -> bool:
@@ -215,6 +230,7 @@ def parse(content: bytes, path: Path) -> Scenario:
     rest = merged({"gateway": AT_ONCE}, {key: value for key, value in document.items() if key not in ROWS})
     lists = {key: tuple(_rows(document.get(key, []), key, path)) for key in ROWS}
     scenario: Scenario = structs.replace(_converted(rest, Scenario, str(path)), **lists)
+    scenario = structs.replace(scenario, sensors=tuple(_placed(one, path) for one in scenario.sensors))
     if not scenario.expect:
         known = ", ".join(EXPECTATIONS)
         raise ConfigError(
@@ -225,6 +241,13 @@ def parse(content: bytes, path: Path) -> Scenario:
     _check_sense(scenario, path)
     config.parse(scenario.gateway_text().encode(), Path(f"{path} (the gateway's file)"))
     return scenario
+
+
+def _placed(sensor: Sensor, path: Path) -> Sensor:
+    """A sensor whose capture is named from where the scenario lies."""
+    if sensor.capture is None:
+        return sensor
+    return structs.replace(sensor, capture=str(path.parent / sensor.capture))
 
 
 def _converted(document: Any, kind: Any, where: str) -> Any:
@@ -251,11 +274,13 @@ def _rows(rows: Any, key: str, path: Path) -> Iterator[Any]:
 def _check_names(scenario: Scenario, path: Path) -> None:
     """Who and what faults and expectations speak of is there."""
     sensors = {sensor.id: sensor.kind for sensor in scenario.sensors}
+    played = {sensor.id for sensor in scenario.sensors if sensor.capture is not None}
     people = {person.id for person in scenario.people}
     for n, sensor in enumerate(scenario.sensors):
-        _require(
-            [] if sensor.really is None else [sensor.really], KINDS, "kind of sensor", f"{path}: sensors[{n}]"
-        )
+        really = [] if sensor.really is None else [sensor.really]
+        _require(really, (*KINDS, *FOREIGN_SENSORS), "kind of sensor", f"{path}: sensors[{n}]")
+        if sensor.kind in KINDS:
+            sensor.captured(f"{path}: sensors[{n}]")
     on_the_air = [kind for kind, row in KINDS.items() if row.reach is not Reach.FEED]
     _require(scenario.neighbours, on_the_air, "kind of sensor on the air", f"{path}: neighbours")
     for key, rows in (("faults", scenario.faults), ("expect", scenario.expect)):
@@ -265,19 +290,19 @@ def _check_names(scenario: Scenario, path: Path) -> None:
             also = [GATEWAY] if isinstance(row, Alert | NoAlert) else []
             _require([name for name in named if name is not None], [*sensors, *also], "sensor", where)
             _require([row.person] if isinstance(row, ConfigChanged) else [], people, "person", where)
-            _require_kinds(row, sensors, where)
+            _require_kinds(row, sensors, played, where)
             if isinstance(row, Status):
                 for name in row.fields:
                     status_fields.check(name, sensors, f"{where}: fields")
 
 
-def _require_kinds(row: Struct, sensors: Mapping[str, str], where: str) -> None:
+def _require_kinds(row: Struct, sensors: Mapping[str, str], played: Collection[str], where: str) -> None:
     """What befalls a CGM befalls nothing else; a feed is away, and is not on the air."""
     named = getattr(row, "sensor", None)
     if not isinstance(row, Fault) or named is None:
         return
-    if isinstance(row, OF_A_CGM) and sensors[named] != "cgm":
-        raise ConfigError(where, f"{named} is no CGM", "name one that stores what it measures")
+    if isinstance(row, OF_A_CGM) and (sensors[named] != "cgm" or named in played):
+        raise ConfigError(where, f"{named} is no simulated CGM", "name one that stores what it measures")
     is_feed = KINDS[sensors[named]].reach is Reach.FEED if sensors[named] in KINDS else False
     if is_feed != isinstance(row, FeedAway):
         said = "is a feed, which is not on the air" if is_feed else "is no feed"

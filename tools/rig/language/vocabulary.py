@@ -19,6 +19,9 @@ from tools.rig.language.wanted import NoAlert as NoAlert
 from tools.rig.language.wanted import NothingElse as NothingElse
 from tools.rig.language.wanted import Status as Status
 
+FOREIGN_SENSORS: Final = ("bumble_heart_rate",)
+"""Sensors that others have written: what may be there instead of one of a kind."""
+
 
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="what"):
     """Something that goes wrong, at a time."""

@@ -12,7 +12,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, pairwise
 from typing import Final, NamedTuple
 
+from hw_sim.sensors.bumble_strap import BumbleStrap
 from hw_sim.sensors.cgm_sensor import CgmSensor, Measured
+from hw_sim.sensors.heart_rate_strap import HeartRateStrap
+from hw_sim.sensors.replayed.connected import ReplayedSensor
 from tools.rig.home.scene import Scene
 from tools.rig.language import vocabulary as v
 
@@ -52,7 +55,9 @@ def truth_of(world: Scene, person: str, sensors: Iterable[str]) -> Truth:
     for_records = spans + list(_disk_in_trouble(world))
     due: Known = []
     maybe: Known = []
-    for cgm in world.home.cgms:
+    cgms: list[CgmSensor | ReplayedSensor] = [*world.home.cgms, *world.home.replayed]
+    straps: list[HeartRateStrap | BumbleStrap | ReplayedSensor] = [*world.home.straps, *world.home.replayed]
+    for cgm in cgms:
         for one in cgm.measured if cgm.address in addresses else ():
             if isinstance(one.record.glucose_mg_dl, float):
                 where = due if _was_to_be_had(cgm, one, for_records) else maybe
@@ -61,7 +66,7 @@ def truth_of(world: Scene, person: str, sensors: Iterable[str]) -> Truth:
     end_utc_s = zero_utc_s + world.begin_s + world.scenario.lasts_s
     due += [(float(utc_s), value) for utc_s, value in told if utc_s <= end_utc_s]
     maybe += [(float(utc_s), value) for utc_s, value in told if utc_s > end_utc_s]
-    carried = [beat for strap in world.home.straps if strap.address in addresses for beat in strap.carried]
+    carried = [beat for strap in straps if strap.address in addresses for beat in strap.carried]
     certain = [beat for beat in carried if not _is_within(beat.sent_s, spans)]
     is_due, allowed_s = _consent(world, person)
     return Truth(
@@ -83,8 +88,8 @@ def _consent(world: Scene, person: str) -> tuple[bool, float]:
     return False, withdrawn_s[-1] if any(consent for _, consent in given) else float("-inf")
 
 
-def _was_to_be_had(cgm: CgmSensor, one: Measured, spans: Spans) -> bool:
-    if cgm.is_held(one):
+def _was_to_be_had(cgm: CgmSensor | ReplayedSensor, one: Measured, spans: Spans) -> bool:
+    if isinstance(cgm, ReplayedSensor) or cgm.is_held(one):
         return True
     sent_s = cgm.records_sent_s.get((one.worn, one.record.time_offset_min))
     return sent_s is not None and not _is_within(sent_s, spans)
