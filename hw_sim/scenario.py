@@ -23,9 +23,10 @@ from hw_sim import recordings
 from hw_sim.capture.heard import Device
 from hw_sim.physiology.glucose import GlucoseBody
 from hw_sim.physiology.heart import Heart
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.recordings import GlucoseRecording
 from hw_sim.sensors.aidex_sensor import AidexSensor
+from hw_sim.sensors.bumble_strap import BumbleStrap
 from hw_sim.sensors.cgm_sensor import CgmSensor
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
 from hw_sim.sensors.peripheral import Peripheral
@@ -73,7 +74,7 @@ class Home:
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         specs: Sequence[SensorSpec],
         *,
         begin_s: float,
@@ -89,7 +90,8 @@ class Home:
         self.sensors: dict[str, Peripheral] = {}
         for n, spec in enumerate(specs):
             if spec.captured is None:
-                self.wear(MAKERS[spec.kind](air, spec, worn, seed + n))
+                make = MAKERS.get(spec.kind) or FOREIGN[spec.kind]
+                self.wear(make(air, spec, worn, seed + n))
             else:
                 place = Place(air, spec.address, begin_s, spec.passkey)
                 self.wear(replayed(place, spec.kind, spec.captured))
@@ -99,8 +101,10 @@ class Home:
         self.sensors[sensor.address] = sensor
 
     @property
-    def straps(self) -> list[HeartRateStrap]:
-        return [sensor for sensor in self.sensors.values() if isinstance(sensor, HeartRateStrap)]
+    def straps(self) -> list[HeartRateStrap | BumbleStrap]:
+        return [
+            sensor for sensor in self.sensors.values() if isinstance(sensor, HeartRateStrap | BumbleStrap)
+        ]
 
     @property
     def cgms(self) -> list[CgmSensor]:
@@ -117,18 +121,18 @@ class Home:
         await asyncio.gather(*(sensor.stop() for sensor in self.sensors.values()))
 
 
-def _strap(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> HeartRateStrap:
+def _strap(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> HeartRateStrap:
     beats = Heart(seed) if worn.rr_ms is None else recordings.repeat(worn.rr_ms)
     return HeartRateStrap(air, spec.address, _beats_within(beats, worn.duration_s), begin_s=worn.begin_s)
 
 
-def _polar(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> PolarSensor:
+def _polar(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> PolarSensor:
     beats = Heart(seed) if worn.rr_ms is None else recordings.repeat(worn.rr_ms)
     within = _beats_within(beats, worn.duration_s)
     return PolarSensor(air, spec.address, within, begin_s=worn.begin_s, seed=seed)
 
 
-def _cgm(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> CgmSensor:
+def _cgm(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> CgmSensor:
     readings = GlucoseBody(seed) if worn.glucose is None else recordings.repeat_days(worn.glucose)
     return CgmSensor(
         air,
@@ -140,7 +144,7 @@ def _cgm(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> CgmSensor:
     )
 
 
-def _aidex(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> AidexSensor:
+def _aidex(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> AidexSensor:
     readings = GlucoseBody(seed) if worn.glucose is None else recordings.repeat_days(worn.glucose)
     # Sensors are told from each other by their serial number; the address is any.
     radio_address = "C4" + hashlib.sha256(spec.address.encode()).hexdigest()[:10]
@@ -155,17 +159,17 @@ def _aidex(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> AidexSensor:
     )
 
 
-def _notifying(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> NotifyingDevice:
+def _notifying(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> NotifyingDevice:
     return NotifyingDevice(air, spec.address, spec.kind, _uses(spec, worn, seed), begin_s=worn.begin_s)
 
 
-def _meter(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> GlucoseMeter:
+def _meter(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> GlucoseMeter:
     return GlucoseMeter(
         air, spec.address, _uses(spec, worn, seed), begin_s=worn.begin_s, passkey=spec.passkey
     )
 
 
-def _body_scale(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> BodyScale:
+def _body_scale(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> BodyScale:
     user, code = spec.user or 1, spec.consent_code or 1234
     whose = _uses(spec, worn, seed, user)
     return BodyScale(air, spec.address, whose, begin_s=worn.begin_s, codes={user: code})
@@ -175,14 +179,21 @@ def _uses(spec: SensorSpec, worn: Worn, seed: int, user: int | None = None) -> I
     return habits.uses(spec.kind, begin_s=worn.begin_s, duration_s=worn.duration_s, seed=seed, user=user)
 
 
-def _xiaomi_scale(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> XiaomiScale:
+def _xiaomi_scale(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> XiaomiScale:
     begin_s, duration_s = worn.begin_s - worn.cgm_history_s, worn.cgm_history_s + worn.duration_s
     uses = habits.uses("weight_scale", begin_s=0.0, duration_s=duration_s, seed=seed)
     steps = (Step(use.at_s, use.values["body_weight"]) for use in uses)
     return XiaomiScale(air, spec.address, steps, begin_s=begin_s)
 
 
-MAKERS: Final[dict[str, Callable[[Air, SensorSpec, Worn, int], Peripheral]]] = {
+def _bumble_strap(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> BumbleStrap:
+    beats = Heart(seed) if worn.rr_ms is None else recordings.repeat(worn.rr_ms)
+    return BumbleStrap(air, spec.address, _beats_within(beats, worn.duration_s), begin_s=worn.begin_s)
+
+
+Maker = Callable[[SensorAir, SensorSpec, Worn, int], Peripheral]
+
+MAKERS: Final[dict[str, Maker]] = {
     "heart_rate": _strap,
     "polar": _polar,
     "cgm": _cgm,
@@ -196,6 +207,9 @@ MAKERS: Final[dict[str, Callable[[Air, SensorSpec, Worn, int], Peripheral]]] = {
     "xiaomi_scale": _xiaomi_scale,
 }
 """What makes a sensor, by its kind; the last argument is its seed."""
+
+FOREIGN: Final[dict[str, Maker]] = {"bumble_heart_rate": _bumble_strap}
+"""What makes a sensor that others have written, by a name of its own."""
 
 
 def _beats_within(beats: Iterator[float], duration_s: float) -> Iterator[float]:

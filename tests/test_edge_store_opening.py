@@ -322,6 +322,32 @@ def test_a_file_that_was_marked_is_set_aside_by_the_next_start(tmp_path: Path) -
     store.close()
 
 
+def test_what_one_connection_could_not_read_and_the_next_one_can_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A read error: SQLite takes it for a damaged page, and keeps to that for as long as the connection lives."""
+    path = filled(tmp_path)
+    checks: list[Database] = []
+    check_at_start = checking.check_at_start
+
+    def fail_once(database: Database) -> tuple[checking.Part, ...]:
+        checks.append(database)
+        if len(checks) == 1:
+            raise StoreCorrupt(
+                "the database is damaged: Tree 22 page 22: btreeInitPage() returns error code 11"
+            )
+        return check_at_start(database)
+
+    monkeypatch.setattr(checking, "check_at_start", fail_once)
+    store = reopened(path)
+    assert (store.quarantined, len(checks)) == (None, 2)
+    assert store.tables.database is checks[1]
+    assert len(store.tables.readings.sequences(1, "glucose")) == 300
+    store.close()
+    with pytest.raises(Exception, match="closed"):
+        checks[0].read("PRAGMA schema_version")
+
+
 # A damaged log
 
 
@@ -394,13 +420,15 @@ def test_commits_behind_a_damaged_frame_are_kept_beside_and_the_store_goes_on(tm
 
 
 def test_a_log_that_is_torn_at_its_end_is_no_damage(tmp_path: Path) -> None:
-    """In its last frame, or in a transaction whose commit did not reach the disk."""
+    """In its last frame, before it, or in a transaction whose commit did not reach the disk."""
     path = crashed(tmp_path)
     log = path.with_name("store.db-wal")
     whole = log.read_bytes()
     frames = (len(whole) - 32) // FRAME_BYTES
     for torn in (
         flip(frame_at(frames - 1))(whole),
+        # A disk writes sectors in any order: the frame that commits is there, and the one before it is not.
+        whole[: -2 * FRAME_BYTES] + bytes(FRAME_BYTES) + whole[-FRAME_BYTES:],
         whole[: -FRAME_BYTES // 2],
         whole[:-FRAME_BYTES] + bytes(FRAME_BYTES),
         whole + 3 * whole[32 : 32 + FRAME_BYTES],  # without a commit

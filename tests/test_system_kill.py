@@ -26,7 +26,9 @@ from tools.rig.language.scenario import CGM, home_of
 
 # Five-minute readings, played as one a minute, of a sensor that has stored them for five hours already. None of
 # the recorded gaps follows on that.
-PACE, HISTORY_HOURS, KILLS, LIVE = 5, 5, 6, 1
+PACE, HISTORY_HOURS, KILLS, LIVE = 5, 5, 4, 1
+# Of the soak.
+HOMES, KILLS_A_HOME = 50, 20
 LIMIT_S = 150.0
 VITALGATE = (sys.executable, "-P", "-m", "tools")
 
@@ -78,18 +80,38 @@ def await_write(path: Path, before_ns: int, deadline_s: float) -> None:
         time.sleep(0.02)
 
 
-def test_nothing_the_sensor_stored_is_lost_or_doubled(tmp_path: Path, world: str) -> None:
-    rng = random.Random(8)
-    deadline_s = time.monotonic() + LIMIT_S
+def kill(tmp_path: Path, world: str, rng: random.Random, deadline_s: float) -> None:
+    """Start a gateway, and kill it some time after it began to write."""
     wal = tmp_path / "state" / "store.db-wal"
+    before_ns = written(wal)
+    gateway = start_gateway(tmp_path, world)
+    # Once it writes it is at work: connecting, fetching or sending, wherever the moment falls.
+    await_write(wal, before_ns, deadline_s)
+    time.sleep(rng.uniform(0.0, 3.0))
+    os.kill(gateway.pid, signal.SIGKILL)
+    gateway.wait()
+
+
+def test_nothing_the_sensor_stored_is_lost_or_doubled(tmp_path: Path, world: str) -> None:
+    deadline_s = time.monotonic() + LIMIT_S
+    rng = random.Random(8)
     for _ in range(KILLS):
-        before_ns = written(wal)
-        gateway = start_gateway(tmp_path, world)
-        # Once it writes it is at work: connecting, fetching or sending, wherever the moment falls.
-        await_write(wal, before_ns, deadline_s)
-        time.sleep(rng.uniform(0.0, 3.0))
-        os.kill(gateway.pid, signal.SIGKILL)
-        gateway.wait()
+        kill(tmp_path, world, rng, deadline_s)
+    require_all(tmp_path, world, deadline_s)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("home", range(HOMES))
+def test_nothing_is_lost_or_doubled_over_a_thousand_kills(tmp_path: Path, world: str, home: int) -> None:
+    """Each home anew, because what is at stake is fetched and sent after some lives: an hour and a half in all."""
+    rng = random.Random(f"home {home}")
+    for _ in range(KILLS_A_HOME):
+        kill(tmp_path, world, rng, time.monotonic() + LIMIT_S)
+    require_all(tmp_path, world, time.monotonic() + LIMIT_S)
+
+
+def require_all(tmp_path: Path, world: str, deadline_s: float) -> None:
+    """A last gateway lives until all has arrived; everything did so once, in order, and as it was recorded."""
     expected = recorded()
     stored = sum(t_s < HISTORY_HOURS * 3600 for t_s, _ in expected)
     gateway = start_gateway(tmp_path, world)

@@ -104,10 +104,10 @@ class Reception:
         return await self.alerts.test()
 
     def pair(self, sensor: str, passkey: int | None) -> AsyncGenerator[Struct, None]:
-        return pair(self.bonds, self.contacts, sensor, passkey)
+        return pair(self.sensors, self.bonds, self.contacts, sensor, passkey)
 
     def tell_passkey(self, sensor: str, passkey: int) -> Struct:
-        return tell_passkey(self.bonds, self.contacts, sensor, passkey)
+        return tell_passkey(self.sensors, self.bonds, self.contacts, sensor, passkey)
 
     def recorded(self) -> AsyncGenerator[Struct, None]:
         keeper = self.timekeeper

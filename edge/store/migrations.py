@@ -10,6 +10,7 @@ earlier version did not record stays unknown, or is filled in with what that ver
 | 3 | a table is added |
 """
 
+from contextlib import suppress
 from pathlib import Path
 
 from edge import durable
@@ -195,14 +196,16 @@ def migrate(path: Path, identity: Identity) -> None:
         StoreUnavailable, StoreCorrupt: the database is unchanged.
     """
     new = path.with_name(f"{path.name}.new")
-    _discard(new)
     try:
+        _discard(new)
         _copy(path, new, identity)
         durable.replace(new, path)
     except OSError as fault:
         raise StoreUnavailable(f"the database cannot be migrated: {fault.strerror or fault}") from fault
     finally:
-        _discard(new)
+        # What cannot be deleted now is by the next migration.
+        with suppress(OSError):
+            _discard(new)
 
 
 def _copy(path: Path, new: Path, identity: Identity) -> None:

@@ -1,9 +1,11 @@
 """Opening the store: find or make the file, tell a wrong key from damage, set damage aside, migrate.
 
-Contract: a damaged file is set aside and a new one begins. A wrong key, a later schema, or data of the other world
-(real and simulated data are never mixed) is an error that the operator has to solve. A database without data belongs to
-neither world. The check has a budget; parts of a large file that it does not reach are checked while the gateway runs.
-If only the log is damaged, a copy of it is kept and what SQLite recovered is used.
+Contract: a damaged file is set aside and a new one begins. A disk that would not read a page once has not damaged it,
+so damage is what two connections find: a page that one could not read stays unreadable to it. A wrong key, a
+later schema, or data of the other world (real and simulated data are never mixed) is an error that the operator has to
+solve. A database without data belongs to neither world. The check has a budget; parts of a large file that it does not
+reach are checked while the gateway runs. If only the log is damaged, a copy of it is kept and what SQLite recovered is
+used.
 
 The note of the key is written when the new database has its tables, and goes when the database is set aside: a database
 beside such a note was whole once. One without tables and without a note was never finished.
@@ -54,7 +56,7 @@ def open_for_writing(path: Path, identity: Identity, *, simulated: bool) -> Open
     with ExitStack() as unless_opened:
         quarantined = None
         try:
-            database, unchecked, log_copy = _whole(path, identity, unless_opened)
+            database, unchecked, log_copy = _found_whole(path, identity, unless_opened)
         except StoreCorrupt:
             # Before closing: SQLite would write to the file, and delete its log.
             with _usable(path):
@@ -101,6 +103,20 @@ def open_for_reading(path: Path, identity: Identity) -> Opened:
         simulated = _world(database) == _name(simulated=True)
         unless_opened.pop_all()
     return Opened(database, simulated, None, None, ())
+
+
+def _found_whole(
+    path: Path, identity: Identity, unless_opened: ExitStack
+) -> tuple[Database, tuple[checking.Part, ...], Path | None]:
+    """As `_whole`, but it raises StoreCorrupt only for what is found twice."""
+    with ExitStack() as first_look:
+        try:
+            whole = _whole(path, identity, first_look)
+        except StoreCorrupt:
+            # The first connection is open until this one is: if it closed as the last one, SQLite would write.
+            return _whole(path, identity, unless_opened)
+        unless_opened.push(first_look.pop_all())
+        return whole
 
 
 def _whole(
@@ -181,13 +197,13 @@ def _prepare(database: Database, *, simulated: bool) -> None:
     """Apply the settings, make the schema or bring it up to date, and check which world the data are of."""
     version = _version(database)
     is_new = version == 0
+    # What an earlier process left behind the end of the log must not look like damage to the next one.
+    with suppress(StoreUnavailable):
+        database.read("PRAGMA wal_checkpoint(TRUNCATE)")
     if is_new:
         # Only for a new database: on an existing one this would write, and have no effect.
         database.read("PRAGMA auto_vacuum = INCREMENTAL")
     database.set(READING + WRITING)
-    # What an earlier process left behind the end of the log must not look like damage to the next one.
-    with suppress(StoreUnavailable):
-        database.read("PRAGMA wal_checkpoint(TRUNCATE)")
     if is_new:
         with database.transaction():
             create(database)

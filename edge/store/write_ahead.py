@@ -1,8 +1,9 @@
 """SQLite's write-ahead log as a file: its page size, and whether commits lie behind the place where SQLite stops.
 
 Contract: SQLite reads the log up to the first frame whose checksum is wrong and takes that for its end, without a word.
-After a power cut the last transaction may end like that. But if a commit follows, the disk has damaged what was
-committed. The log is only read here, before SQLite writes to it.
+After a power cut the last transaction may end like that: the disk may have its last frame, which says that it is
+committed, without one before. But if another transaction follows, the disk has damaged what was committed. The log is
+only read here, before SQLite writes to it.
 """
 
 import struct
@@ -37,8 +38,9 @@ def page_bytes(log: Path) -> int | None:
 
 
 def hides_commits(log: Path, size: int) -> bool:
-    """Whether a commit lies behind the first damaged frame of a log with pages of this size.
+    """Whether a transaction lies behind the one with the first damaged frame, in a log with pages of this size.
 
+    The header is on the disk before any frame, and fits into one sector: if it is damaged, each commit is hidden.
     Frames of an earlier use of the same file have another salt, and were all copied into the database.
     """
     with suppress(FileNotFoundError), log.open("rb") as file:
@@ -50,17 +52,20 @@ def hides_commits(log: Path, size: int) -> bool:
         sums = _summed((0, 0), header[:_SUMMED_OF_HEADER], order)
         is_whole = magic & ~1 == _MAGIC and sums == (sum_1, sum_2)
         salt = (salt_1, salt_2) if is_whole else None
+        # The first commit behind a damaged frame may be that of the same transaction, the last before a power cut.
+        left = 2 if is_whole else 1
         for frame in _frames(file.read, size):
             page_no, pages, salt_1, salt_2, sum_1, sum_2 = _FRAME.unpack_from(frame)
             # Without a header, the first frame says which salt is in use.
             salt = salt or (salt_1, salt_2)
             is_ours = salt == (salt_1, salt_2)
-            if not is_whole:
-                if is_ours and pages:
+            if is_whole:
+                sums = _summed(sums, frame[:_SUMMED_OF_FRAME] + frame[_FRAME.size :], order)
+                is_whole = is_ours and page_no != 0 and sums == (sum_1, sum_2)
+            if not is_whole and is_ours and pages:
+                left -= 1
+                if left == 0:
                     return True
-                continue
-            sums = _summed(sums, frame[:_SUMMED_OF_FRAME] + frame[_FRAME.size :], order)
-            is_whole = is_ours and page_no != 0 and sums == (sum_1, sum_2)
     return False
 
 

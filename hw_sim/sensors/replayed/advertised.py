@@ -13,7 +13,7 @@ import asyncio
 from bumble.gatt import Characteristic, Service
 
 from hw_sim.capture.heard import NAMES, Device, What, joined, parts
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.advertiser import Advertiser, local_name
 from hw_sim.sensors.peripheral import Permissions, Properties, uuid16
 from protocols import uuids
@@ -24,7 +24,7 @@ class ReplayedAdvertiser(Advertiser):
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         radio_address: str,
         device: Device,
@@ -62,4 +62,4 @@ class ReplayedAdvertiser(Advertiser):
         self.told.append((now_s, payload))
         self.sent_s = now_s
         data = joined((kind, part) for kind, part in parts(payload) if kind not in NAMES)
-        self.device.advertising_data = self._controller.advertiser.advertising_data = data
+        self.device.advertising_data = self._simulated.advertiser.advertising_data = data

@@ -20,7 +20,7 @@ from bumble.device import Connection
 
 from hw_sim.capture.heard import Device, What
 from hw_sim.capture.script import Cue, Exchange
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.cgm_sensor import ERROR_INVALID_LENGTH, Measured
 from hw_sim.sensors.cgm_session import CgmSession
 from hw_sim.sensors.replayed.connected import ReplayedSensor
@@ -38,7 +38,7 @@ class ReplayedCgm(ReplayedSensor):
     """Plays a device of a capture that has the CGM Service; everything needs an encrypted link."""
 
     def __init__(
-        self, air: Air, address: str, device: Device, *, begin_s: float, passkey: int | None = None
+        self, air: SensorAir, address: str, device: Device, *, begin_s: float, passkey: int | None = None
     ) -> None:
         service = uuids.CGM_SERVICE
         super().__init__(air, address, device, service, begin_s=begin_s, is_encrypted=True, passkey=passkey)

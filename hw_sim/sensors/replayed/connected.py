@@ -23,7 +23,7 @@ from bumble.gatt import Characteristic, Service
 from hw_sim.capture import heard
 from hw_sim.capture.heard import Device, What, short
 from hw_sim.capture.script import Cue, Exchange, script
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.cgm_sensor import Measured
 from hw_sim.sensors.heart_rate_strap import Beat
 from hw_sim.sensors.peripheral import ENCRYPTED, Peripheral, Permissions, Properties, uuid16
@@ -51,7 +51,7 @@ class ReplayedSensor(Peripheral):
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         device: Device,
         service: str,

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from hw_sim.capture.heard import Device
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.peripheral import Peripheral
 from hw_sim.sensors.replayed.advertised import ReplayedAdvertiser
 from hw_sim.sensors.replayed.cgm import ReplayedCgm
@@ -23,7 +23,7 @@ from protocols import uuids
 class Place(NamedTuple):
     """Where a sensor is played: its address, or what stands for it, since when, and the passkey on it."""
 
-    air: Air
+    air: SensorAir
     address: str
     begin_s: float
     passkey: int | None

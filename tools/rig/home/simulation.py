@@ -15,12 +15,13 @@ from edge.radio.adapter import Radio, System
 from hw_sim.radio.air import Air
 from hw_sim.radio.central import Central, PasskeyProvider, open_central, open_remote_central
 from hw_sim.radio.hci_server import serve
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.scenario import Home, SensorSpec
 from tools.rig.home.recordings import DemoRecordings
 
 
 def build_home(
-    air: Air,
+    air: SensorAir,
     config: Config,
     worn: DemoRecordings,
     *,
