@@ -15,7 +15,8 @@ from hw_sim.sensors.peripheral import Peripheral
 from hw_sim.sensors.replayed.making import FORMS, Place, replayed
 from protocols import uuids
 from tools.rig.home.world import open_world
-from tools.rig.language.scenario import LEAD_S, Sensor, home_of, parse
+from tools.rig.language.scenario import LEAD_S, Sensor, home_of, load, parse
+from tools.rig.report.artefacts import with_captures
 
 THERMOMETER = Sensor(id="thermometer", kind="thermometer", address="F0:00:00:00:00:04")
 BEGIN_S = 1_750_000_000.0
@@ -120,6 +121,18 @@ def test_a_capture_that_cannot_be_played_is_refused_before_anything_is_played(
     said = HEAD + f'sensors = [{{ id = "strap", {sensor}{kind} }}]\n'.encode()
     with pytest.raises(ConfigError, match=words):
         parse(said, recordings / "scenario.toml")
+
+
+def test_what_is_kept_of_a_play_has_its_captures_with_it(tmp_path: Path) -> None:
+    scenarios, kept = Path(__file__).with_name("scenarios"), tmp_path / "kept"
+    kept.mkdir()
+    text = (scenarios / "captured_by_bluez.toml").read_text()
+    (kept / "scenario.toml").write_text(with_captures(text, scenarios, kept))
+    (sensor,) = load(kept / "scenario.toml").sensors
+    assert Path(sensor.capture or "").is_relative_to(kept)
+    captured = sensor.captured()
+    assert captured is not None
+    assert captured.notified()[uuids.HEART_RATE_MEASUREMENT] == 152
 
 
 def test_a_captured_sensor_cannot_be_replaced() -> None:
