@@ -13,6 +13,7 @@ from typing import Any, Final
 from bumble import att, hci
 from bumble.device import Connection, Device, DeviceConfiguration
 from bumble.host import Host
+from bumble.snoop import Snooper
 from bumble.transport.common import TransportLostError, TransportSink, TransportSource
 
 _NOTIFICATION: Final = struct.Struct("<BH")  # opcode and handle; the value follows
@@ -35,9 +36,14 @@ class _SimHost(Host):
             if isinstance(packet, hci.HCI_Command):
                 raise TransportLostError("transport lost")
         elif self.hci_sink is not None:
-            self.hci_sink.on_packet(bytes(packet))
+            octets = bytes(packet)
+            if self.snooper is not None:
+                self.snooper.snoop(octets, Snooper.Direction.HOST_TO_CONTROLLER)
+            self.hci_sink.on_packet(octets)
 
     def on_hci_packet(self, packet: hci.HCI_Packet) -> None:
+        if self.snooper is not None:
+            self.snooper.snoop(bytes(packet), Snooper.Direction.CONTROLLER_TO_HOST)
         if isinstance(packet, hci.HCI_AclDataPacket):
             self.on_hci_acl_data_packet(packet)
         elif isinstance(packet, hci.HCI_Event):
