@@ -78,11 +78,6 @@ class DirectHome:
         for sensor in self.sensors.values():
             sensor.forget()
 
-    @property
-    def replayed(self) -> tuple[()]:
-        """No capture is played behind this radio."""
-        return ()
-
     async def start(self) -> None:
         for sensor in self.sensors.values():
             sensor.start()
