@@ -31,7 +31,7 @@ from edge.feeds.web import open_web
 from edge.history.periods import Periods
 from edge.identity import Identity
 from edge.kernels_ready import KernelsReady
-from edge.kinds import KINDS, Procedure
+from edge.kinds import KINDS, PAIRABLE, Procedure
 from edge.local import survey
 from edge.local.control import Control
 from edge.local.reception import Reception, moment
@@ -127,7 +127,7 @@ class Gateway:
         self.bonds = {
             name: Bond(sensor.config, sensor.kind, radio.pairing, KeptBond(self.store, row.no), clock)
             for (name, sensor), row in zip(self.sensors.items(), self.rows, strict=True)
-            if sensor.kind.pairs or not sensor.kind.stays
+            if sensor.kind in PAIRABLE
         }
         self._pairing = radio.pairing
         ways = Ways(radio, self.inbox, clock, config.limits, rng, self.bonds, web)

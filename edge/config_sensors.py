@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from edge.alerts.state import GATEWAY
 from edge.config_values import Seconds, Slug
-from edge.kinds import KINDS, FoundBy, Kind, Procedure, Reach
+from edge.kinds import KINDS, PAIRABLE, FoundBy, Kind, Procedure, Reach
 from protocols.user_data import CONSENT_CODE_MAX, USER_INDEX_MAX
 
 SECRET_LENGTH_MAX: Final = 256
@@ -44,7 +44,7 @@ def _of_feeds(kind: Kind) -> bool:
 # Keys that are for some kinds only, and for which. On a sensor of another kind they would do nothing, unnoticed, and
 # what was meant by them would be missing elsewhere. (`accept_just_works` may stand anywhere: it takes nothing away.)
 ONLY_FOR: Final[Mapping[str, Callable[[Kind], bool]]] = {
-    "passkey": lambda kind: kind.pairs or (kind.reach is Reach.CONNECTION and not kind.stays),
+    "passkey": lambda kind: kind in PAIRABLE,
     "streams": lambda kind: bool(kind.streams),
     "user": lambda kind: kind.procedure is Procedure.SPOT,
     "consent_code": lambda kind: kind.procedure is Procedure.SPOT,

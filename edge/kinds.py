@@ -287,3 +287,8 @@ KINDS: Final[dict[str, Kind]] = {
         advertised=(uuids.WEIGHT_SCALE_SERVICE, uuids.BODY_COMPOSITION_SERVICE),
     ),
 }
+
+# A sensor that delivers and hangs up may ask for a bond although its kind wants none.
+PAIRABLE: Final = tuple(
+    kind for kind in KINDS.values() if kind.pairs or (kind.reach is Reach.CONNECTION and not kind.stays)
+)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,9 @@ class LinkFaults:
     down_s_mean: float
 
 
-async def drop_links(air: Air, addresses: Sequence[str], faults: LinkFaults, drops: Counter[str]) -> None:
+async def drop_links(
+    air: SensorAir, addresses: Sequence[str], faults: LinkFaults, drops: Counter[str]
+) -> None:
     """Move sensors out of reach and back until cancelled, then leave them in reach. Counts into `drops`."""
     try:
         async with asyncio.TaskGroup() as sensors:
@@ -35,7 +37,7 @@ async def drop_links(air: Air, addresses: Sequence[str], faults: LinkFaults, dro
             air.set_reachable(address, True)
 
 
-async def _come_and_go(air: Air, address: str, faults: LinkFaults, drops: Counter[str]) -> None:
+async def _come_and_go(air: SensorAir, address: str, faults: LinkFaults, drops: Counter[str]) -> None:
     times = random.Random(f"{faults.seed} {address}")
     while True:
         await asyncio.sleep(times.expovariate(1 / faults.up_s_mean))

@@ -20,15 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw_sim import recordings
+from hw_sim.capture.heard import Device
 from hw_sim.physiology.glucose import GlucoseBody
 from hw_sim.physiology.heart import Heart
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.recordings import GlucoseRecording
 from hw_sim.sensors.aidex_sensor import AidexSensor
+from hw_sim.sensors.bumble_strap import BumbleStrap
 from hw_sim.sensors.cgm_sensor import CgmSensor
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
 from hw_sim.sensors.peripheral import Peripheral
 from hw_sim.sensors.polar_sensor import PolarSensor
+from hw_sim.sensors.replayed.connected import ReplayedSensor
+from hw_sim.sensors.replayed.making import Place, replayed
 from hw_sim.sensors.spot import habits
 from hw_sim.sensors.spot.body_scale import BodyScale
 from hw_sim.sensors.spot.device import Use
@@ -42,7 +46,7 @@ class SensorSpec:
     """One sensor of a home, under any address, like "F0:00:00:00:00:01".
 
     With a passkey printed on it, a glucose sensor pairs by that; without, by Just Works. A scale that wants a consent
-    has one user, with this number and code.
+    has one user, with this number and code. With a device of a capture it plays that.
     """
 
     kind: str
@@ -50,6 +54,7 @@ class SensorSpec:
     passkey: int | None = None
     user: int | None = None
     consent_code: int | None = None
+    captured: Device | None = None
 
 
 class Worn(NamedTuple):
@@ -69,7 +74,7 @@ class Home:
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         specs: Sequence[SensorSpec],
         *,
         begin_s: float,
@@ -84,19 +89,30 @@ class Home:
         worn = Worn(begin_s, duration_s, rr_ms, glucose, cgm_session_age_s, cgm_history_s, glucose_pace)
         self.sensors: dict[str, Peripheral] = {}
         for n, spec in enumerate(specs):
-            self.wear(MAKERS[spec.kind](air, spec, worn, seed + n))
+            if spec.captured is None:
+                make = MAKERS.get(spec.kind) or FOREIGN[spec.kind]
+                self.wear(make(air, spec, worn, seed + n))
+            else:
+                place = Place(air, spec.address, begin_s, spec.passkey)
+                self.wear(replayed(place, spec.kind, spec.captured))
 
     def wear(self, sensor: Peripheral) -> None:
         """One more sensor, before the home is started."""
         self.sensors[sensor.address] = sensor
 
     @property
-    def straps(self) -> list[HeartRateStrap]:
-        return [sensor for sensor in self.sensors.values() if isinstance(sensor, HeartRateStrap)]
+    def straps(self) -> list[HeartRateStrap | BumbleStrap]:
+        return [
+            sensor for sensor in self.sensors.values() if isinstance(sensor, HeartRateStrap | BumbleStrap)
+        ]
 
     @property
     def cgms(self) -> list[CgmSensor]:
         return [sensor for sensor in self.sensors.values() if isinstance(sensor, CgmSensor)]
+
+    @property
+    def replayed(self) -> list[ReplayedSensor]:
+        return [sensor for sensor in self.sensors.values() if isinstance(sensor, ReplayedSensor)]
 
     async def start(self) -> None:
         await asyncio.gather(*(sensor.start() for sensor in self.sensors.values()))
@@ -105,18 +121,18 @@ class Home:
         await asyncio.gather(*(sensor.stop() for sensor in self.sensors.values()))
 
 
-def _strap(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> HeartRateStrap:
+def _strap(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> HeartRateStrap:
     beats = Heart(seed) if worn.rr_ms is None else recordings.repeat(worn.rr_ms)
     return HeartRateStrap(air, spec.address, _beats_within(beats, worn.duration_s), begin_s=worn.begin_s)
 
 
-def _polar(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> PolarSensor:
+def _polar(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> PolarSensor:
     beats = Heart(seed) if worn.rr_ms is None else recordings.repeat(worn.rr_ms)
     within = _beats_within(beats, worn.duration_s)
     return PolarSensor(air, spec.address, within, begin_s=worn.begin_s, seed=seed)
 
 
-def _cgm(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> CgmSensor:
+def _cgm(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> CgmSensor:
     readings = GlucoseBody(seed) if worn.glucose is None else recordings.repeat_days(worn.glucose)
     return CgmSensor(
         air,
@@ -128,7 +144,7 @@ def _cgm(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> CgmSensor:
     )
 
 
-def _aidex(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> AidexSensor:
+def _aidex(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> AidexSensor:
     readings = GlucoseBody(seed) if worn.glucose is None else recordings.repeat_days(worn.glucose)
     # Sensors are told from each other by their serial number; the address is any.
     radio_address = "C4" + hashlib.sha256(spec.address.encode()).hexdigest()[:10]
@@ -143,17 +159,17 @@ def _aidex(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> AidexSensor:
     )
 
 
-def _notifying(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> NotifyingDevice:
+def _notifying(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> NotifyingDevice:
     return NotifyingDevice(air, spec.address, spec.kind, _uses(spec, worn, seed), begin_s=worn.begin_s)
 
 
-def _meter(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> GlucoseMeter:
+def _meter(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> GlucoseMeter:
     return GlucoseMeter(
         air, spec.address, _uses(spec, worn, seed), begin_s=worn.begin_s, passkey=spec.passkey
     )
 
 
-def _body_scale(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> BodyScale:
+def _body_scale(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> BodyScale:
     user, code = spec.user or 1, spec.consent_code or 1234
     whose = _uses(spec, worn, seed, user)
     return BodyScale(air, spec.address, whose, begin_s=worn.begin_s, codes={user: code})
@@ -163,14 +179,21 @@ def _uses(spec: SensorSpec, worn: Worn, seed: int, user: int | None = None) -> I
     return habits.uses(spec.kind, begin_s=worn.begin_s, duration_s=worn.duration_s, seed=seed, user=user)
 
 
-def _xiaomi_scale(air: Air, spec: SensorSpec, worn: Worn, seed: int) -> XiaomiScale:
+def _xiaomi_scale(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> XiaomiScale:
     begin_s, duration_s = worn.begin_s - worn.cgm_history_s, worn.cgm_history_s + worn.duration_s
     uses = habits.uses("weight_scale", begin_s=0.0, duration_s=duration_s, seed=seed)
     steps = (Step(use.at_s, use.values["body_weight"]) for use in uses)
     return XiaomiScale(air, spec.address, steps, begin_s=begin_s)
 
 
-MAKERS: Final[dict[str, Callable[[Air, SensorSpec, Worn, int], Peripheral]]] = {
+def _bumble_strap(air: SensorAir, spec: SensorSpec, worn: Worn, seed: int) -> BumbleStrap:
+    beats = Heart(seed) if worn.rr_ms is None else recordings.repeat(worn.rr_ms)
+    return BumbleStrap(air, spec.address, _beats_within(beats, worn.duration_s), begin_s=worn.begin_s)
+
+
+Maker = Callable[[SensorAir, SensorSpec, Worn, int], Peripheral]
+
+MAKERS: Final[dict[str, Maker]] = {
     "heart_rate": _strap,
     "polar": _polar,
     "cgm": _cgm,
@@ -184,6 +207,9 @@ MAKERS: Final[dict[str, Callable[[Air, SensorSpec, Worn, int], Peripheral]]] = {
     "xiaomi_scale": _xiaomi_scale,
 }
 """What makes a sensor, by its kind; the last argument is its seed."""
+
+FOREIGN: Final[dict[str, Maker]] = {"bumble_heart_rate": _bumble_strap}
+"""What makes a sensor that others have written, by a name of its own."""
 
 
 def _beats_within(beats: Iterator[float], duration_s: float) -> Iterator[float]:

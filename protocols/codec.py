@@ -1,8 +1,8 @@
 """One characteristic: a layout, and all that is derived from it.
 
 Contract: `Codec(name, layout)` translates the layout at once, and raises if it cannot. `decode` is the
-generated function for packets as they arrive, `columns` the generated kernel for many at a time, `encode`
-and `decode_lenient` interpret the layout. All agree on every payload.
+generated function for packets as they arrive, `columns` the generated kernel for many at a time, `grouped` the same
+for few layouts and without a compiler, `encode` and `decode_lenient` interpret the layout. All agree on every payload.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ from protocols.translate import translate
 
 if TYPE_CHECKING:
     from protocols.columnar import Columns, Kernel, Octets, Offsets
+    from protocols.grouped import Grouped
 
 Reading = TypeVar("Reading")
 
@@ -74,6 +75,17 @@ class Codec(Generic[Reading]):
     def columns(self, flat: "Octets", offsets: "Offsets") -> "Columns":
         """What many payloads hold, laid end to end; never raises on what they say."""
         return self.kernel(flat, offsets)
+
+    @cached_property
+    def grouped(self) -> "Grouped":
+        """As `columns`, without a compiler.
+
+        Raises:
+            UntranslatableError: the layout has more than integers and flags.
+        """
+        from protocols.grouped import Grouped
+
+        return Grouped(self.program)
 
 
 class RecordsCodec(Codec[Reading]):

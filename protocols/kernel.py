@@ -80,7 +80,8 @@ def _integer_type(leaf: Leaf) -> type:
     return (_SIGNED if leaf.signed else _UNSIGNED)[width]
 
 
-def _columns(leaf: Leaf) -> Iterable[Column]:
+def columns_of(leaf: Leaf) -> Iterable[Column]:
+    """The column of a leaf, and its companions."""
     if leaf.many:
         yield Column(leaf.path, "many", _integer_type(leaf), leaf.octets)
         yield Column(leaf.path, "start", np.int32)
@@ -108,7 +109,7 @@ class _Printer:
     def __init__(self, program: Program, record_octets_min: int | None) -> None:
         self.program = program
         self.leaves = tuple(leaves(program.shape))
-        self.columns = tuple(column for leaf in self.leaves for column in _columns(leaf))
+        self.columns = tuple(column for leaf in self.leaves for column in columns_of(leaf))
         self.record_octets_min = record_octets_min
         self.lines: list[str] = []
         self.depth = 2

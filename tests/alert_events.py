@@ -11,7 +11,7 @@ from random import Random
 from alert_world import USUAL_BPM, USUAL_MG_DL, World
 
 from hw_sim.clock import VirtualClock
-from tools.rig.machine import Machine
+from tools.rig.home.machine import Machine
 
 Event = Callable[[World, Random], Awaitable[None]]
 YEAR_S = 365 * 86_400.0

@@ -24,7 +24,7 @@ from hw_sim.sensors.direct_strap import DirectStrap
 from hw_sim.sensors.wayward_cgm import WaywardCgm
 from protocols import heart_rate
 from protocols.cgm import CgmMeasurement, SensorStatus
-from tools.rig.machine import Machine, direct
+from tools.rig.home.machine import Machine, direct
 
 ZERO_UTC_S: Final = 1_772_406_000
 BEAT_S: Final = 5.0

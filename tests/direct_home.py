@@ -6,8 +6,8 @@ from pathlib import Path
 from random import Random
 
 from hw_sim.radio.direct_stack import DirectStack, Peripheral
-from tools.rig.machine import Machine, direct
-from tools.rig.scenario import MIDNIGHT_UTC_S, Scenario
+from tools.rig.home.machine import Machine, direct
+from tools.rig.language.scenario import MIDNIGHT_UTC_S, Scenario
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from edge.store.readings import Reading
 from hw_sim.followers.answering import Follower
 from hw_sim.followers.carrying import Network
 from hw_sim.followers.diary import Diary, Uploader
-from tools.rig.machine import Bluetooth, Machine
+from tools.rig.home.machine import Bluetooth, Machine
 
 HOST = "192.168.1.20:17580"
 ADDRESS = f"http://{HOST}"

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
+import numpy as np
 from edge_parts import IDENTITY, MIDNIGHT_UTC_S, minimal_config, open_store, sensor_row
 
 from edge.config import Config
 from edge.history.periods import Periods
 from edge.store.door import Store, Tables
-from edge.store.raw_chunks import NO_BEAT, HeartChunk, Packet
+from edge.store.raw_chunks import NO_BEAT, Columns, HeartChunk, Packet
 from edge.store.readings import Reading
 from edge.store.sessions import Session
 from edge.store.summaries import Summary, SummaryKey
@@ -27,7 +28,7 @@ DAY_S = 86_400
 GRACE_S = 90
 T = TypeVar("T")
 
-__all__ = ["DAY_S", "GRACE_S", "MIDNIGHT_UTC_S", "Box", "S", "SetClock", "packet", "play"]
+__all__ = ["DAY_S", "GRACE_S", "MIDNIGHT_UTC_S", "Box", "S", "SetClock", "packet", "play", "side_by_side"]
 
 
 @dataclass
@@ -53,6 +54,17 @@ def packet(arrival_s: float, reading: HeartRateMeasurement, beat_s: float | None
     """A packet that arrived so long after boot; its last beat was when it came, unless said."""
     beat_ns = round((arrival_s if beat_s is None else beat_s) * S)
     return Packet(heart_rate.encode(reading), round(arrival_s * S), beat_ns if reading.rr_ticks else NO_BEAT)
+
+
+def side_by_side(packets: Iterable[Packet]) -> Columns:
+    """Packets as the store gives them for a window, but for its rounding."""
+    rows = [*packets]
+    return Columns(
+        np.array([packet.arrival_boot_ns for packet in rows], np.int64),
+        np.array([packet.last_beat_boot_ns for packet in rows], np.int64),
+        np.array([len(packet.payload) for packet in rows], np.int64),
+        b"".join(packet.payload for packet in rows),
+    )
 
 
 def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -14,7 +14,7 @@ from hw_sim.clock import VirtualClock
 from hw_sim.sensors.wayward_cgm import Manner, WaywardCgm
 from protocols.cgm import CgmMeasurement, SessionStartTime
 from protocols.racp import Code, CombinedReportResponse, NumberResponse, OpCode, ResponseCode
-from tools.rig.machine import Machine
+from tools.rig.home.machine import Machine
 
 Event = Callable[[World, Random], Awaitable[None]]
 WEARING_MIN = 30

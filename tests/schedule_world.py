@@ -23,7 +23,7 @@ from hw_sim.sensors.direct_strap import DirectStrap
 from hw_sim.sensors.wayward_cgm import WaywardCgm
 from protocols import heart_rate
 from protocols.cgm import CgmMeasurement, SensorStatus
-from tools.rig.machine import Machine, direct
+from tools.rig.home.machine import Machine, direct
 
 PEOPLE = ("anna", "ben")
 # 2026-03-02 00:00 in Berlin

@@ -10,8 +10,8 @@ from hw_sim.sensors.spot.body_scale import BodyScale
 from hw_sim.sensors.spot.device import Quirks, SpotDevice, Taken
 from hw_sim.sensors.spot.glucose_meter import GlucoseMeter
 from hw_sim.sensors.spot.notifying import NotifyingDevice
-from tools.rig.scenario import LEAD_S, MIDNIGHT_UTC_S, Clock, Sensor, home_of
-from tools.rig.world import Disks, World, open_world
+from tools.rig.home.world import Disks, World, open_world
+from tools.rig.language.scenario import LEAD_S, MIDNIGHT_UTC_S, Clock, Sensor, home_of
 
 ADDRESS = "F0:00:00:00:00:01"
 DEVICE = "device"

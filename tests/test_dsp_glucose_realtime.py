@@ -54,7 +54,7 @@ def test_filters_equal_their_plain_twin() -> None:
 
 
 def test_forecaster_equals_its_plain_twin() -> None:
-    t, g = person()
+    t, g = person(fewer(10_000, 300))
     t = t + np.random.default_rng(1).uniform(-0.5, 0.5, t.size)
     state = forecast.initial_state(realtime.POPULATION)
     ours = forecast.advance(state, t, g, realtime.POPULATION, realtime.PACE)
@@ -123,22 +123,22 @@ def test_arrows(rate: float, dexcom: str | None, libre: str | None) -> None:
 
 
 def test_one_at_a_time_is_all_at_once_and_sees_no_future() -> None:
-    t, g = person(fewer(10_000, 320))
+    t, g = person(fewer(10_000, 120))
     whole = realtime.follow(realtime.new_wearer(), t, g)
     wearer = realtime.new_wearer()
     single = [realtime.update(wearer, *reading) for reading in zip(t.tolist(), g.tolist(), strict=True)]
     np.testing.assert_array_equal(np.array(single), whole)
-    head = realtime.follow(realtime.new_wearer(), t[:300], g[:300])
-    np.testing.assert_array_equal(head, whole[:300])
+    head = realtime.follow(realtime.new_wearer(), t[:100], g[:100])
+    np.testing.assert_array_equal(head, whole[:100])
 
 
 def test_wearer_survives_a_restart() -> None:
-    t, g = person(fewer(10_000, 450))
+    t, g = person(fewer(10_000, 250))
     wearer = realtime.new_wearer()
-    realtime.follow(wearer, t[:400], g[:400])
+    realtime.follow(wearer, t[:200], g[:200])
     restored = realtime.load(realtime.dump(wearer))
     np.testing.assert_array_equal(
-        realtime.follow(restored, t[400:], g[400:]), realtime.follow(wearer, t[400:], g[400:])
+        realtime.follow(restored, t[200:], g[200:]), realtime.follow(wearer, t[200:], g[200:])
     )
 
 
@@ -241,10 +241,10 @@ def assert_sane(t: np.ndarray, g: np.ndarray, rows: np.ndarray) -> None:
 
 def test_rough_data_do_no_harm() -> None:
     wearer = realtime.new_wearer()
-    t, g = rough(fewer(60_000, 500), 1)
+    t, g = rough(fewer(60_000, 300), 1)
     assert_sane(t, g, realtime.follow(wearer, t, g))
     # Whoever comes out of it still forecasts, although all they have taught it is nonsense.
-    later, glucose = person(fewer(10_000, 450))
+    later, glucose = person(fewer(10_000, 300))
     after = realtime.follow(wearer, later + 1e9, glucose)[:, LIVE.index("in_30_mg_dl")]
     fresh = realtime.follow(realtime.new_wearer(), later, glucose)[:, LIVE.index("in_30_mg_dl")]
     errors = [np.sqrt(np.mean((glucose[206:] - f[200:-6]) ** 2)) for f in (after, fresh)]
@@ -303,7 +303,7 @@ def test_low_is_announced_once_until_the_danger_recedes() -> None:
 
 
 AROUND = np.random.default_rng(7)
-MANY = fewer(240, 120)
+MANY = fewer(240, 60)
 
 
 def ahead_of(t: np.ndarray, g: np.ndarray) -> tuple[float, float]:
@@ -324,8 +324,8 @@ def test_a_sensor_that_restarts_higher_or_lower_announces_nothing(by: float, apa
 
 @pytest.mark.parametrize("every", [1.0, 5.0])
 def test_hovering_below_a_limit_is_announced_once(every: float) -> None:
-    """An approach, then 20 h within 14 mg/dL of the limit: up and down, or flat."""
-    t = every * np.arange(int(25 * 60 / every))
+    """An approach, then 20 h (or 5) within 14 mg/dL of the limit: up and down, or flat."""
+    t = every * np.arange(int(fewer(25, 10) * 60 / every))
     there = np.clip(t / 300.0, 0.0, 1.0)
     near_high = np.round(150.0 + there * (88.0 + 7.0 * np.sin(t / 35.0)))
     near_low = np.round(160.0 - there * 87.0) + AROUND.integers(-1, 2, t.size)

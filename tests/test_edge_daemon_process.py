@@ -21,7 +21,7 @@ from edge.identity import load
 from edge.local import control
 from edge.store.door import Store
 from edge.workers import inline
-from tools.rig.scenario import CGM, STRAP, home_of
+from tools.rig.language.scenario import CGM, STRAP, home_of
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT_S = 90.0
@@ -52,7 +52,7 @@ def slow(self):
 
 Database.transaction = slow
 import runpy
-runpy.run_module("tools.rig.simulated_gateway", run_name="__main__", alter_sys=True)
+runpy.run_module("tools.rig.home.simulated_gateway", run_name="__main__", alter_sys=True)
 """
 
 

@@ -6,14 +6,16 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 from edge_parts import MIDNIGHT_UTC_S
-from feed_world import config_of, now_utc_s, sensor, worn
+from feed_world import DAY_S, STEP_S, config_of, now_utc_s, sensor, worn
 
 from edge.config import SensorConfig
 from edge.feeds import servers, web
 from edge.feeds.client import ANSWER_S, Client, FeedFailure
+from edge.feeds.polling import Polling
 from edge.feeds.servers import Ask, Request, Server
 from edge.radio.trouble import Trouble
 from hw_sim.clock import run
@@ -243,6 +245,28 @@ def test_a_phone_and_a_nightscout_over_real_http(tmp_path: Path) -> None:
             first = await client.get(request, is_conditional=True)
             again = await client.get(request, is_conditional=True)
             assert (len(json.loads(first.body or b"")), again.body) == (3, None)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("server", [Server.NIGHTSCOUT, Server.NIGHTSCOUT_V3])
+def test_behind_entries_of_the_future_those_of_the_present_are_found(server: Server, tmp_path: Path) -> None:
+    diary = worn(MIDNIGHT_UTC_S - 7200, MIDNIGHT_UTC_S)
+    for n in range(40):
+        diary.enter(MIDNIGHT_UTC_S + 400 * DAY_S + STEP_S * n, 100, MIDNIGHT_UTC_S)
+
+    async def scenario() -> None:
+        async with serving(Nightscout(diary, lambda: float(MIDNIGHT_UTC_S))) as address:
+            told, polling = config(tmp_path, address), Polling([server], None, Random(1))
+            newest = polling.next(0.0)
+            assert newest is not None
+            rows = len(await fetched(told, newest))
+            assert not polling.on_page(newest, [], rows, 0.0, 1000 * MIDNIGHT_UTC_S, ahead=rows)
+            behind = polling.next(2.0)
+            assert behind is not None
+            assert not behind.is_history
+            stamps = [entry.utc_ms // 1000 for entry in await fetched(told, behind)]
+            assert stamps == list(diary.truth)
 
     asyncio.run(scenario())
 

@@ -43,8 +43,7 @@ class Played:
             if s <= now_ms and (ask.until_ms is None or (ask.after_ms or 0) < s <= ask.until_ms)
         ]
         page = here[-min(ask.rows_max, self.rows_max) :]
-        age_s = (now_ms - page[-1]) / 1000.0 if page else None
-        if poll.on_page(ask, page, len(page), now_s, age_s):
+        if poll.on_page(ask, page, len(page), now_s, now_ms):
             assert not self.kept & set(page) or max(self.kept) >= page[0]
             self.kept.update(page)
 
@@ -109,10 +108,10 @@ def test_the_next_value_is_asked_for_when_it_should_be_there() -> None:
     ask = poll.next(0.0)
     assert ask is not None
     stamps = [NOW_MS - 100_000 - 300_000 * n for n in range(12)][::-1]
-    poll.on_page(ask, stamps, 12, 0.0, 100.0)
+    poll.on_page(ask, stamps, 12, 0.0, NOW_MS)
     history = poll.next(2.0)
     assert history is not None
-    poll.on_page(history, stamps, 12, 2.0, 100.0)
+    poll.on_page(history, stamps, 12, 2.0, NOW_MS + 2000)
     assert poll.next(100.0) is None
     assert 200.0 + polling.AFTER_S <= poll.due_s() <= 200.0 + polling.AFTER_S + 2.0
 

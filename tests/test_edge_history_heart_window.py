@@ -4,11 +4,12 @@ import itertools
 import random
 
 import pytest
-from history_parts import S, packet
+from history_parts import S, packet, side_by_side
 
 from edge.anchors import Span
 from edge.history.beats import GAP_NS, TOLD_WITHIN_NS, first_moment_ns
-from edge.history.heart_window import Window, context_ns, judge
+from edge.history.heart_packets import judge
+from edge.history.heart_window import Window, context_ns
 from edge.store.raw_chunks import HeartChunk, Packet, pack, unpack
 from protocols import heart_rate
 from protocols.heart_rate import HeartRateMeasurement, RrUnit
@@ -34,7 +35,8 @@ def raw(arrival_s: float, payload: str, beat_s: float | None = None) -> Packet:
 
 def window(chunks: list[HeartChunk], from_s: float, to_s: float, unit: RrUnit = RrUnit.TICKS) -> Window:
     made, span = Window(), Span(1, round(from_s * S), round(to_s * S))
-    made.add(judge(chunks, unit, *context_ns(span)), span)
+    packets = side_by_side(packet for chunk in chunks for packet in chunk.packets)
+    made.add(judge(packets, unit, *context_ns(span)), span)
     return made
 
 
@@ -105,9 +107,9 @@ def test_a_beat_that_the_chain_puts_before_another_comes_with_that_one() -> None
 def test_two_parts_of_a_window_never_follow_each_other() -> None:
     made = Window()
     for boot_no, first_s in ((1, 1), (2, 3)):
-        chunks = [chunk(beats(first_s, float(first_s), 1024), beats(first_s + 1, first_s + 1.0, 1024))]
+        packets = [beats(first_s, float(first_s), 1024), beats(first_s + 1, first_s + 1.0, 1024)]
         span = Span(boot_no, 0, 10 * S)
-        made.add(judge(chunks, RrUnit.TICKS, *context_ns(span)), span)
+        made.add(judge(side_by_side(packets), RrUnit.TICKS, *context_ns(span)), span)
     assert made.follows.tolist() == [0.0, 1.0, 0.0, 1.0]
 
 

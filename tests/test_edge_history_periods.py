@@ -15,7 +15,7 @@ from edge.history import closing, heart_window
 from edge.history.bounds import _SPANS
 from edge.history.periods import RETRY_S
 from edge.measurements import PERIODS, Span
-from edge.store.raw_chunks import HeartChunk
+from edge.store.raw_chunks import Columns, HeartChunk
 from edge.store.summaries import SummaryKey
 from edge.workers import InlineWorker, Workers, threads
 from protocols.heart_rate import HeartRateMeasurement
@@ -782,13 +782,13 @@ def test_a_window_is_read_within_its_bounds_however_much_is_kept(
         for n in range(300):
             box.beats(100.0 * n + 50)
         asked: list[tuple[int, int]] = []
-        between = box.store.tables.raw_chunks.between
+        between = box.store.tables.raw_chunks.columns_between
 
-        def noting(sensor_no: int, boot_no: int, from_ns: int, to_ns: int) -> list[HeartChunk]:
+        def noting(sensor_no: int, boot_no: int, from_ns: int, to_ns: int) -> Columns:
             asked.append((from_ns, to_ns))
             return between(sensor_no, boot_no, from_ns, to_ns)
 
-        monkeypatch.setattr(box.store.tables.raw_chunks, "between", noting)
+        monkeypatch.setattr(box.store.tables.raw_chunks, "columns_between", noting)
         assert len(await box.at(30_100)) == 100
         assert asked == [((300 * n - 600) * S, (300 * n + 390) * S) for n in range(100)]
 

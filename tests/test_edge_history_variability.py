@@ -11,9 +11,10 @@ from rhythm_parts import Sent, beats_of, in_af, sent, taken
 
 from dsp.arrays import as_f64
 from edge.anchors import Span
-from edge.history.heart_window import AFTER_S, KEPT, Window, context_ns, judge
+from edge.history.heart_packets import judge
+from edge.history.heart_window import AFTER_S, KEPT, Window, context_ns
 from edge.now.rhythm_state import Axis, Taken
-from edge.store.raw_chunks import HeartChunk, Packet, pack, unpack
+from edge.store.raw_chunks import Columns, Packet, columns, pack
 from protocols import heart_rate
 from protocols.heart_rate import RrUnit
 from tools.analyse import rr as analyse_rr
@@ -22,19 +23,18 @@ S = 10**9
 ALSO = ("normal_pct", "af_pct")
 
 
-def chunks_of(packets: list[Taken]) -> list[HeartChunk]:
+def stored(packets: list[Taken]) -> Columns:
     """As the store gives them back."""
-    found = []
+    rows = []
     for n in range(0, len(packets), 60):
         part = [Packet(heart_rate.encode(r), arrival, beat) for arrival, beat, r in packets[n : n + 60]]
-        stored = tuple(unpack(part[0].arrival_boot_ns, len(part), pack(part)))
-        found.append(HeartChunk(1, 1, stored))
-    return found
+        rows.append((part[0].arrival_boot_ns, len(part), pack(part)))
+    return columns(rows)
 
 
-def summarised(chunks: list[HeartChunk], start_s: float) -> dict[str, Any]:
+def summarised(packets: Columns, start_s: float) -> dict[str, Any]:
     window, span = Window(), Span(1, round(start_s * S), round((start_s + 300) * S))
-    window.add(judge(chunks, RrUnit.TICKS, *context_ns(span)), span)
+    window.add(judge(packets, RrUnit.TICKS, *context_ns(span)), span)
     return dict(window.intervals_body(300))
 
 
@@ -64,16 +64,13 @@ RECORDINGS = {
 @pytest.mark.parametrize(("file", "least"), RECORDINGS.values(), ids=RECORDINGS)
 def test_every_window_of_a_recording_says_what_the_analysis_of_the_whole_says(file: str, least: int) -> None:
     packets = taken(list(sent(column(file, "rr_ms"))))
-    chunks, expected = chunks_of(packets), analysed(packets)
+    kept, expected = stored(packets), analysed(packets)
     seen = 0
     for window in expected:
         start_s = window["start_s"]
         if start_s + 300 + AFTER_S > packets[-1][0] / S:
             break  # the record ends too soon to judge its last beats
-        near = [
-            chunk for chunk in chunks if start_s - 700 < chunk.packets[0].arrival_boot_ns / S < start_s + 400
-        ]
-        check(summarised(near, start_s), window)
+        check(summarised(kept, start_s), window)
         seen += 1
     assert seen >= least
     assert {round(window["normal_pct"]) for window in expected} != {100}
@@ -82,9 +79,9 @@ def test_every_window_of_a_recording_says_what_the_analysis_of_the_whole_says(fi
 def test_lost_notifications_are_lost_to_both() -> None:
     lost = frozenset(itertools.chain(range(400, 3000, 97), range(1500, 1545)))
     packets = taken(list(sent(as_f64([*sinus_ms(2, 2000), *in_af(2000)]), lost=lost)))
-    chunks, expected = chunks_of(packets), analysed(packets)
+    kept, expected = stored(packets), analysed(packets)
     for window in expected[:-1]:
-        check(summarised(chunks, window["start_s"]), window)
+        check(summarised(kept, window["start_s"]), window)
     assert 0.0 < expected[6]["af_pct"] <= 100.0
 
 

@@ -31,7 +31,7 @@ from hw_sim.sensors.direct_strap import DirectStrap
 from protocols import heart_rate
 from protocols.heart_rate import HeartRateMeasurement, RrUnit
 from tools.analyse import rr as analyse_rr
-from tools.rig.machine import Machine, direct
+from tools.rig.home.machine import Machine, direct
 
 ADDRESS = "A4:C1:38:00:00:01"
 

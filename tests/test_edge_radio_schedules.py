@@ -192,6 +192,8 @@ async def a_day(seed: int) -> float:
     return back_s
 
 
-@pytest.mark.parametrize("seed", range(150))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=[pytest.mark.soak] * (seed >= 75)) for seed in range(300)]
+)
 def test_no_packet_comes_twice_and_data_come_back_whatever_happens(seed: int) -> None:
     assert run(a_day(seed)) <= BACK_AGAIN_S

@@ -376,7 +376,7 @@ def play(seed: int) -> World:
     return worlds[0]
 
 
-SEEDS: Final = [int(os.environ["VITALGATE_CGM_SEED"])] if "VITALGATE_CGM_SEED" in os.environ else range(80)
+SEEDS: Final = [int(os.environ["VITALGATE_CGM_SEED"])] if "VITALGATE_CGM_SEED" in os.environ else range(40)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -385,7 +385,7 @@ def test_what_the_sensor_has_is_stored_once_or_listed(seed: int) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("eighty", range(1, 30))
-def test_the_same_two_thousand_times(eighty: int) -> None:
-    for seed in range(80 * eighty, 80 * eighty + 80):
+@pytest.mark.parametrize("forty", range(1, 60))
+def test_the_same_two_thousand_times(forty: int) -> None:
+    for seed in range(40 * forty, 40 * forty + 40):
         play(seed)

@@ -104,7 +104,9 @@ async def live(store: Store, disk: SimulatedDisk, jobs: list[Job], first: int, r
             raise failure
 
 
-@pytest.mark.parametrize("block", range(8))
+@pytest.mark.parametrize(
+    "block", [pytest.param(block, marks=[pytest.mark.soak] * (block >= 4)) for block in range(40)]
+)
 def test_what_was_acknowledged_is_there_after_every_power_cut(tmp_path: Path, block: int) -> None:
     undecided = found_of_them = 0
     for seed in range(block * SEEDS, (block + 1) * SEEDS):

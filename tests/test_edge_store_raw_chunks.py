@@ -9,7 +9,7 @@ from store_parts import SECOND_NS, beats, chunk
 
 from edge.store.database import PAGE_BYTES
 from edge.store.door import Store, Tables
-from edge.store.raw_chunks import CHUNK_NS_MAX, NO_BEAT, HeartChunk, Packet, pack, unpack
+from edge.store.raw_chunks import CHUNK_NS_MAX, NO_BEAT, HeartChunk, Packet, columns, pack, unpack
 
 
 @pytest.fixture
@@ -43,6 +43,24 @@ def test_a_body_gives_back_every_packet() -> None:
         moments = sorted(rng.randrange(CHUNK_NS_MAX // 1000) for _ in range(count))
         packets = [random_packet(rng, start_us + moment) for moment in moments]
         assert list(unpack(packets[0].arrival_boot_ns, count, pack(packets))) == packets, seed
+
+
+def test_the_columns_of_several_chunks_are_those_of_their_packets() -> None:
+    for seed in range(100):
+        rng = Random(seed)
+        rows, packets, end_us = [], [], rng.choice([0, rng.randrange(1 << 45)])
+        for _ in range(rng.choice([0, 1, 2, 9])):
+            start_us = end_us + rng.choice([1000, 10**10])
+            moments = sorted(rng.randrange(10**8) for _ in range(rng.choice([1, 2, 30, 121])))
+            part = [random_packet(rng, start_us + moment) for moment in moments]
+            end_us = part[-1].arrival_boot_ns // 1000
+            packets += part
+            rows.append((part[0].arrival_boot_ns, len(part), pack(part)))
+        found = columns(rows)
+        assert found.arrival_ns.tolist() == [packet.arrival_boot_ns for packet in packets], seed
+        assert found.last_beat_ns.tolist() == [packet.last_beat_boot_ns for packet in packets], seed
+        assert found.lengths.tolist() == [len(packet.payload) for packet in packets], seed
+        assert found.octets == b"".join(packet.payload for packet in packets), seed
 
 
 def test_times_are_kept_to_the_microsecond_however_many_packets_there_are() -> None:

@@ -313,7 +313,7 @@ def check(home: Home) -> None:
         assert names == sorted(names)
 
 
-SCHEDULES, SOAK_SCHEDULES, AT_ONCE = 120, 480, 40
+SCHEDULES, SOAK_SCHEDULES, AT_ONCE = 40, 560, 40
 
 
 @pytest.mark.parametrize(
@@ -443,7 +443,7 @@ def test_killed_at_any_step_and_started_again(tmp_path: Path) -> None:
         return done.stdout
 
     steps = 0
-    for step in range(0, 400, 17):
+    for step in range(0, 400, 29):
         directory = tmp_path / str(step)
         steps += 1
         finished = bool(run(directory, step))
@@ -455,4 +455,4 @@ def test_killed_at_any_step_and_started_again(tmp_path: Path) -> None:
         assert len(ids) == len(set(ids)) == 6
         if finished:
             break
-    assert 5 < steps < 24
+    assert 3 < steps < 14

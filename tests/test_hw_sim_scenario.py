@@ -11,7 +11,7 @@ from hw_sim.radio.air import Air
 from hw_sim.radio.central import open_central
 from hw_sim.scenario import Home, SensorSpec
 from protocols import cgm, heart_rate, racp, uuids
-from tools.rig.demo_recordings import read_glucose, read_heart
+from tools.rig.home.recordings import read_glucose, read_heart
 
 RECORDINGS = Path(__file__).parent / "recordings"
 RR_MS = read_heart(RECORDINGS / "afdb_08219_rr.csv.gz").rr_ms

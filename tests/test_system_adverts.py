@@ -25,8 +25,8 @@ from hw_sim.sensors.xiaomi_scale import BATTERIES_IN, Step, XiaomiScale
 from protocols import aidex
 from protocols.aidex import Advertisement, GlucoseRecord
 from protocols.date_time import DateTime
-from tools.rig.scenario import STRAP, Person, Sensor, home_of
-from tools.rig.world import World, open_world
+from tools.rig.home.world import World, open_world
+from tools.rig.language.scenario import STRAP, Person, Sensor, home_of
 
 NAME = "LinX-22222DXJ9C"
 AIDEX = Sensor(id="cgm", kind="aidex", address=NAME)

@@ -10,8 +10,8 @@ from edge.contact import Phase
 from edge.radio.trouble import Trouble
 from hw_sim.clock import run
 from hw_sim.radio.bluetoothd import Bluetoothd
-from tools.rig.scenario import CGM, STRAP, home_of
-from tools.rig.world import World, open_world
+from tools.rig.home.world import World, open_world
+from tools.rig.language.scenario import CGM, STRAP, home_of
 
 WORDS_S = 30.0
 

@@ -13,8 +13,8 @@ from hw_sim.radio.air import Air
 from hw_sim.sensors.cgm_calibrations import Calibrations
 from hw_sim.sensors.cgm_sensor import CgmSensor
 from protocols.cgm_control import CalibrationStatus, Code, OpCode
-from tools.rig.scenario import CGM, STRAP, home_of
-from tools.rig.world import World, open_world
+from tools.rig.home.world import World, open_world
+from tools.rig.language.scenario import CGM, STRAP, home_of
 
 # When the sensor was put on, before the gateway was switched on.
 AGE_S = 11.5 * 3600.0

@@ -10,8 +10,8 @@ import pytest
 from fhir_directory import LOINC, receive
 
 from hw_sim.clock import run
-from tools.rig.scenario import CGM, STRAP, Person, home_of
-from tools.rig.world import World, open_world
+from tools.rig.home.world import World, open_world
+from tools.rig.language.scenario import CGM, STRAP, Person, home_of
 
 HOUR_S = 3600
 

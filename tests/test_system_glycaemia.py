@@ -16,8 +16,8 @@ from hw_sim.clock import run
 from hw_sim.faults import LinkFaults
 from tools.analyse import glucose as analyse_glucose
 from tools.analyse import glucose_csv
-from tools.rig.scenario import CGM, home_of
-from tools.rig.world import World, open_world
+from tools.rig.home.world import World, open_world
+from tools.rig.language.scenario import CGM, home_of
 
 HOURS = 14
 

@@ -30,8 +30,8 @@ from protocols import cgm, cgm_profile, heart_rate, uuids
 from protocols.cgm import CgmMeasurement
 from protocols.cgm_profile import CgmProfile
 from protocols.heart_rate import HeartRateMeasurement
-from tools.rig.machine import Machine
-from tools.rig.scenario import CGM, Scenario, Sensor, home_of
+from tools.rig.home.machine import Machine
+from tools.rig.language.scenario import CGM, Scenario, Sensor, home_of
 
 BESIDE = Sensor(id="other", kind="heart_rate", address="F0:00:00:00:00:09")
 BAD = "F0:00:00:00:00:02"

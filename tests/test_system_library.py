@@ -21,7 +21,7 @@ import pytest
 from kernel_modes import environment
 
 from edge.local import control
-from tools.rig.scenario import CGM, STRAP, home_of
+from tools.rig.language.scenario import CGM, STRAP, home_of
 
 MINUTES = float(os.environ.get("LIBRARY_MINUTES", "10"))
 RSS_MB_MAX = 90.0

@@ -11,7 +11,7 @@ from hw_sim.clock import VirtualClock, run
 from tools.bench.gateway import rig
 from tools.bench.gateway.feed import LEAD_S, MIDNIGHT_UTC_S, Home, recorded
 from tools.bench.gateway.history import Builder, Clock
-from tools.rig.machine import Machine, direct
+from tools.rig.home.machine import Machine, direct
 
 DAY_S = 86_400
 DAYS, KEPT_DAYS, RAW_DAYS, KEPT_RAW_DAYS = 368, 365, 2, 1

@@ -8,6 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import feed_world
 import pytest
 from msgspec import structs
 
@@ -16,8 +17,8 @@ from edge.local.verbs import Paired, PairingNews, Refusal
 from edge.radio.pairing import policy
 from edge.radio.trouble import Trouble
 from hw_sim.clock import run
-from tools.rig.scenario import CGM, STRAP, Sensor, home_of
-from tools.rig.world import World, open_world
+from tools.rig.home.world import World, open_world
+from tools.rig.language.scenario import CGM, STRAP, Sensor, home_of
 
 ADDRESS = str(CGM.address)
 RIGHT, WRONG = 123_456, 654_321
@@ -375,14 +376,31 @@ def test_a_request_to_pair_ends_by_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("sensor", "cause"),
-    [("nobody", "there is no sensor 'nobody'"), ("strap", "sensors of the kind of strap are not paired")],
+    [
+        ("nobody", "there is no sensor 'nobody'"),
+        ("strap", "strap (Heart-rate sensor) gives its data to whoever connects"),
+        (
+            "scale",
+            "scale (Xiaomi scale, by its advertisements) tells its data to all around, without a connection",
+        ),
+        ("phone", "phone (Glucose from a phone or Nightscout) is asked over the network, not by Bluetooth"),
+    ],
 )
-def test_what_cannot_be_paired_is_refused(tmp_path: Path, sensor: str, cause: str) -> None:
+def test_what_cannot_be_paired_is_refused_at_once(tmp_path: Path, sensor: str, cause: str) -> None:
     async def main() -> None:
-        async with open_world(home_of(STRAP, BY_PASSKEY), tmp_path) as world:
-            lines = [line async for line in world.gateway.reception.pair(sensor, None)]
-            assert [line.error.cause for line in lines if isinstance(line, Refusal)] == [cause]
-            assert len(lines) == 1
+        kinds = {"strap": "heart_rate", "scale": "xiaomi_scale", "cgm": "cgm"}
+        radio = [
+            feed_world.sensor(name, kind, f"A4:C1:38:00:00:0{n}")
+            for n, (name, kind) in enumerate(kinds.items())
+        ]
+        config = feed_world.config_of(tmp_path, feed_world.sensor(), *radio)
+        async with feed_world.feed_world(config, {}) as world:
+            begun_s, reception = world.utc_s, world.gateway.reception
+            said = [line async for line in reception.pair(sensor, None)]
+            for refused in (*said, reception.tell_passkey(sensor, RIGHT)):
+                assert isinstance(refused, Refusal)
+                assert refused.error.cause.endswith(cause)
+            assert (len(said), world.utc_s) == (1, begun_s)
 
     run(main())
 

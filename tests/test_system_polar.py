@@ -21,8 +21,8 @@ from hw_sim.sensors.polar_sensor import H10, OH1, PolarSensor
 from hw_sim.sensors.polar_signals import moving
 from protocols import heart_rate
 from protocols.polar import MeasurementType, Status
-from tools.rig.scenario import Scenario, Sensor, home_of
-from tools.rig.world import World, open_world
+from tools.rig.home.world import World, open_world
+from tools.rig.language.scenario import Scenario, Sensor, home_of
 
 ADDRESS = "F0:00:00:00:00:07"
 POLAR = Sensor(id="polar", kind="polar", address=ADDRESS)

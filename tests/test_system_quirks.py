@@ -23,8 +23,8 @@ from protocols.cgm import OctetOrder, SensorStatus
 from protocols.crc import Crc
 from protocols.heart_rate import RrUnit
 from protocols.racp import Code, OpCode, Operator, ResponseCode
-from tools.rig.scenario import CGM, STRAP, home_of
-from tools.rig.world import open_world
+from tools.rig.home.world import open_world
+from tools.rig.language.scenario import CGM, STRAP, home_of
 
 
 def glucose(minutes: int) -> Iterator[tuple[float, float]]:

@@ -1,6 +1,6 @@
 """Whole gateways through the scenarios of `tests/scenarios`: files that say what goes wrong, and what must be true.
 
-.venv/bin/python -P -m tools.rig.play tests/scenarios/killed.toml
+.venv/bin/python -P -m tools.rig.run.play tests/scenarios/killed.toml
 .venv/bin/python -P -m pytest -m "soak or not soak" tests/test_system_scenarios.py     # with all seeds
 """
 
@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from tools.rig.play import play
-from tools.rig.scenario import load
+from tools.rig.language.scenario import load
+from tools.rig.run.play import play
 
 SCENARIOS = Path(__file__).parent / "scenarios"
 SEEDS = {"links_drop": 20}
-SEEDS_MAX = 5  # those that are played by default
+SEEDS_MAX = 2  # those that are played by default
 PLAYED = [
     pytest.param(path, seed, id=f"{path.stem}-{seed}", marks=[pytest.mark.soak] * (seed >= SEEDS_MAX))
     for path in sorted(SCENARIOS.glob("*.toml"))

@@ -39,7 +39,7 @@ from hw_sim.sensors.wayward_cgm import WaywardCgm
 from protocols.cgm import SessionStartTime
 from protocols.racp import Operator
 
-SCHEDULES, SOAK_SCHEDULES, BLOCK = 80, 2120, 10
+SCHEDULES, SOAK_SCHEDULES, BLOCK = 40, 2160, 10
 HOURS_MAX = 2.0
 EVENTS_MAX = 12
 SETTLE_S, SETTLE_S_MAX = 120.0, 3 * 3600.0

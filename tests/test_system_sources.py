@@ -23,7 +23,7 @@ from hw_sim.radio.air import Air
 from hw_sim.radio.central import Central, open_central
 from hw_sim.sensors.cgm_sensor import CgmSensor
 from tools.cli import app
-from tools.rig.world import bumble
+from tools.rig.home.world import bumble
 
 RADIO = "F0:00:00:00:00:02"
 STEP_S = 300

@@ -16,8 +16,8 @@ from hw_sim.sensors.spot.body_scale import BodyScale
 from hw_sim.sensors.spot.device import ClockWay, SpotDevice
 from hw_sim.sensors.spot.glucose_meter import GlucoseMeter
 from protocols import racp
-from tools.rig.scenario import Clock
-from tools.rig.world import Disks, World
+from tools.rig.home.world import Disks, World
+from tools.rig.language.scenario import Clock
 from tools.status_view import sensor_lines, value_text
 
 KINDS = sorted(VALUES)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from hw_sim.clock import run
-from tools.rig.machine import GatewayEnded
-from tools.rig.scenario import STRAP, home_of
-from tools.rig.world import open_world
+from tools.rig.home.machine import GatewayEnded
+from tools.rig.home.world import open_world
+from tools.rig.language.scenario import STRAP, home_of
 
 
 def lines(caplog: pytest.LogCaptureFixture, *words: str) -> list[str]:

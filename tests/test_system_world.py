@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edge.local import control
-from tools.rig.scenario import CGM, STRAP, home_of
+from tools.rig.language.scenario import CGM, STRAP, home_of
 
 VITALGATE = (sys.executable, "-P", "-m", "tools")
 LIMIT_S = 90.0

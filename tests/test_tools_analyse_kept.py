@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from hw_sim.clock import run
 from tools.analyse.command import app
-from tools.rig.scenario import CGM, STRAP, home_of
-from tools.rig.world import open_world
+from tools.rig.home.world import open_world
+from tools.rig.language.scenario import CGM, STRAP, home_of
 
 HOURS = 4
 

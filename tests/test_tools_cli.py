@@ -26,8 +26,8 @@ from edge.lock import lock
 from hw_sim.radio.air import Air
 from hw_sim.radio.hci_server import serve
 from tools.cli import app, one_line_errors
-from tools.rig import simulated_gateway
-from tools.rig.scenario import CGM, home_of
+from tools.rig.home import simulated_gateway
+from tools.rig.language.scenario import CGM, home_of
 from tools.terminal import own_command
 
 

@@ -28,7 +28,8 @@ from edge import config as config_module
 from edge import daemon
 from edge.config import load
 from tools.cli import app
-from tools.rig import demo, demo_recordings, demo_view, simulated_gateway, simulation
+from tools.rig.demo import day, view
+from tools.rig.home import recordings, simulated_gateway, simulation
 
 SHORT, LONG = 400, int(os.environ.get("FUZZED", "100000"))
 EXAMPLE = Path(config_module.__file__).with_name("example.toml").read_text()
@@ -222,19 +223,19 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     async def serve_world(config_file: Path, *_: object, **__: object) -> None:
         load(config_file)
 
-    def prepared(options: demo.Options, *, quiet: bool) -> None:
+    def prepared(options: day.Options, *, quiet: bool) -> None:
         if options.out is not None:
-            demo.prepare(options)
+            day.prepare(options)
         raise SystemExit(0)
 
     # Building the commands anew, and reading the recordings that come along, would take most of the time.
     commands = typer.main.get_command(app)
     monkeypatch.setattr(typer.testing, "_get_command", lambda _: commands)
-    monkeypatch.setattr(demo_recordings, "RECORDINGS", tmp_path / "none")
+    monkeypatch.setattr(recordings, "RECORDINGS", tmp_path / "none")
     monkeypatch.setattr(daemon, "serve", nothing)
     monkeypatch.setattr(os, "execv", become)
     monkeypatch.setattr(simulation, "serve_world", serve_world)
-    monkeypatch.setattr(demo_view, "watched", prepared)
+    monkeypatch.setattr(view, "watched", prepared)
     monkeypatch.setattr(daemon, "log_to_stderr", lambda: None)
     monkeypatch.delenv("VITALGATE_CONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -257,7 +258,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def become(_: str, command: list[str]) -> None:
     """What `run` becomes, in this process."""
     _, _, _, module, *arguments = command
-    programs = {"edge": edge_main.main, "tools.rig.simulated_gateway": simulated_gateway.main}
+    programs = {"edge": edge_main.main, "tools.rig.home.simulated_gateway": simulated_gateway.main}
     sys.exit(programs[module](arguments))
 
 

@@ -138,7 +138,8 @@ def test_a_sensor_that_is_not_paired_is_refused(tmp_path: Path) -> None:
     async def scenario(home: Home) -> None:
         async with home.running():
             result = await home.typed("strap", code=1)
-            assert "sensors of the kind of strap are not paired; pair one of: cgm" in result.stderr
+            said = "there is nothing to pair: strap (Heart-rate sensor) gives its data to whoever connects"
+            assert f"{said}; pair one of: cgm" in result.stderr
 
     play(tmp_path, scenario)
 

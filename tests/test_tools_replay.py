@@ -39,9 +39,9 @@ from tools.replay import figures, history, strap
 from tools.replay.figures import Event, Judge, events
 from tools.replay.stage import LEFT_OUT, Alarm, Course, Stage, Trace
 from tools.replay.streams import Window, streams
-from tools.rig.demo_recordings import DemoRecordings
-from tools.rig.scenario import CGM, STRAP, Sensor, home_of
-from tools.rig.world import World, open_world
+from tools.rig.home.recordings import DemoRecordings
+from tools.rig.home.world import World, open_world
+from tools.rig.language.scenario import CGM, STRAP, Sensor, home_of
 
 MIN_S = 60.0
 UTC = ZoneInfo("UTC")

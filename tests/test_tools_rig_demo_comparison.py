@@ -18,13 +18,13 @@ from rich.console import Console
 
 from edge.app import Gateway
 from edge.now.known import GatewayKnown
-from tools.rig import demo
-from tools.rig.demo import Options, Result
-from tools.rig.demo_beside import beside
-from tools.rig.demo_comparison import Alarms, Comparison, Forecasts, announced, noticed, rhythm, together
-from tools.rig.demo_found import Burden, Episode, Found, Stood
-from tools.rig.demo_recordings import RECORDINGS, DemoRecordings, read_heart
-from tools.rig.demo_truth import Stretch
+from tools.rig.demo import day
+from tools.rig.demo.beside import beside
+from tools.rig.demo.comparison import Alarms, Comparison, Forecasts, announced, noticed, rhythm, together
+from tools.rig.demo.day import Options, Result
+from tools.rig.demo.found import Burden, Episode, Found, Stood
+from tools.rig.demo.truth import Stretch
+from tools.rig.home.recordings import RECORDINGS, DemoRecordings, read_heart
 
 HOURS = 2.0
 END_S = 3600.0 * HOURS
@@ -81,7 +81,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
 
     worn = DemoRecordings.chosen(rr, glucose)
     options = Options(HOURS, 0.0, 12, directory / "out", 3.0, worn)
-    return Played(demo.play(options, demo.prepare(options), watch), said, stood)
+    return Played(day.play(options, day.prepare(options), watch), said, stood)
 
 
 def labelled() -> list[tuple[float, float]]:

@@ -14,7 +14,7 @@ from hw_sim.clock import run
 from hw_sim.radio.direct_stack import DirectStack
 from hw_sim.sensors.direct_strap import DirectStrap
 from protocols import heart_rate
-from tools.rig.machine import GatewayEnded, Machine, direct
+from tools.rig.home.machine import GatewayEnded, Machine, direct
 
 ZERO_UTC_S = 1_772_409_600.0
 PACKET = heart_rate.encode(heart_rate.HeartRateMeasurement(60, contact=True, rr_ticks=(1024,)))

@@ -12,10 +12,10 @@ from feed_world import config_of, deaf, sensor
 from edge.feeds import servers
 from edge.feeds.servers import Ask, Server
 from hw_sim.clock import run
-from tools.rig import simulated_gateway
-from tools.rig.demo_recordings import DemoRecordings
-from tools.rig.machine import Machine
-from tools.rig.simulated_feeds import SimulatedFeeds
+from tools.rig.home import simulated_gateway
+from tools.rig.home.machine import Machine
+from tools.rig.home.recordings import DemoRecordings
+from tools.rig.home.simulated_feeds import SimulatedFeeds
 
 BODIES = DemoRecordings(None, None, None, None)
 

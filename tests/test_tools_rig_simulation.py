@@ -15,10 +15,10 @@ from edge.kinds import KINDS, Reach
 from hw_sim.clock import run
 from hw_sim.radio.air import Air
 from hw_sim.radio.central import Central, PasskeyProvider, open_central
-from tools.rig import simulation
-from tools.rig.demo_recordings import DemoRecordings
-from tools.rig.scenario import CGM, STRAP, Sensor, home_of
-from tools.rig.simulation import build_home, passkeys
+from tools.rig.home import simulation
+from tools.rig.home.recordings import DemoRecordings
+from tools.rig.home.simulation import build_home, passkeys
+from tools.rig.language.scenario import CGM, STRAP, Sensor, home_of
 
 OTHER_CGM = "F0:00:00:00:00:03"
 TWO = [

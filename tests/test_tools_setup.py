@@ -25,13 +25,18 @@ if [ "$1" = venv ]; then
     mkdir -p "$last/bin"
     printf '#!/bin/sh\ncase "$*" in *kernel_cache*) echo "python $*" >>"$CALLS"; [ ! -e "$CALLS.no-kernels" ] ;;\n' \
         >"$last/bin/python"
+    printf '*-m?mypy* | *-m?pytest* | *dsp.warm*) echo "python $*" >>"$CALLS"; [ ! -e "$CALLS.no-types" ] ;;\n' \
+        >>"$last/bin/python"
     printf '*) exec "%s" "$@" ;; esac\n' "$REAL_PYTHON" >>"$last/bin/python"
     chmod +x "$last/bin/python"
+    printf '#!/bin/sh\\necho "ruff $*" >>"$CALLS"\\n' >"$last/bin/ruff"
+    chmod +x "$last/bin/ruff"
     printf '#!/bin/sh\\npwd >>"$CALLS"; echo "vitalgate $*" >>"$CALLS"\\n' >"$last/bin/vitalgate"
     chmod +x "$last/bin/vitalgate"
 fi
 """
 WARM = "python -P -m edge.kernel_cache"
+OWN_WARM = "python -P -c from dsp.warm import warm; warm()"
 OLD_PYTHON = "#!/bin/sh\nexit 1\n"
 PYTHON_WITHOUT_ENSUREPIP = f"""#!/bin/sh
 case "$2" in *ensurepip*) exit 1 ;; *) exec {shlex.quote(sys.executable)} "$@" ;; esac
@@ -133,6 +138,19 @@ def test_an_installation_compiles_the_kernels_and_does_without_where_that_cannot
     assert done.returncode == 0
     (line,) = done.stderr.splitlines()
     assert line.startswith("setup: the kernels could not be compiled now")
+
+
+def test_tests_begin_when_types_are_right_and_all_kernels_compiled(with_uv: Checkout) -> None:
+    assert with_uv.run("test", "-k", "some").returncode == 0
+    calls = with_uv.calls()
+    checked, compiled, own, tests = map(calls.index, ("python -P -m mypy", WARM, OWN_WARM, calls[-1]))
+    assert calls[-1] == "python -P -m pytest -n auto -k some"
+    assert {call for call in calls if call.startswith("ruff")} == {"ruff check .", "ruff format --check ."}
+    assert compiled < own < tests
+    assert checked < tests
+    with_uv.calls_file.with_name("calls.no-types").touch()
+    assert with_uv.run("test").returncode == 1
+    assert not any("-m pytest" in call for call in with_uv.calls())
 
 
 def test_interrupted_install_is_taken_up_again(with_uv: Checkout) -> None:

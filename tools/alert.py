@@ -3,7 +3,6 @@
 Contract: `list` answers of a stopped gateway, too; everything else asks the running one.
 """
 
-import re
 from collections.abc import Mapping
 from math import isfinite
 from pathlib import Path
@@ -18,12 +17,11 @@ from edge.alerts.state import GATEWAY
 from edge.config_values import Glucose
 from edge.errors import ConfigError, StoreUnavailable
 from edge.local.verbs import AlertList, Tested
-from tools import status_view
+from tools import status_view, terminal
 from tools.status_view import alert_text, snooze_text
 
 T = TypeVar("T")
 
-UNITS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 TEST_S: Final = 60.0
 LONGEST_H: Final = 24
 
@@ -52,7 +50,7 @@ def snoozed(
     request = {
         "do": "snooze",
         "alert": alert,
-        "for_s": 0.0 if length is None else _seconds(length),
+        "for_s": 0.0 if length is None else terminal.length_s("--for", length, LONGEST_H),
         "sensor": sensor,
         "unless": None if unless is None else _value(alert, unless),
     }
@@ -79,17 +77,6 @@ def _check(config_file: Path, alert: str, sensor: str | None) -> None:
     known = [GATEWAY] + [one.id for one in config.load(config_file).sensors]
     if sensor is not None and sensor not in known:
         raise ConfigError("SENSOR", f"there is no sensor {sensor!r}", f"use one of: {', '.join(known)}")
-
-
-def _seconds(length: str) -> float:
-    """A length of time such as 30min or 2h."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)", length)
-    seconds = float(found[1]) * UNITS_S[found[2]] if found else 0.0
-    if not 0.0 < seconds <= LONGEST_H * 3600.0:
-        raise ConfigError(
-            "--for", f"{length!r} is not a length of time up to {LONGEST_H}h", "write it like 30min or 2h"
-        )
-    return seconds
 
 
 def _value(alert: str, text: str) -> float:

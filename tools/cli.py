@@ -10,7 +10,9 @@ import typer
 from edge.errors import ConfigError, one_line
 from tools import alert_commands, sensor_commands, terminal
 from tools.analyse import command as analyse
-from tools.rig.extra import endpoint, simulation_extra
+from tools.capture import command as capture
+from tools.rig.home.extra import endpoint, simulation_extra
+from tools.rig.run import commands as rig_commands
 from tools.terminal import ConfigFile, Json, fail, one_line_errors, print_json
 
 app = terminal.Commands(
@@ -22,7 +24,9 @@ app = terminal.Commands(
 
 app.add_typer(analyse.app, name="analyse")
 app.add_typer(alert_commands.app, name="alert")
+app.add_typer(capture.app, name="capture")
 app.add_typer(sensor_commands.app, name="sensor")
+app.add_typer(rig_commands.app, name="rig")
 
 
 def _tell_version(is_asked: bool) -> None:
@@ -80,7 +84,7 @@ def run(
     """Run the gateway in real time until Ctrl-C or SIGTERM."""
     module, arguments = "edge", ["--config", str(config)]
     if simulate or world is not None:
-        module = "tools.rig.simulated_gateway"
+        module = "tools.rig.home.simulated_gateway"
         arguments += ["--seed", str(seed)]
     if world is not None:
         with one_line_errors():
@@ -116,7 +120,7 @@ def simulate(
 
     with one_line_errors():
         simulation = simulation_extra()
-        from tools.rig.demo_recordings import DemoRecordings
+        from tools.rig.home.recordings import DemoRecordings
 
         host, port = endpoint("--listen", listen)
         worn = DemoRecordings.chosen(heart, glucose, bodies=bodies, pace=glucose_pace)
@@ -156,17 +160,16 @@ def demo(
     """A simulated home: a strap and a CGM, the whole gateway, bundles in a directory; ends by itself."""
     with one_line_errors():
         simulation_extra()
-        from tools.rig import demo as home
-        from tools.rig import demo_view
-        from tools.rig.demo_recordings import DemoRecordings
+        from tools.rig.demo import day, view
+        from tools.rig.home.recordings import DemoRecordings
 
         worn = DemoRecordings.chosen(heart, glucose, bodies=bodies)
-        options = home.Options(hours, speed, seed, out, drops_per_hour, worn)
-        result = demo_view.watched(options, quiet=json)
+        options = day.Options(hours, speed, seed, out, drops_per_hour, worn)
+        result = view.watched(options, quiet=json)
     if json:
         print_json(result.document())
     else:
-        demo_view.report(result)
+        view.report(result)
 
 
 @app.command(epilog="Example: vitalgate status --config gateway.toml --watch")

@@ -102,6 +102,13 @@ warm() {
         say "the kernels could not be compiled now; each gateway compiles them when it starts for the first time"
 }
 
+# Once, or every gateway that the tests start would compile its kernels; and beside the sources, from where the tests'
+# own processes take theirs, or several would compile the same at a time.
+warm_all() {
+    warm
+    VITALGATE_KERNELS=jit "$venv/bin/python" -P -c 'from dsp.warm import warm; warm()' || say "the tests compile kernels"
+}
+
 # One resolution serves every platform: for the oldest Python, for all pins are to be the same everywhere.
 # The build backend is locked too, so that installing vitalgate itself fetches nothing that is not locked.
 lock() { # [ARGS for uv]
@@ -127,11 +134,14 @@ test)
     shift
     install_set dev
     cd "$root"
-    warm # once, or every gateway that the tests start would compile its kernels
+    unset PYTHONDONTWRITEBYTECODE # or each process that a test starts would compile our sources anew
     "$venv/bin/ruff" check .
     "$venv/bin/ruff" format --check .
-    "$venv/bin/python" -P -m mypy
-    unset PYTHONDONTWRITEBYTECODE # or each process that a test starts would compile our sources anew
+    warm_all & # mypy leaves a processor free
+    found=0
+    "$venv/bin/python" -P -m mypy || found=$?
+    wait
+    [ "$found" = 0 ] || exit "$found"
     exec "$venv/bin/python" -P -m pytest -n auto "$@"
     ;;
 install)

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from json import dumps
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -26,6 +26,7 @@ from typer.exceptions import TyperException
 from edge.errors import ConfigError, one_line
 
 INTERRUPTED = 130
+_UNITS_S: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 
 # Options that several commands have.
 ConfigFile = Annotated[
@@ -172,6 +173,16 @@ def one_line_errors() -> Iterator[None]:
 def fail(line: str, code: int) -> NoReturn:
     print(f"vitalgate: {line}", file=sys.stderr)
     raise _Failed(code)
+
+
+def length_s(option: str, length: str, longest_h: float) -> float:
+    """A length of time such as 30min or 2h, in seconds. Raises ConfigError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)", length, re.ASCII)
+    seconds = float(found[1]) * _UNITS_S[found[2]] if found else 0.0
+    if not 0.0 < seconds <= longest_h * 3600.0:
+        what = f"{length!r} is not a length of time up to {longest_h:g}h"
+        raise ConfigError(option, what, "write it like 30min or 2h")
+    return seconds
 
 
 def own_command() -> str:

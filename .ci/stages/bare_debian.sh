@@ -98,6 +98,7 @@ id = "cgm"
 kind = "cgm"
 address = "F0:00:00:00:00:02"
 person = "anna"
+accept_just_works = true
 [upstream]
 directory = "bundles"
 interval_s = 1.0

@@ -129,7 +129,7 @@ def stick(*_):
         return number
     turn(1)
 signal.signal(signal.SIGUSR1, stick)
-runpy.run_module("tools.rig.simulated_gateway", run_name="__main__", alter_sys=True)
+runpy.run_module("tools.rig.home.simulated_gateway", run_name="__main__", alter_sys=True)
 SCRIPT
     sed -i 's|/bin/vitalgate run --simulate|/bin/python -P /usr/local/bin/stuck.py|' "$system/etc/systemd/system/vitalgate-stuck.service"
 }

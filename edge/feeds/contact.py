@@ -102,7 +102,8 @@ class FeedContact:
         try:
             jwt = await self._current_jwt() if ask.server is Server.NIGHTSCOUT_V3 else None
             request = servers.request(config.address, config.secret, ask, jwt)
-            answer = await self._client.get(request, is_conditional=not ask.is_history)
+            is_newest = ask.until_ms is None and not ask.is_history
+            answer = await self._client.get(request, is_conditional=is_newest)
         except FeedFailure as fault:
             self._on_failure(fault)
             return

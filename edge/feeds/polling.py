@@ -14,6 +14,8 @@ values need not wait for that. A phone is asked when its next value should be th
     RESTING  | the next value should be there                    | the newest are asked for
     RESTING  | the newest, and no gap before them                | RESTING: kept; the cursor moves to the newest
     RESTING  | the newest, and a gap before them, or `RECHECK_S` | HISTORY
+    RESTING  | the newest, all of them dated into the future     | RESTING: for `RECHECK_S` what is of the present
+             |                                                   | is asked for instead, at once
     RESTING  | unchanged, or nothing new                         | RESTING; asked again after a growing pause
     HISTORY  | a window that is not full                         | HISTORY: kept; the next is wider if it was empty
     HISTORY  | a full window                                     | HISTORY: asked again in halves
@@ -21,8 +23,9 @@ values need not wait for that. A phone is asked when its next value should be th
     any      | a failure                                         | the same, after a growing pause
     any      | `LOST_TRIES` answers that make no sense           | SEEKING, unless the server was configured
 
-A phone has no windows: it is asked for as many entries as the gap may hold, up to a thousand. What is older than these
-cannot be had from it, which is counted as `lost_s`.
+What is of the present is up to `STRAY_MS` ahead, so that a clock that is ahead shows. A phone has no windows: it is
+asked for as many entries as the gap may hold, up to a thousand, and for `PAGE_ROWS` where the newest are dated into the
+future. What is older than these cannot be had from it, which is counted as `lost_s`.
 """
 
 import math
@@ -54,6 +57,9 @@ PAGE_PAUSE_S: Final = 1.0
 RECHECK_S: Final = 3600.0
 RECHECK_MS: Final = 86_400_000
 HISTORY_MS: Final = 90 * 86_400_000
+# What is dated further into the future, and follows on nothing of the present, says nothing of the clock.
+STRAY_MS: Final = 3_600_000
+PRESENT_MS: Final = 7_200_000
 WINDOW_MS_MIN, WINDOW_MS, WINDOW_MS_MAX = 1_800_000, 86_400_000, 16 * 86_400_000
 LOST_TRIES: Final = 5
 # In telling order: who refuses is more likely the one that is meant than who does not understand.
@@ -96,6 +102,9 @@ class Polling:
         self._rng = rng
         self._due_s = 0.0
         self._history_due_s = math.inf
+        self._is_crowded = False  # the newest entries are all dated into the future
+        self._crowded_until_s = 0.0
+        self._present = (0, 0.0)  # a moment of the feed, and the same since boot
         self._recheck_s = 0.0  # the last hours are looked at again after each start, too
         self._goal_ms = cursor_ms or 0
         self._window_ms = WINDOW_MS
@@ -128,25 +137,35 @@ class Polling:
         if now_s < self.due_s():
             return None
         if now_s >= self._due_s:
-            return Ask(self.server, NEWEST_ROWS)
+            return self._newest(now_s)
         if self.server in PHONES:
             return Ask(self.server, self._phone_rows, is_history=True)
         until_ms = min(self.cursor_ms + self._window_ms, self._goal_ms)
         return Ask(self.server, PAGE_ROWS, self.cursor_ms, until_ms, is_history=True)
 
+    def _newest(self, now_s: float) -> Ask:
+        if now_s >= self._crowded_until_s:
+            return Ask(self.server, NEWEST_ROWS)
+        if self.server in PHONES:
+            return Ask(self.server, PAGE_ROWS)
+        present_ms, at_s = self._present
+        present_ms += round(1000.0 * (now_s - at_s))
+        return Ask(self.server, PAGE_ROWS, present_ms - PRESENT_MS, present_ms + STRAY_MS)
+
     # What came of it
 
     def on_page(
-        self, ask: Ask, stamps_ms: Sequence[int], rows: int, now_s: float, age_s: float | None
+        self, ask: Ask, stamps_ms: Sequence[int], rows: int, now_s: float, present_ms: int, ahead: int = 0
     ) -> bool:
         """Entries have come; whether they are to be kept.
 
         Args:
             ask: what was asked for.
-            stamps_ms: of the entries that make sense, ascending.
+            stamps_ms: of the entries that make sense and are not dated into the future, ascending.
             rows: how many rows there were, sensible or not.
             now_s: the time since boot.
-            age_s: how old the newest is; None if nobody knows.
+            present_ms: the same moment as stamps tell it.
+            ahead: how many entries are dated into the future.
         """
         self._on_answer()
         if ask.is_history:
@@ -154,7 +173,12 @@ class Polling:
         self.state = State.RESTING if self.state is State.SEEKING else self.state
         is_news = bool(stamps_ms) and stamps_ms[-1] > self._goal_ms
         self._learn_interval(stamps_ms)
+        age_s = (present_ms - stamps_ms[-1]) / 1000.0 if stamps_ms else None
         self._plan(now_s, age_s, is_news=is_news)
+        self._present = present_ms, now_s
+        if ask == Ask(ask.server, NEWEST_ROWS):
+            self._is_crowded = ahead > 0 and not stamps_ms and rows >= NEWEST_ROWS
+            self._look_behind(now_s)
         if not stamps_ms:
             return False
         self._goal_ms = max(self._goal_ms, stamps_ms[-1])
@@ -174,6 +198,13 @@ class Polling:
         """The server says that its newest entries are those that it has told already."""
         self._on_answer()
         self._plan(now_s, None, is_news=False)
+        self._look_behind(now_s)
+
+    def _look_behind(self, now_s: float) -> None:
+        """If the newest entries are all dated into the future, ask for those behind them."""
+        if self._is_crowded and now_s >= self._crowded_until_s:
+            self._crowded_until_s = now_s + RECHECK_S
+            self._due_s = now_s + PAGE_PAUSE_S
 
     def on_failed(self, trouble: Trouble, now_s: float, retry_after_s: float = 0.0) -> None:
         """No entries have come."""

@@ -29,7 +29,7 @@ from edge.config import SensorConfig
 from edge.errors import StoreCorrupt, StoreGone, StoreUnavailable
 from edge.feeds import entries, keeping, servers
 from edge.feeds.keeping import GLUCOSE, Arrived, Written
-from edge.feeds.polling import Polling, State
+from edge.feeds.polling import STRAY_MS, Polling, State
 from edge.feeds.servers import Ask, Server
 from edge.kinds import KINDS
 from edge.now.glycaemia import Glycaemia
@@ -49,8 +49,7 @@ log = logging.getLogger(__name__)
 CLOCK_OFF_S: Final = 120.0
 OLD_INTERVALS: Final = 3.0
 ENDED_S: Final = 12 * 3600.0
-# What is dated into the future, and follows no closer on what is not, says nothing of the clock: it is a stray one.
-STRAY_S: Final = 3600.0
+STRAY_S: Final = STRAY_MS / 1000.0
 # More readings at once are followed in the reader's thread.
 AT_ONCE_MAX: Final = 24
 HEART_FRESH_NS: Final = 60 * NS_PER_S
@@ -120,23 +119,25 @@ class SgvFeed:
     def _on_page(self, ask: Ask, page: sgv.Page, boot_ns: int) -> None:
         now_utc_s = self._utc_s(boot_ns)
         past = [entry for entry in page.entries if entry.utc_ms / 1000.0 <= now_utc_s + CLOCK_OFF_S]
-        if len(past) < len(page.entries):
-            self._counts["dated into the future"] += len(page.entries) - len(past)
+        ahead = len(page.entries) - len(past)
+        if ahead:
+            self._counts["dated into the future"] += ahead
         if ask.is_history or (past and past[-1] != self._newest):
             self._counts.update(page.refused)
             self._counts.update(page.oddities)
         stamps_ms = [entry.utc_ms for entry in past]
-        age_s = now_utc_s - stamps_ms[-1] / 1000.0 if stamps_ms else None
         if not ask.is_history:
             self._newest = past[-1] if past else None
             self._refused = (
                 None if page.entries else max(page.refused, key=page.refused.__getitem__, default=None)
             )
-            is_ahead = len(past) < len(page.entries)
-            self._ahead_s = page.entries[-1].utc_ms / 1000.0 - now_utc_s if is_ahead else 0.0
-        is_kept = self.polling.on_page(ask, stamps_ms, page.rows, self._now_s(), age_s)
+            if ask.until_ms is None:
+                self._ahead_s = page.entries[-1].utc_ms / 1000.0 - now_utc_s if ahead else 0.0
+        is_kept = self.polling.on_page(
+            ask, stamps_ms, page.rows, self._now_s(), round(1000.0 * now_utc_s), ahead
+        )
         arrived = [self._arrived(entry, boot_ns, fetched=ask.is_history) for entry in past]
-        if not ask.is_history:
+        if arrived and not ask.is_history:
             self._tell(arrived, boot_ns, now_utc_s + _ahead_s(page.entries, now_utc_s))
         if is_kept and arrived:
             self._keep(arrived)

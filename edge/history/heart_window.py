@@ -31,31 +31,27 @@ overview of heart rate variability metrics and norms, Front Public Health 2017;5
 normal ones. What the streams of a strap add stands in `stream_window`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from dsp.arrays import F64, as_f64
-from dsp.cardiac import intervals, rhythm
 from dsp.cardiac.hrv import heart_stats
 from dsp.cardiac.respiration import by_minutes
 from dsp.cardiac.rhythm_weights import SURE_THRESHOLD
 from dsp.cardiac.variability import variability
 from edge.anchors import Span, Timeline
 from edge.clock import NS_PER_S
-from edge.history.beats import TOLD_WITHIN_NS, Beats, Reader
+from edge.history.beats import TOLD_WITHIN_NS
 from edge.history.body import Body, Computed, number
 from edge.history.bounds import Bounds
+from edge.history.heart_packets import Judged, judge
 from edge.history.stream_window import with_streams
 from edge.sensors.heart_reading import rr_unit
-from edge.store.raw_chunks import NO_BEAT, HeartChunk
 from edge.store.tables import Tables
 from protocols.heart_rate import RrUnit
-
-I64: TypeAlias = npt.NDArray[np.int64]
 
 # The sure tier looks at 383 beats before, and these at 67 before them: 450 beats at 45 a minute.
 BEFORE_S: Final = 600
@@ -90,16 +86,19 @@ def compute(tables: Tables, timeline: Timeline, sensor_no: int, bounds: Bounds) 
     """The summary of the window, from all boots that lie in it or overlap it."""
     unit = rr_unit(tables, sensor_no)
 
-    def judged(span: Span) -> Judged:
-        first_ns, last_ns = context_ns(span)
-        return judge(
-            tables.raw_chunks.between(sensor_no, span.boot_no, first_ns, last_ns), unit, first_ns, last_ns
-        )
-
-    return with_streams(tables, timeline, sensor_no, bounds, computed(timeline, bounds, judged))
+    said = computed(timeline, bounds, lambda span: judged_around(tables, sensor_no, unit, span))
+    return with_streams(tables, timeline, sensor_no, bounds, said)
 
 
-def computed(timeline: Timeline, bounds: Bounds, judged: Callable[[Span], "Judged"]) -> Computed:
+def judged_around(tables: Tables, sensor_no: int, unit: RrUnit, span: Span) -> Judged:
+    """The packets of a part of a window, and of `context_ns` around it."""
+    first_ns, last_ns = context_ns(span)
+    return judge(
+        tables.raw_chunks.columns_between(sensor_no, span.boot_no, first_ns, last_ns), unit, first_ns, last_ns
+    )
+
+
+def computed(timeline: Timeline, bounds: Bounds, judged: Callable[[Span], Judged]) -> Computed:
     """The summary of the window; `judged` gives the packets of a part of it, and of `context_ns` around that."""
     window = Window()
     start_ns = bounds.start_utc_s * NS_PER_S
@@ -118,73 +117,6 @@ def computed(timeline: Timeline, bounds: Bounds, judged: Callable[[Span], "Judge
 def context_ns(span: Span) -> tuple[int, int]:
     """When the packets arrive that are looked at for a part of a window: [first, last)."""
     return span.from_boot_ns - BEFORE_S * NS_PER_S, span.to_boot_ns + AFTER_S * NS_PER_S
-
-
-class Judged(NamedTuple):
-    """The packets of a stretch of time, and what is known of their beats.
-
-    Attributes:
-        t_ns, rr_ms, follows: of each beat, as `edge.history.beats.Beats` has them.
-        normal: of each normal beat: when it was, its interval, and what follows (`dsp.cardiac.intervals.normal`).
-        sure: of each beat the probability of atrial fibrillation, by the sure tier.
-        rate_ns, rate_bpm: when a packet with a rate that counts arrived, and the rate.
-        undecodable_ns: when a packet arrived that cannot be decoded.
-    """
-
-    t_ns: F64
-    rr_ms: F64
-    follows: F64
-    normal: tuple[F64, F64, F64]
-    sure: F64
-    rate_ns: I64
-    rate_bpm: I64
-    undecodable_ns: I64
-
-
-def judge(chunks: Iterable[HeartChunk], unit: RrUnit, first_ns: int, last_ns: int) -> Judged:
-    """What the packets that arrive in [first, last) say, if they are read without those before and behind.
-
-    `chunks`: all chunks of the strap, of one boot, that may hold such packets; oldest first.
-    """
-    # This runs for every packet, so it is written for speed: local names instead of attributes, few calls.
-    beats, read = Beats(unit), Reader().read
-    rate_ns, rate_bpm, undecodable_ns = [], [], []
-    for chunk in chunks:
-        for payload, arrival_ns, last_beat_ns in chunk.packets:
-            if not first_ns <= arrival_ns < last_ns:
-                continue
-            reading = read(payload)
-            if reading is None:
-                undecodable_ns.append(arrival_ns)
-                continue
-            if reading.heart_rate_bpm and reading.contact is not False:
-                rate_ns.append(arrival_ns)
-                rate_bpm.append(reading.heart_rate_bpm)
-            counts = reading.rr_ticks
-            if last_beat_ns != NO_BEAT and counts is not None:
-                beats.add(counts, arrival_ns, last_beat_ns)
-    return of_beats(
-        as_f64(beats.t_ns),
-        as_f64(beats.rr_ms),
-        as_f64(beats.follows),
-        np.array(rate_ns, np.int64),
-        np.array(rate_bpm, np.int64),
-        np.array(undecodable_ns, np.int64),
-    )
-
-
-def of_beats(t_ns: F64, rr_ms: F64, follows: F64, rate_ns: I64, rate_bpm: I64, undecodable_ns: I64) -> Judged:
-    """What is known of these beats, with what else was in the packets."""
-    return Judged(
-        t_ns,
-        rr_ms,
-        follows,
-        intervals.normal(intervals.judge_all(rr_ms, follows), t_ns),
-        rhythm.screen_all(rr_ms).sure,
-        rate_ns,
-        rate_bpm,
-        undecodable_ns,
-    )
 
 
 class Window:

@@ -6,7 +6,7 @@ the marks say what is left, whether the next to run is this or a gateway. Run ag
 there, it goes on; without the note it begins anew, and what is the same makes no revision. Periods that are not over
 are left to the gateway.
 
-Windows of the heart come from stretches of hours that are decoded and judged once, by `batch` where numba is. Where a
+Windows of the heart come from stretches of hours that are decoded and judged once. Where a
 window alone would look at too few beats around it to judge them as the stretch does, it is computed alone, so that both
 ways say the same.
 """
@@ -20,11 +20,11 @@ import numpy as np
 from edge.anchors import Span, Timeline
 from edge.clock import NS_PER_S
 from edge.config import Config
-from edge.history import batch, heart_window
 from edge.history.body import Computed
 from edge.history.bounds import Bounds, around
 from edge.history.closing import COMPUTE, Closer, Compute, Now
-from edge.history.heart_window import AFTER_S, BEFORE_S, Judged
+from edge.history.heart_packets import Judged
+from edge.history.heart_window import AFTER_S, BEFORE_S, computed, judged_around
 from edge.history.placing import Placing, is_placed
 from edge.history.stream_window import with_streams
 from edge.identity import Identity
@@ -134,15 +134,22 @@ class _Stretches:
     def __call__(
         self, tables: Tables, timeline: Timeline, sensor_no: int, bounds: Bounds, _: ZoneInfo
     ) -> Computed:
+        unit = rr_unit(tables, sensor_no)
+
         def judged(span: Span) -> Judged:
             stretch = self._stretch
             if stretch is None or stretch.sensor_no != sensor_no or not _covers(stretch.span, span):
                 longer = span._replace(to_boot_ns=max(span.to_boot_ns, span.from_boot_ns + STRETCH_NS))
-                stretch = self._stretch = _Stretch(sensor_no, longer, _judged(tables, sensor_no, longer))
-            return stretch.judged if _is_enough(stretch.judged, span) else _judged(tables, sensor_no, span)
+                stretch = self._stretch = _Stretch(
+                    sensor_no, longer, judged_around(tables, sensor_no, unit, longer)
+                )
+            return (
+                stretch.judged
+                if _is_enough(stretch.judged, span)
+                else judged_around(tables, sensor_no, unit, span)
+            )
 
-        computed = heart_window.computed(timeline, bounds, judged)
-        return with_streams(tables, timeline, sensor_no, bounds, computed)
+        return with_streams(tables, timeline, sensor_no, bounds, computed(timeline, bounds, judged))
 
 
 def _covers(whole: Span, part: Span) -> bool:
@@ -151,17 +158,6 @@ def _covers(whole: Span, part: Span) -> bool:
         and whole.from_boot_ns <= part.from_boot_ns
         and part.to_boot_ns <= whole.to_boot_ns
     )
-
-
-def _judged(tables: Tables, sensor_no: int, span: Span) -> Judged:
-    """At once where that can be, else packet by packet."""
-    first_ns, last_ns = heart_window.context_ns(span)
-    where, unit = (sensor_no, span.boot_no, first_ns, last_ns), rr_unit(tables, sensor_no)
-    if batch.is_possible():
-        judged = batch.judge(tables.raw_chunks.columns_between(*where), unit, first_ns, last_ns)
-        if judged is not None:
-            return judged
-    return heart_window.judge(tables.raw_chunks.between(*where), unit, first_ns, last_ns)
 
 
 def _is_enough(judged: Judged, span: Span) -> bool:

@@ -11,15 +11,23 @@ from typing import Final
 from msgspec import Struct
 
 from edge.contact import Contact, ContactState, Phase
+from edge.kinds import Reach
 from edge.local.status import PairingStatus
 from edge.local.verbs import Error, Paired, PairingNews, Refusal
 from edge.radio.pairing.bond import Bond, Outcome
+from edge.sensors.sensor import Sensor
 
 PAIR_S_MAX: Final = 120.0
 # How often it is looked where the contact stands, which nobody tells.
 LOOK_S: Final = 1.0
 # How often the same is told again: only so it is seen that whoever asked has gone.
 AGAIN_S: Final = 5.0
+# How sensors are reached that are not paired.
+_WITHOUT_A_BOND: Final = {
+    Reach.CONNECTION: "gives its data to whoever connects",
+    Reach.ADVERTISEMENT: "tells its data to all around, without a connection",
+    Reach.FEED: "is asked over the network, not by Bluetooth",
+}
 
 
 def pairing_status(bond: Bond) -> PairingStatus:
@@ -39,10 +47,14 @@ def pairing_status(bond: Bond) -> PairingStatus:
 
 
 async def pair(
-    bonds: Mapping[str, Bond], contacts: Mapping[str, Contact], sensor: str, passkey: int | None
+    sensors: Mapping[str, Sensor],
+    bonds: Mapping[str, Bond],
+    contacts: Mapping[str, Contact],
+    sensor: str,
+    passkey: int | None,
 ) -> AsyncGenerator[Struct, None]:
     """Pair a sensor anew: what happens meanwhile, and at the end what came of it."""
-    refused = _unfit(bonds, contacts, sensor)
+    refused = _unfit(sensors, bonds, sensor)
     if refused is None and bonds[sensor].is_asked:
         refused = Refusal(Error(f"somebody is pairing {sensor} already", "wait until that has ended"))
     if refused is not None:
@@ -71,10 +83,14 @@ async def _news(bond: Bond, now: Callable[[], PairingNews]) -> AsyncGenerator[Pa
 
 
 def tell_passkey(
-    bonds: Mapping[str, Bond], contacts: Mapping[str, Contact], sensor: str, passkey: int
+    sensors: Mapping[str, Sensor],
+    bonds: Mapping[str, Bond],
+    contacts: Mapping[str, Contact],
+    sensor: str,
+    passkey: int,
 ) -> Struct:
     """Answer a sensor that waits for its passkey."""
-    refused = _unfit(bonds, contacts, sensor)
+    refused = _unfit(sensors, bonds, sensor)
     if refused is not None:
         return refused
     ceremony = bonds[sensor].ceremony
@@ -83,12 +99,14 @@ def tell_passkey(
     return PairingNews(sensor, contacts[sensor].state.phase, pairing_status(bonds[sensor]))
 
 
-def _unfit(bonds: Mapping[str, Bond], contacts: Mapping[str, Contact], sensor: str) -> Refusal | None:
-    if sensor not in contacts:
-        return Refusal(Error(f"there is no sensor {sensor!r}", f"use one of: {', '.join(contacts)}"))
+def _unfit(sensors: Mapping[str, Sensor], bonds: Mapping[str, Bond], sensor: str) -> Refusal | None:
+    if sensor not in sensors:
+        return Refusal(Error(f"there is no sensor {sensor!r}", f"use one of: {', '.join(sensors)}"))
     if sensor not in bonds:
         which = f"pair one of: {', '.join(bonds)}" if bonds else "no sensor of this gateway has to be paired"
-        return Refusal(Error(f"sensors of the kind of {sensor} are not paired", which))
+        kind = sensors[sensor].kind
+        what = f"{sensor} ({kind.title}) {_WITHOUT_A_BOND[kind.reach]}"
+        return Refusal(Error(f"there is nothing to pair: {what}", which))
     return None
 
 

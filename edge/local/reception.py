@@ -25,6 +25,7 @@ from edge.local.alerts_kept import alert_status, snooze_status
 from edge.local.calibrating import calibrated
 from edge.local.pairing import pair, pairing_status, tell_passkey
 from edge.local.radio_shown import radio_status
+from edge.local.recording import recorded
 from edge.local.status import Live, LiveSensor, Moment, StatusDocument, Trouble
 from edge.local.verbs import AlertList, Calibration
 from edge.local.verbs import Refusal as NotDone
@@ -103,10 +104,14 @@ class Reception:
         return await self.alerts.test()
 
     def pair(self, sensor: str, passkey: int | None) -> AsyncGenerator[Struct, None]:
-        return pair(self.bonds, self.contacts, sensor, passkey)
+        return pair(self.sensors, self.bonds, self.contacts, sensor, passkey)
 
     def tell_passkey(self, sensor: str, passkey: int) -> Struct:
-        return tell_passkey(self.bonds, self.contacts, sensor, passkey)
+        return tell_passkey(self.sensors, self.bonds, self.contacts, sensor, passkey)
+
+    def recorded(self) -> AsyncGenerator[Struct, None]:
+        keeper = self.timekeeper
+        return recorded(self.inbox.tap, self.config.sensors, keeper.boot_ns, keeper.utc_ns)
 
     async def calibrate(self, sensor: str, glucose_mg_dl: float, reason: str) -> Calibration | NotDone:
         return await calibrated(self.sensors, sensor, glucose_mg_dl, reason)

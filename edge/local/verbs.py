@@ -63,6 +63,10 @@ class Served(Protocol):
         """Answer a sensor that waits for its passkey; news, or a refusal."""
         ...
 
+    def recorded(self) -> AsyncGenerator[Struct, None]:
+        """What is heard from now on, and what time it is."""
+        ...
+
     async def calibrate(self, sensor: str, glucose_mg_dl: float, reason: str) -> "Calibration | Refusal":
         """Have a sensor calibrate itself; what became of it, or why it was not asked to."""
         ...
@@ -253,6 +257,12 @@ async def _calibrate(served: Served, request: Calibrate) -> AsyncGenerator[Struc
     yield await served.calibrate(request.sensor, request.glucose_mg_dl, request.reason)
 
 
+async def _record(served: Served, _: Plain) -> AsyncGenerator[Struct, None]:
+    async with aclosing(served.recorded()) as lines:
+        async for line in lines:
+            yield line
+
+
 VERBS: Final[Mapping[str, Verb]] = {
     "status": Verb(Plain, _status),
     "watch": Verb(Watch, _watch),
@@ -262,6 +272,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "test": Verb(Plain, _test),
     "pair": Verb(Pair, _pair),
     "passkey": Verb(Passkey, _passkey),
+    "record": Verb(Plain, _record),
     "calibrate": Verb(Calibrate, _calibrate),
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from edge.clock import NS_PER_S
+from edge.radio.tap import Tap
 
 # No sensor and no history on its way comes near that.
 PER_S_MAX: Final = 2000
@@ -30,6 +31,7 @@ class Inbox:
 
     Attributes:
         on_filled: called when the first notification is put into the empty queue.
+        tap: is told of everything that comes, even of what is then dropped.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -37,6 +39,7 @@ class Inbox:
         self.dropped: Counter[str] = Counter()
         self.newest_link: dict[str, int] = {}
         self.on_filled: Callable[[], object] = lambda: None
+        self.tap = Tap()
         self._capacity = capacity
         self._links = 0
         self._seconds: dict[str, tuple[int, int]] = {}  # by sensor, the newest second and how many came in it
@@ -52,6 +55,10 @@ class Inbox:
 
     def put(self, notification: Notification) -> None:
         queue, sensor_id = self.queue, notification.sensor_id
+        if self.tap.ears:
+            self.tap.notified(
+                sensor_id, notification.boot_ns, notification.characteristic, notification.payload
+            )
         second = notification.boot_ns // NS_PER_S
         newest, came = self._seconds.get(sensor_id, (second, 0))
         came = came + 1 if newest == second else 1

@@ -20,6 +20,7 @@ from edge.clock import NS_PER_S, Clock
 from edge.radio.deadline import CLEANUP_S, within
 from edge.radio.diagnosis import FORESEEN
 from edge.radio.inbox import Inbox, Notification
+from edge.radio.tap import Has
 from protocols import battery, uuids
 from protocols.errors import DecodeError
 
@@ -55,10 +56,21 @@ class Link:
         self._gap_ns_min = gap_s_min * NS_PER_S
         self._callbacks: dict[str, Callable[[object, bytearray], None]] = {}
         self._is_closed = False
+        inbox.tap.connected(sensor_id, self.opened_boot_ns, self._services)
+
+    def _services(self) -> tuple[Has, ...]:
+        with suppress(BleakError):
+            return tuple(
+                Has(service.uuid, tuple((one.uuid, tuple(one.properties)) for one in service.characteristics))
+                for service in self._client.services
+            )
+        return ()  # the link is gone
 
     async def read(self, characteristic: str) -> bytes:
         async with asyncio.timeout(self._timeout_s):
-            return bytes(await self._client.read_gatt_char(characteristic))
+            payload = bytes(await self._client.read_gatt_char(characteristic))
+        self._inbox.tap.read(self.sensor_id, self._clock.boot_ns(), characteristic, payload)
+        return payload
 
     def has(self, uuid: str) -> bool:
         """Whether the sensor is known to have a service or a characteristic with this UUID."""
@@ -71,6 +83,7 @@ class Link:
         )
 
     async def write(self, characteristic: str, payload: bytes) -> None:
+        self._inbox.tap.wrote(self.sensor_id, self._clock.boot_ns(), characteristic, payload)
         async with asyncio.timeout(self._timeout_s):
             await self._client.write_gatt_char(characteristic, payload, response=True)
 
@@ -117,6 +130,8 @@ class Link:
 
     async def close(self) -> bool:
         """Disconnect; returns whether that ended in time. From now on notifications of this link are ignored."""
+        if not self._is_closed:
+            self._inbox.tap.disconnected(self.sensor_id, self._clock.boot_ns())
         self._is_closed = True
         return await hang_up(self._client, self._timeout_s)
 

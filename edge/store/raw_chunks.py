@@ -35,6 +35,7 @@ CHUNK_NS_MAX = 120_000_000_000
 _NONE = -(1 << 31)
 _BEAT_US_MAX = (1 << 31) - 1
 _COMPRESSION = 1
+_OCTETS: Final = 10  # of a packet in the columns before the payloads
 
 
 class Packet(NamedTuple):
@@ -54,7 +55,7 @@ class HeartChunk(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """The packets of a chunk, column by column.
+    """Packets of one sensor in one boot, column by column.
 
     Attributes:
         arrival_ns, last_beat_ns: when each arrived, and when its last beat was, or `NO_BEAT`.
@@ -96,11 +97,9 @@ class RawChunks:
         rows = self._between(sensor_no, boot_no, from_boot_ns, to_boot_ns)
         return [HeartChunk(sensor_no, boot_no, tuple(unpack(*row))) for row in rows]
 
-    def columns_between(
-        self, sensor_no: int, boot_no: int, from_boot_ns: int, to_boot_ns: int
-    ) -> list[Columns]:
-        """The same chunks, each column by column."""
-        return [columns(*row) for row in self._between(sensor_no, boot_no, from_boot_ns, to_boot_ns)]
+    def columns_between(self, sensor_no: int, boot_no: int, from_boot_ns: int, to_boot_ns: int) -> Columns:
+        """The packets of the same chunks, column by column."""
+        return columns(self._between(sensor_no, boot_no, from_boot_ns, to_boot_ns))
 
     def _between(self, sensor_no: int, boot_no: int, from_boot_ns: int, to_boot_ns: int) -> Sequence[Row]:
         return self._database.read(
@@ -197,20 +196,28 @@ def pack(packets: Sequence[Packet]) -> bytes:
     return zlib.compress(b"".join((*columns, *(packet.payload for packet in packets))), _COMPRESSION)
 
 
-def columns(first_boot_ns: int, count: int, body: bytes) -> Columns:
-    """The packets of a body, times to the microsecond."""
-    content = zlib.decompress(body)
-    gaps_us = _by_entries("<u4", content[: 4 * count])
-    beats_us = _by_entries("<i4", content[4 * count : 8 * count])
-    lengths = _by_entries("<u2", content[8 * count : 10 * count])
-    arrival_ns = first_boot_ns + NS_PER_US * np.cumsum(gaps_us)
+def columns(chunks: Sequence[Row]) -> Columns:
+    """The packets of chunks, times to the microsecond; of a chunk its first time, how many packets it has, its body."""
+    contents = [(count, zlib.decompress(body)) for _, count, body in chunks]
+    counts = np.array([count for count, _ in contents], np.int64)
+    # Each column of all chunks together, for what numpy is asked costs more than how much it is asked for.
+    by_octets = b"".join(
+        content[n * count : (n + 1) * count] for n in range(_OCTETS) for count, content in contents
+    )
+    octets = np.frombuffer(by_octets, np.uint8).reshape(_OCTETS, counts.sum())
+    gaps_us, beats_us = _by_entries("<u4", octets[:4]), _by_entries("<i4", octets[4:8])
+    since_us, firsts = np.cumsum(gaps_us), np.cumsum(counts) - counts
+    before_us = since_us[firsts] - gaps_us[firsts]
+    first_ns = np.array([first_boot_ns for first_boot_ns, _, _ in chunks], np.int64)
+    arrival_ns = NS_PER_US * since_us + np.repeat(first_ns - NS_PER_US * before_us, counts)
     beat_ns = np.where(beats_us == _NONE, NO_BEAT, arrival_ns - NS_PER_US * beats_us)
-    return Columns(arrival_ns, beat_ns, lengths, content[10 * count :])
+    payloads = b"".join(content[_OCTETS * count :] for count, content in contents)
+    return Columns(arrival_ns, beat_ns, _by_entries("<u2", octets[8:]), payloads)
 
 
 def unpack(first_boot_ns: int, count: int, body: bytes) -> Iterator[Packet]:
     """The packets of a body, one by one."""
-    arrivals_ns, beats_ns, lengths, octets = columns(first_boot_ns, count, body)
+    arrivals_ns, beats_ns, lengths, octets = columns([(first_boot_ns, count, body)])
     end = 0
     for arrival_ns, beat_ns, length in zip(
         arrivals_ns.tolist(), beats_ns.tolist(), lengths.tolist(), strict=True
@@ -226,8 +233,7 @@ def _by_octets(code: str, entries: Sequence[int]) -> bytes:
     return b"".join(octets[n::size] for n in range(size))
 
 
-def _by_entries(kind: str, column: bytes) -> I64:
-    octets = np.frombuffer(column, np.uint8).reshape(np.dtype(kind).itemsize, -1)
+def _by_entries(kind: str, octets: npt.NDArray[np.uint8]) -> I64:
     return np.ascontiguousarray(octets.T).view(kind).ravel().astype(np.int64)
 
 

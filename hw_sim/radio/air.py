@@ -8,6 +8,7 @@ Not here: what a device says (sensors), when links fail (faults), the gateway's 
 
 import asyncio
 import itertools
+from functools import cache
 from typing import cast
 
 from bumble import hci, ll
@@ -60,12 +61,12 @@ class Air(Medium):
 
     def lose_link(self, address: str) -> int:
         """Let a device's links fade: both ends see 0x08 after the supervision timeout. How many faded."""
-        key = bytes(hci.Address(address))
+        key = _key(address)
         return self._fade([link for link in self._links if key in _addresses(link)])
 
     def set_reachable(self, address: str, reachable: bool) -> int:
         """Move a device into or out of reach. Out of reach nothing of it is heard. How many links faded."""
-        key = bytes(hci.Address(address))
+        key = _key(address)
         if reachable:
             self._unreachable.discard(key)
             return 0
@@ -74,7 +75,7 @@ class Air(Medium):
 
     def carries(self, address: str) -> bool:
         """Whether a device has a link over which what it sends arrives."""
-        key = bytes(hci.Address(address))
+        key = _key(address)
         return any(not link.silent and key in _addresses(link) for link in self._links)
 
     def fade_links_of(self, controller: SimController) -> None:
@@ -164,6 +165,11 @@ class Air(Medium):
             controller.link_to(peer) is not link for controller, peer in link.ends
         ):
             self._links.remove(link)
+
+
+@cache
+def _key(address: str) -> bytes:
+    return bytes(hci.Address(address))
 
 
 def _addresses(link: Link) -> tuple[bytes, bytes]:

@@ -121,6 +121,10 @@ class SimController(Controller):
     def link_to(self, peer_address: hci.Address) -> "Link | None":
         return self.links.get(peer_address)
 
+    def lose_power(self) -> None:
+        """Its peers see a supervision timeout, and it is on the air no more."""
+        self.air.remove_controller(self)
+
     def fall_silent(self) -> None:
         """Stop advertising, scanning and connecting, and forget every link without telling the peers."""
         self.advertiser.stop()

@@ -30,6 +30,8 @@ from hw_sim.radio.process import Process, ProcessScanner
 from hw_sim.radio.questions import Questions, Standing, Trial
 
 MTU: Final = 247
+# How long a Linux machine waits for an answer.
+ANSWER_S: Final = 30.0
 _RSSI_DBM: Final = -50
 
 
@@ -206,6 +208,10 @@ class ClientBackend(BaseBleakClient):
         await self.process.answer()
         if self.stack.request_s:
             await asyncio.sleep(self.stack.request_s)
+        if self.address in self.stack.loses_answer:
+            self.stack.loses_answer.discard(self.address)
+            await asyncio.sleep(ANSWER_S)
+            raise BleakError("Unlikely Error")
         self._check_passes(link)
         return link
 

@@ -165,7 +165,8 @@ class DirectStack:
     and lost, by address; `connects_while_scanning` those that were begun while somebody scanned, which some adapters
     abort. Each adapter holds `slots` connections, and does not hear whom it is `deaf_to`. To connect to one that is
     `blocked` fails until the device is forgotten, as if a client had been killed in the midst of it. `untold` is
-    how many of the next clients of a sensor are told of no services.
+    how many of the next clients of a sensor are told of no services. Of those in `loses_answer` the next answer to a
+    request never comes.
     """
 
     def __init__(self, *, connect_s: float = 0.0, request_s: float = 0.0) -> None:
@@ -184,6 +185,7 @@ class DirectStack:
         self.deaf_to: set[tuple[str, str]] = set()
         self.blocked: set[str] = set()
         self.untold: Counter[str] = Counter()
+        self.loses_answer: set[str] = set()
         self._away: set[str] = set()
         self._cut_after: dict[str, int] = {}
         self._processes: list[Process] = []

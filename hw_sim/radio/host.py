@@ -7,12 +7,16 @@ Not here: what the device is.
 """
 
 import asyncio
-from typing import Any
+import struct
+from typing import Any, Final
 
-from bumble import hci
+from bumble import att, hci
 from bumble.device import Connection, Device, DeviceConfiguration
 from bumble.host import Host
 from bumble.transport.common import TransportLostError, TransportSink, TransportSource
+
+_NOTIFICATION: Final = struct.Struct("<BH")  # opcode and handle; the value follows
+_NOTIFIES: Final = bytes([att.Opcode.ATT_HANDLE_VALUE_NOTIFICATION])
 
 
 class _SimHost(Host):
@@ -48,9 +52,23 @@ class _SimHost(Host):
         return await asyncio.shield(sending)
 
 
+class _SimDevice(Device):
+    # It formats every notification for that log, too, and takes it apart by a table of fields.
+
+    def on_gatt_pdu(self, connection_handle: int, pdu: bytes) -> None:
+        connection = self.connections.get(connection_handle)
+        is_notification = pdu[:1] == _NOTIFIES and len(pdu) >= _NOTIFICATION.size
+        if connection is None or not is_notification:
+            super().on_gatt_pdu(connection_handle, pdu)
+            return
+        _, handle = _NOTIFICATION.unpack_from(pdu)
+        notification = att.ATT_Handle_Value_Notification(handle, pdu[_NOTIFICATION.size :])
+        connection.gatt_client.on_att_handle_value_notification(notification)
+
+
 def device_on(source: TransportSource, sink: TransportSink, config: DeviceConfiguration) -> Device:
     """A device whose controller is reached through an HCI source and sink."""
-    device = Device(config=config, host=_SimHost(source, sink))
+    device = _SimDevice(config=config, host=_SimHost(source, sink))
 
     def on_connection(connection: Connection) -> None:
         # Bumble keeps a failed pairing session, which would then not store the bond of the next attempt.

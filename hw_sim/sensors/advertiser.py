@@ -14,7 +14,8 @@ from bumble.core import AdvertisingData
 from bumble.device import Advertisement, Device
 from bumble.gatt import Service
 
-from hw_sim.radio.air import Air
+from hw_sim.radio.controller import SimController
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.peripheral import Peripheral
 
 _Type = AdvertisingData.Type
@@ -46,7 +47,7 @@ class Advertiser(Peripheral):
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         radio_address: str,
         name: str,
@@ -55,6 +56,10 @@ class Advertiser(Peripheral):
         battery_pct: int = 100,
     ) -> None:
         super().__init__(air, radio_address, name, service, battery_pct=battery_pct)
+        assert isinstance(self._controller, SimController), (
+            "what it advertises is said to a simulated controller"
+        )
+        self._simulated = self._controller
         self.address = address
         self.radio_address = radio_address
         self.device.advertising_interval_min = self.device.advertising_interval_max = self.interval_ms
@@ -73,19 +78,19 @@ class Advertiser(Peripheral):
             self.sent_s = asyncio.get_running_loop().time()
         services = _Type.COMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS, self._service
         parts = [(_Type.FLAGS, _FLAGS), services, *([] if part is None else [part])]
-        self.device.advertising_data = self._controller.advertiser.advertising_data = bytes(
+        self.device.advertising_data = self._simulated.advertiser.advertising_data = bytes(
             AdvertisingData(parts)
         )
 
     def respond(self, parts: list[tuple[_Type, bytes]]) -> None:
         """What it answers to whoever scans actively."""
         response = bytes(AdvertisingData(parts))
-        self.device.scan_response_data = self._controller.advertiser.scan_response_data = response
+        self.device.scan_response_data = self._simulated.advertiser.scan_response_data = response
 
     def change_address(self, radio_address: str) -> None:
         """Go on under another address."""
         self.radio_address = radio_address
-        self._controller.random_address = hci.Address(radio_address)
+        self._simulated.random_address = hci.Address(radio_address)
 
     async def _live(self) -> None:
         """A plain advertiser does nothing of its own."""

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from bumble.core import UUID
 from bumble.gatt import Characteristic, Service
 
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.advertiser import Advertiser, company_data, local_name
 from hw_sim.sensors.peripheral import Permissions, Properties, uuid16
 from protocols import aidex, uuids
@@ -46,7 +46,7 @@ class AidexSensor(Advertiser):
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         name: str,
         glucose: Iterator[tuple[float, float]],
         *,

@@ -17,7 +17,7 @@ from bumble.att import Attribute
 from bumble.device import Connection
 from bumble.gatt import Characteristic, Service
 
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.peripheral import Peripheral, uuid16
 from protocols import heart_rate, uuids
 
@@ -69,7 +69,7 @@ class HeartRateStrap(Peripheral):
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         beats: Iterator[float],
         *,
@@ -111,7 +111,7 @@ class HeartRateStrap(Peripheral):
 
     def _send(self, t_s: float) -> None:
         self._advance(t_s)
-        subscribed = [] if self.is_silent else self.subscribed(self._measurement)
+        subscribed = [] if self.is_silent or self.is_off else self.subscribed(self._measurement)
         if not subscribed:
             self.rr_lost += len(self._waiting)
             self._waiting.clear()

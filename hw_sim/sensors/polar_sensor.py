@@ -22,7 +22,7 @@ from bumble.device import Connection
 from bumble.gatt import Characteristic, Service
 from numpy.typing import NDArray
 
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.cgm_sensor import ERROR_CCCD_IMPROPERLY_CONFIGURED, ERROR_INVALID_LENGTH
 from hw_sim.sensors.heart_rate_strap import HeartRateStrap
 from hw_sim.sensors.peripheral import Permissions, Properties
@@ -101,7 +101,7 @@ class PolarSensor(HeartRateStrap):
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         beats: Iterator[float],
         *,

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from bumble.gatt import Characteristic, Service
 
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.advertiser import Advertiser, service_data
 from hw_sim.sensors.peripheral import Permissions, Properties, uuid16
 from protocols import uuids, xiaomi
@@ -40,7 +40,13 @@ class XiaomiScale(Advertiser):
     """
 
     def __init__(
-        self, air: Air, address: str, steps: Iterator[Step], *, begin_s: float, tells_impedance: bool = False
+        self,
+        air: SensorAir,
+        address: str,
+        steps: Iterator[Step],
+        *,
+        begin_s: float,
+        tells_impedance: bool = False,
     ) -> None:
         uuid = uuids.BODY_COMPOSITION_SERVICE if tells_impedance else uuids.WEIGHT_SCALE_SERVICE
         nothing = Characteristic[bytes](

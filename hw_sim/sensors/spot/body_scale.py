@@ -11,7 +11,7 @@ from bumble.att import ATT_Error, AttributeValue
 from bumble.device import Connection
 from bumble.gatt import Characteristic, Service
 
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.peripheral import ENCRYPTED, Properties, uuid16
 from hw_sim.sensors.spot.device import Packet, Quirks, SpotDevice, Taken, Use
 from hw_sim.sensors.spot.notifying import weight
@@ -28,7 +28,7 @@ class BodyScale(SpotDevice):
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         uses: Iterable[Use] = (),
         *,

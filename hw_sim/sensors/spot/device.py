@@ -22,7 +22,7 @@ from bumble.core import UUID, BaseBumbleError
 from bumble.device import Connection
 from bumble.gatt import Characteristic, Service
 
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.peripheral import ENCRYPTED, Peripheral, Permissions, Properties, uuid16
 from protocols import caresens, current_time, date_time, uuids
 from protocols.current_time import CurrentTime
@@ -116,7 +116,7 @@ class SpotDevice(Peripheral):
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         model: str,
         service: Service,

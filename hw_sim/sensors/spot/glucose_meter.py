@@ -12,7 +12,7 @@ from bumble.att import ATT_Error, AttributeValue
 from bumble.device import Connection
 from bumble.gatt import Characteristic, Service
 
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.peripheral import Properties, uuid16
 from hw_sim.sensors.spot.device import Packet, Quirks, SpotDevice, Taken, Use
 from protocols import glucose_meter, racp, uuids
@@ -36,7 +36,7 @@ class GlucoseMeter(SpotDevice):
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         uses: Iterable[Use] = (),
         *,

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from bumble.gatt import Characteristic, Service
 
-from hw_sim.radio.air import Air
+from hw_sim.radio.sensor_air import SensorAir
 from hw_sim.sensors.peripheral import Properties, uuid16
 from hw_sim.sensors.spot.device import Packet, Quirks, SpotDevice, Taken, Use
 from protocols import blood_pressure, pulse_oximeter, thermometer, uuids, weight_scale
@@ -90,7 +90,7 @@ class NotifyingDevice(SpotDevice):
 
     def __init__(
         self,
-        air: Air,
+        air: SensorAir,
         address: str,
         kind: str,
         uses: Iterable[Use] = (),

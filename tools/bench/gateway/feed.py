@@ -18,7 +18,7 @@ from hw_sim.sensors.wayward_cgm import WaywardCgm
 from protocols import cgm, heart_rate
 from protocols.cgm import CgmMeasurement, SessionStartTime
 from protocols.crc import Crc
-from tools.rig import demo_recordings
+from tools.rig.home import recordings
 
 MIDNIGHT_UTC_S: Final = 1_772_409_600  # 2026-03-02
 LEAD_S: Final = 60.0
@@ -51,8 +51,8 @@ def encoded(t_s: float, mg_dl: float) -> bytes:
 
 
 def recorded(hours: float) -> Packets:
-    rr_ms = demo_recordings.read_heart(RECORDINGS / "afdb_08219_rr.csv.gz").rr_ms.tolist()
-    glucose = demo_recordings.read_glucose(RECORDINGS / "azt1d_09_glucose.csv.gz")
+    rr_ms = recordings.read_heart(RECORDINGS / "afdb_08219_rr.csv.gz").rr_ms.tolist()
+    glucose = recordings.read_glucose(RECORDINGS / "azt1d_09_glucose.csv.gz")
     values = cycle([float(round(value)) for value in glucose.glucose_mg_dl.tolist()])
     readings = [(60.0 * minute + 0.5, next(values)) for minute in range(2, int(hours * 60) + 1, 5)]
     return Packets(heart_packets(rr_ms, round(hours * 3600)), readings)

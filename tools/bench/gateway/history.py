@@ -28,7 +28,7 @@ from edge.history import heart_window
 from edge.history.bounds import Bounds
 from edge.store import retention
 from edge.store.deliveries import reading_ref, summary_ref
-from edge.store.raw_chunks import NO_BEAT, Packet, pack
+from edge.store.raw_chunks import Packet, pack
 from edge.store.tables import Tables
 from edge.upstream.routes import FILES
 from hw_sim.clock import run
@@ -120,7 +120,9 @@ class Builder:
     def _chunks(self, sensor_no: int) -> Iterator[tuple[Any, ...]]:
         payloads = [payload for _, payload in recorded(1.0).heart]
         parts = [payloads[n : n + CHUNK_S] for n in range(0, len(payloads), CHUNK_S)]
-        bodies = [pack([Packet(p, n * NS_PER_S, NO_BEAT) for n, p in enumerate(part)]) for part in parts]
+        # Each packet tells of a beat 300 ms before it.
+        moments = [(n * NS_PER_S, n * NS_PER_S - 300_000_000) for n in range(CHUNK_S)]
+        bodies = [pack([Packet(p, *at) for p, at in zip(part, moments, strict=False)]) for part in parts]
         for number, utc_s in enumerate(range(self.raw_begin_s, self.clock.utc_s, CHUNK_S)):
             first_ns = self._boot_ns(utc_s)
             last_ns = first_ns + (CHUNK_S - 1) * NS_PER_S

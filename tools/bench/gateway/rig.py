@@ -28,7 +28,7 @@ from hw_sim.sensors.direct_strap import DirectStrap
 from hw_sim.sensors.wayward_cgm import WaywardCgm
 from protocols import uuids
 from tools.bench.gateway.feed import LEAD_S, MIDNIGHT_UTC_S, Home
-from tools.rig.machine import Machine, direct
+from tools.rig.home.machine import Machine, direct
 
 FILE: Final = """
 [gateway]

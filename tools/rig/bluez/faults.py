@@ -1,7 +1,7 @@
 """What happens on a real Bluetooth stack when a scenario's fault comes: a function for each name.
 
-Contract: as `tools.rig.faults`. What needs nothing but the air is the same there; a fault without a function here is
-refused before anything is started.
+Contract: as `tools.rig.home.faults`. What needs nothing but the air is the same there; a fault without a function here
+is refused before anything is started.
 """
 
 import asyncio
@@ -9,11 +9,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from tools.rig import vocabulary as v
 from tools.rig.bluez import provided
 from tools.rig.bluez.guest import command
 from tools.rig.bluez.world import RealWorld
-from tools.rig.faults import ON_THE_AIR
+from tools.rig.home.faults import ON_THE_AIR
+from tools.rig.language import vocabulary as v
 
 Happening = Callable[[RealWorld, Any], Awaitable[None]]
 
@@ -73,6 +73,7 @@ HAPPENINGS: Final[dict[type[v.Fault], Happening]] = {
     v.BluetoothdKilled: between("send KILL bluetoothd", "start_bluetoothd"),
     v.BluetoothdFrozen: between("send STOP bluetoothd", "send CONT bluetoothd"),
     v.BusKilled: between("send KILL bus", "start_bus && start_bluetoothd"),
+    v.BusStalled: between("send STOP bus", "send CONT bus"),
     v.PoweredOff: between("timeout 5 bluetoothctl power off", "timeout 5 bluetoothctl power on"),
     v.InterfaceDown: interface_down,
     v.RadioBlocked: between("rfkill 1", "rfkill 0"),

@@ -5,7 +5,7 @@ starts the gateway, at the scenario's midnight, as `vitalgate run --config`, wit
 installation that runs this process. Everything is taken down in the other order, whatever happens. What the gateway
 says is kept in `lines`, what everything says in the file `log` of the run's directory.
 
-Not here: what goes wrong (`faults`), and what must be true (`play`, `tools.rig.expectations`).
+Not here: what goes wrong (`faults`), and what must be true (`play`, `tools.rig.verdict.expectations`).
 """
 
 import asyncio
@@ -30,12 +30,12 @@ from hw_sim.scenario import Home
 from tools.rig.bluez import provided
 from tools.rig.bluez.adapter import Adapter
 from tools.rig.bluez.guest import Answer, Guest, GuestError, command
-from tools.rig.demo_recordings import DemoRecordings
-from tools.rig.expectations import Line
-from tools.rig.gateway_file import merged, to_toml
-from tools.rig.scenario import Scenario
-from tools.rig.scene import Count, Lives, Scene, sensors_there
-from tools.rig.simulation import build_home
+from tools.rig.home.recordings import DemoRecordings
+from tools.rig.home.scene import Count, Lives, Scene, sensors_there
+from tools.rig.home.simulation import build_home
+from tools.rig.language.gateway_file import merged, to_toml
+from tools.rig.language.scenario import Scenario
+from tools.rig.verdict.expectations import Line
 
 # A CGM that takes a reading each minute: a scenario lasts minutes at most.
 GLUCOSE_PACE: Final = 5.0

@@ -1,0 +1,1 @@
+"""Sensors that play what was captured of real ones."""

@@ -1,0 +1,1 @@
+"""`vitalgate capture`: records what a gateway hears, and says what captures hold."""

@@ -1,0 +1,1 @@
+"""What `vitalgate demo` is made of."""

@@ -1,0 +1,1 @@
+"""The gateway and the world around it, in virtual time."""

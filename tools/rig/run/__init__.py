@@ -1,0 +1,1 @@
+"""Plays scenarios, and says how it went."""
