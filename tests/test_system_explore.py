@@ -58,7 +58,7 @@ def test_and_so_they_do_in_hundreds_of_homes(block: int) -> None:
 def short(*faults: dict[str, Any], lasts: str = "3h") -> dict[str, Any]:
     return {
         "lasts": lasts,
-        "settles": "6h",
+        "settles": "2h",
         "seed": 7,
         "bodies": True,
         "sensors": [{"id": "cgm", "kind": "cgm"}],
