@@ -83,6 +83,11 @@ class DirectHome:
         for sensor in self.sensors.values():
             sensor.forget()
 
+    @property
+    def replayed(self) -> tuple[()]:
+        """No capture is played behind this radio."""
+        return ()
+
     async def start(self) -> None:
         for sensor in self.sensors.values():
             sensor.start()

@@ -64,6 +64,7 @@ class SimulatedDisk:
         delay_s: the shortest and the longest delay of what is asked from now on.
         done: pieces of work that were done.
         failed: pieces of work that were refused.
+        failures: the share of work that fails from now on.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class SimulatedDisk:
         self.done = 0
         self.failed = 0
         self._rng = random.Random(seed)
-        self._failures = failures
+        self.failures = failures
         self._is_cut = False
         # asyncio complains of tasks that wait for what nobody refers to.
         self._unanswered: list[asyncio.Future[None]] = []
@@ -100,7 +101,7 @@ class SimulatedDisk:
         async with self._turn:
             delay_s = self._rng.uniform(*self.delay_s)
             until_done_s = delay_s * self._rng.random()
-            fails = self._rng.random() < self._failures
+            fails = self._rng.random() < self.failures
             await self._pass(until_done_s)
             if fails or self.refuses:
                 self.failed += 1

@@ -2,6 +2,7 @@
 tested.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ LONGEST = (
     "test_dsp_modes.py",
     "test_edge_daemon_process.py",
     "test_edge_upstream_schedules.py",
+    "test_protocols_fuzz.py",
     "test_tools_*.py",
 )
 
@@ -42,6 +44,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     leave_out(items)
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector of garbage need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,8 @@ from edge.measurements import DATA_CLASS, MEASUREMENTS, PERIODS
 from edge.sensors.spot.measured import WAYS
 from edge.sensors.spot.table import SPOTS
 from edge.upstream import resources
-from hw_sim.scenario import MAKERS
+from hw_sim.scenario import FOREIGN, MAKERS
+from tools.rig.language.vocabulary import FOREIGN_SENSORS
 
 
 @pytest.mark.parametrize("module", [kinds, measurements])
@@ -66,6 +67,7 @@ def test_every_kind_of_sensor_that_stays_has_a_rule_about_its_silence_and_no_oth
 def test_there_is_a_contact_and_a_simulated_sensor_for_every_kind() -> None:
     assert {kind.reach for kind in KINDS.values()} <= set(contacts.CONTACTS)
     assert set(MAKERS) == {key for key, kind in KINDS.items() if kind.reach is not Reach.FEED}
+    assert set(FOREIGN) == set(FOREIGN_SENSORS)
     assert all(bool(kind.advertised) is (kind.reach is Reach.ADVERTISEMENT) for kind in KINDS.values())
 
 

@@ -333,7 +333,9 @@ def test_what_one_connection_could_not_read_and_the_next_one_can_is_no_damage(
     def fail_once(database: Database) -> tuple[checking.Part, ...]:
         checks.append(database)
         if len(checks) == 1:
-            raise StoreCorrupt("the database is damaged: Tree 22 page 22: btreeInitPage() returns error code 11")
+            raise StoreCorrupt(
+                "the database is damaged: Tree 22 page 22: btreeInitPage() returns error code 11"
+            )
         return check_at_start(database)
 
     monkeypatch.setattr(checking, "check_at_start", fail_once)

@@ -53,7 +53,8 @@ async def test_what_it_says_is_what_the_heart_did() -> None:
     assert abs(told_ms - sum(RR_MS) * of_a_round / len(RR_MS)) < 2
     assert {packet.contact for packet in listener.told} == {True}
     assert bytes(await client.read_gatt_char(uuids.BODY_SENSOR_LOCATION)) == b"\x02"
-    energy_kj = [packet.energy_kj for packet in listener.told]
+    energy_kj = [packet.energy_kj or 0 for packet in listener.told]
+    assert energy_kj[-1] > 0
     assert energy_kj == sorted(energy_kj)
 
 

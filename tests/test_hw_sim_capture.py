@@ -1,5 +1,7 @@
 """Captures of others are read: what Bumble wrote of Bumble's own sensor, and the forms around it."""
 
+import csv
+import gzip
 import random
 import struct
 from itertools import pairwise
@@ -154,6 +156,22 @@ def test_two_adapters_keep_their_links_apart(content: bytes) -> None:
     both = one + other[16:]
     found = notified(strap(files.parse(both)))
     assert len(found) == 2 * len(TOLD)
+
+
+RECORDINGS = Path(__file__).with_name("recordings")
+
+
+@pytest.mark.parametrize(("name", "intervals"), [("bumble", 304), ("bluez", 154)])
+def test_captures_that_others_wrote_hold_the_beats_that_were_told(name: str, intervals: int) -> None:
+    """What btmon and Bumble wrote of Bumble's sensor, which told the recorded beats; it cuts to whole 1/1024 s."""
+    device = strap(files.load(RECORDINGS / f"{name}_heart_rate.btsnoop"))
+    told = [ticks for _, payload in notified(device) for ticks in heart_rate.decode(payload).rr_ticks or ()]
+    with gzip.open(RECORDINGS / "nsr2db_nsr001_rr.csv.gz", "rt") as file:
+        rr_ms = [float(row["rr_ms"]) for row in csv.DictReader(file)]
+    assert len(told) == intervals
+    assert all(abs(ticks - ms * 1.024) <= 1 for ticks, ms in zip(told, rr_ms, strict=False))
+    gaps = [later - earlier for (earlier, _), (later, _) in pairwise(notified(device))]
+    assert all(0.7 < gap_s < 1.3 for gap_s in gaps)
 
 
 # Which device

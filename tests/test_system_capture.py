@@ -18,16 +18,16 @@ from hw_sim.radio.air import Air
 from hw_sim.sensors.peripheral import Peripheral
 from hw_sim.sensors.replayed.connected import ReplayedSensor
 from hw_sim.sensors.replayed.making import FORMS, Place, replayed
+from hw_sim.sensors.xiaomi_scale import Step, XiaomiScale
 from protocols import uuids
 from tools.capture.pseudonyms import Pseudonyms
 from tools.capture.recording import Sensors, _utc_s
 from tools.capture.writing import Writer
-from tools.rig.home.world import World, open_world
-from tools.rig.language.scenario import CGM, STRAP, Sensor, home_of
+from tools.rig.home.world import Bodies, World, open_world
+from tools.rig.language.scenario import CGM, LEAD_S, STRAP, Sensor, home_of
 from tools.rig.verdict.received import receive
 
 AIDEX = Sensor(id="aidex", kind="aidex", address="LinX-22222DXJ9C")
-THERMOMETER = Sensor(id="thermometer", kind="thermometer", address="F0:00:00:00:00:04")
 SCALE = Sensor(id="scale", kind="xiaomi_scale", address="F0:00:00:00:00:05")
 NAMES = {"jsonl": Path("out.jsonl"), "btsnoop": Path("out.btsnoop")}
 
@@ -37,18 +37,21 @@ class Kept(io.BytesIO):
 
 
 def recorded(
-    directory: Path, sensors: Sequence[Sensor], minutes: float, form: str, **how
+    directory: Path, sensors: Sequence[Sensor], minutes: float, form: str, bodies: Bodies | None = None, **how
 ) -> tuple[bytes, dict]:
-    """What the gateway of a home has recorded, and what it has upstream or stored."""
+    """What the gateway of a home has recorded, and what it had upstream, or knew when the recording ended."""
 
     async def main() -> tuple[bytes, dict]:
         file = Kept()
-        async with open_world(home_of(*sensors, hours=minutes / 60, bodies=True, **how), directory) as world:
+        scenario = home_of(*sensors, hours=minutes / 60, bodies=True, **how)
+        async with open_world(scenario, directory, bodies=bodies) as world:
             recording = asyncio.ensure_future(record(world, file, form))
             await world.for_s(60 * minutes + 120)
             recording.cancel()
             await asyncio.wait({recording})
-            return file.getvalue(), await told(world)
+            said = await world.gateway.status()
+            known = {one.id: {v.measurement: v.value for v in one.values} for one in said.sensors}
+            return file.getvalue(), await told(world) | {"values": known}
 
     return run(main())
 
@@ -119,11 +122,21 @@ def test_a_glucose_sensor_that_was_recorded_is_fetched_and_heard_as_it_was(tmp_p
     assert after["glucose"] == before["glucose"]
 
 
+def steps(air: Air) -> list[Peripheral]:
+    """Somebody steps onto a scale, twice."""
+    told = iter([Step(120.0, 70.5), Step(400.0, 71.0)])
+    return [XiaomiScale(air, SCALE.address, told, begin_s=LEAD_S)]
+
+
 @pytest.mark.parametrize("form", ["jsonl", "btsnoop"])
-@pytest.mark.parametrize("sensor", [AIDEX, SCALE], ids=lambda one: one.kind)
-def test_what_was_advertised_is_advertised_again(tmp_path: Path, sensor: Sensor, form: str) -> None:
-    content, before = recorded(tmp_path / "one", [sensor], 2 * 60, form)
-    _, after = played(tmp_path / "two", files.parse(content), [sensor], 2 * 60)
-    assert before["packets"][sensor.id] > 2
-    assert after["packets"] == before["packets"]
+@pytest.mark.parametrize(("sensor", "bodies"), [(AIDEX, None), (SCALE, steps)], ids=["aidex", "scale"])
+def test_what_was_advertised_is_advertised_again(
+    tmp_path: Path, sensor: Sensor, bodies: Bodies | None, form: str
+) -> None:
+    content, before = recorded(tmp_path / "one", [sensor], 12, form, bodies)
+    capture = files.parse(content)
+    _, after = played(tmp_path / "two", capture, [sensor], 14)
+    (device,) = capture.devices.values()
+    assert {one.what for one in device.events} == {What.ADVERTISED}
+    assert after["packets"] == {sensor.id: len(device.events)} != {sensor.id: 0}
     assert after["values"] == before["values"]

@@ -6,8 +6,8 @@ import pytest
 
 from hw_sim.clock import run
 from tools.rig.home.world import open_world
+from tools.rig.language.durations import Offset, Span
 from tools.rig.language.scenario import CGM, MIDNIGHT_UTC_S, STRAP, Clock, home_of
-from tools.rig.language.vocabulary import Offset, Span
 
 MINUTE_S, HOUR_S = 60, 3600
 LOST_S, AFTER_S = 1800.0, 3600.0

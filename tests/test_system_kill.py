@@ -26,7 +26,7 @@ from tools.rig.language.scenario import CGM, home_of
 
 # Five-minute readings, played as one a minute, of a sensor that has stored them for five hours already. None of
 # the recorded gaps follows on that.
-PACE, HISTORY_HOURS, KILLS, LIVE = 5, 5, 6, 1
+PACE, HISTORY_HOURS, KILLS, LIVE = 5, 5, 4, 1
 # Of the soak.
 HOMES, KILLS_A_HOME = 50, 20
 LIMIT_S = 150.0

@@ -23,7 +23,7 @@ from tools.cli import app
 from tools.rig.home.world import open_world
 from tools.rig.language.scenario import CGM, STRAP, home_of
 
-HOURS = 6
+HOURS = 3
 # By the time of the machine that reprocesses, the window and the day are over in which the gateway was stopped.
 OPEN = 2
 # The clock here is this machine's, long after that of the simulation.
@@ -37,7 +37,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     async def live() -> None:
         async with open_world(home_of(STRAP, CGM, hours=HOURS), directory) as world:
-            for hour in (2, 4):
+            for hour in (1, 2):
                 await world.until_s(hour * 3600.0)
                 await world.machine.kill()
                 await world.for_s(900.0)
@@ -107,7 +107,7 @@ def bodies(found: dict[tuple[Any, ...], Summary]) -> dict[tuple[Any, ...], dict[
 def test_what_the_gateway_said_is_said_again_and_twice_changes_nothing(home: Path) -> None:
     before = summaries(home)
     assert {key[0] for key in before} == {"heart_5min"}
-    assert len(before) > 60
+    assert len(before) > 28
     found = said(home)
     after = summaries(home)
     assert {key: after[key] for key in before} == before
@@ -138,7 +138,7 @@ def test_what_other_code_said_is_amended_and_announced(home: Path) -> None:
 
 
 def test_what_is_interrupted_goes_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reprocessing, "SLICE", 7)
+    monkeypatch.setattr(reprocessing, "SLICE", 3)
     said(home)
     before = bodies(summaries(home))
     spoil(home)
@@ -149,9 +149,9 @@ def test_what_is_interrupted_goes_on(home: Path, monkeypatch: pytest.MonkeyPatch
             progress = [next(run_of) for _ in range(steps)]
             run_of.close()
         left_over.append(progress[0].periods)
-    assert left_over[1:] == [left_over[0], left_over[0] - 7, left_over[0] - 7 - 21]
+    assert left_over[1:] == [left_over[0], left_over[0] - 3, left_over[0] - 3 - 9]
     rest = said(home)
-    assert rest["periods"] == left_over[-1] - 7 * 2
+    assert rest["periods"] == left_over[-1] - 3 * 2
     assert rest["amended"] <= rest["periods"]
     assert bodies(summaries(home)) == before
     assert said(home)["amended"] == 0

@@ -13,17 +13,20 @@ from edge import config
 from edge.errors import ConfigError
 from tools.rig.bluez import __main__ as command_line
 from tools.rig.bluez import counts, provided
-from tools.rig.bluez.__main__ import Round, rounds, shown
+from tools.rig.bluez.__main__ import Round, document, rounds, shown
 from tools.rig.bluez.faults import between
 from tools.rig.bluez.guest import Answer, GuestError, command
 from tools.rig.bluez.guest import command_line as kernel_call
-from tools.rig.bluez.play import Verdict, require_playable, shown_times, unwanted
+from tools.rig.bluez.play import require_playable, unwanted
 from tools.rig.bluez.world import gateway_document, parsed_line, told_status
 from tools.rig.language import vocabulary as v
+from tools.rig.language.durations import Span
 from tools.rig.language.gateway_file import to_toml
 from tools.rig.language.scenario import CGM, STRAP, Scenario, Sensor, home_of, load
-from tools.rig.language.vocabulary import Span
+from tools.rig.run.play import shown_times
+from tools.rig.verdict.blame import Blame, Finding
 from tools.rig.verdict.expectations import Line
+from tools.rig.verdict.outcome import Outcome
 
 SCENARIOS = sorted((Path(__file__).parent / "scenarios" / "bluez").rglob("*.toml"))
 
@@ -45,7 +48,7 @@ def test_what_only_a_simulated_machine_suffers_is_refused_with_the_command_that_
     with pytest.raises(ConfigError, match="'disk full' is not to be had on a real Bluetooth") as caught:
         require_playable("x.toml", full)
     assert caught.value.key == "x.toml: faults[0]"
-    assert caught.value.remedy.endswith("python -P -m tools.rig.run.play x.toml")
+    assert caught.value.remedy.endswith("vitalgate rig run x.toml")
     with pytest.raises(ConfigError, match="'no alert' is not to be had"):
         require_playable("x.toml", played_as(expect=(v.NoAlert(),)))
 
@@ -187,11 +190,12 @@ def test_the_status_is_found_among_what_else_is_said() -> None:
 
 def test_a_verdict_is_a_line_with_the_times_and_a_line_for_each_failure() -> None:
     one = Round("a/x.toml", home_of(STRAP, CGM), "5.66", 2)
-    good = Verdict([], {"00:00:20": {"strap": 4.2, "cgm": None}}, 41.0)
+    good = Outcome(seed=0, took_s=41.0, times={"00:00:20": {"strap": 4.2, "cgm": None}})
     assert shown(one, good) == "a/x.toml: bluetoothd 5.66: passed in 41 s: 00:00:20: strap 4.2 s, cgm -"
-    assert good.document()["passed"] is True
-    bad = shown(one, Verdict([f"failure {n}" for n in range(10)], {}, 41.0)).splitlines()
-    assert bad[0].endswith("failed in 41 s")
+    assert document(one, good)["verdict"] == "passed"
+    findings = tuple(Finding(Blame.PRODUCT, f"failure {n}") for n in range(10))
+    bad = shown(one, Outcome(seed=0, took_s=41.0, findings=findings)).splitlines()
+    assert bad[0].endswith("failed (product) in 41 s")
     assert (bad[1], bad[-1], len(bad)) == ("  failure 0", "  and 2 more", 10)
     assert one.name == "x-5.66-2"
 

@@ -5,8 +5,9 @@ from math import inf
 import pytest
 
 from tools.rig.language.scenario import MIDNIGHT_UTC_S
-from tools.rig.verdict.expectations import Truth, clock_time, wrong_beats, wrong_readings
+from tools.rig.verdict.expectations import clock_time, wrong_beats, wrong_readings
 from tools.rig.verdict.received import Reading, Window
+from tools.rig.verdict.truth import Truth
 
 T = float(MIDNIGHT_UTC_S)
 BEATS = [T + 10.0 + n for n in range(10)]

@@ -10,7 +10,8 @@ import pytest
 from hw_sim.clock import run
 from tools.rig.home.flow import times
 from tools.rig.home.scene import Count
-from tools.rig.language.vocabulary import Data, Span
+from tools.rig.language.durations import Span
+from tools.rig.language.vocabulary import Data
 
 AFTER_S, WITHIN_S = 20.0, 15.0
 EXPECTED = Data(after_s=Span(AFTER_S), within_s=Span(WITHIN_S))

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from edge.errors import UpstreamUnavailable
+from edge.errors import ConfigError, UpstreamUnavailable
+from edge.radio.trouble import Trouble
 from edge.sensors.heart_strap import HeartStrap
 from edge.upstream.files import FileUpstream
 from tools.rig.language.scenario import parse
 from tools.rig.run import play as playing
-from tools.rig.run.play import main, play
+from tools.rig.run.play import play, require_simulated
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
@@ -36,6 +37,9 @@ def failures(directory: Path, *said: str, settles_s: float = 7200.0, **more: str
 
 AT_5 = '{ what = "status", at = "5min", fields = { %s } }'
 AT_END = '{ what = "status", fields = { %s } }'
+NO_SERVICE, ADAPTER_OFF, NO_ADAPTER = (
+    one.cause for one in (Trouble.NO_SERVICE, Trouble.ADAPTER_OFF, Trouble.NO_ADAPTER)
+)
 FAULTS = {
     "out of reach": (
         'at = "4min", sensor = "strap", for = "70s"',
@@ -63,6 +67,38 @@ FAULTS = {
     "upstream away": ('at = "10s", for = "400s"', '{ what = "log", says = "what is not sent is kept" }'),
     "link lost": ('at = "4min"', AT_END % '"sensors.strap.losses" = "> 0"'),
     "bond forgotten": ('at = "4min", sensor = "strap"', AT_END % '"sensors.strap.losses" = "> 0"'),
+    "packets corrupted": (
+        'at = "230s", sensor = "cgm", packets = 1',
+        AT_END % '"sensors.cgm.undecodable" = 1',
+    ),
+    "storage overwritten": (
+        'at = "4min", sensor = "cgm", keeps = 0',
+        AT_END % '"sensors.cgm.session.readings.glucose" = 1',
+    ),
+    "sensor rebooted": (
+        'at = "4min", sensor = "strap", for = "30s"',
+        AT_END % '"sensors.strap.losses" = "> 0"',
+    ),
+    "killed anywhere": ('at = "4min", steps = 77', '{ what = "log", says = "took over a link" }'),
+    "disk fails": (
+        'at = "1min", for = "4min", share = 1.0',
+        AT_5 % '"store.trouble" = "No space left on device"',
+    ),
+    "upstream slow": ('at = "10s", for = "400s", takes = "399s"', AT_5 % '"deliveries.files.batches" = 0'),
+    "upstream forgets to answer": (
+        'at = "10s", for = "400s"',
+        '{ what = "log", says = "the receiver does not answer" }',
+    ),
+    "upstream rejects": ('at = "10s", for = "400s"', AT_END % '"deliveries.files.parked" = "> 0"'),
+    "sensor swapped": ('at = "3min", sensor = "cgm"', AT_END % '"sensors.cgm.session.number" = 2'),
+    "bluetoothd killed": (
+        'at = "4min", for = "70s"',
+        AT_5 % '"sensors.strap.trouble.cause" = "%s"' % NO_SERVICE,
+    ),
+    "bluetoothd frozen": ('at = "4min", for = "70s"', AT_5 % '"sensors.strap.phase" = "waiting"'),
+    "bus killed": ('at = "4min", for = "70s"', AT_5 % '"sensors.strap.trouble.cause" = "%s"' % NO_SERVICE),
+    "powered off": ('at = "4min", for = "70s"', AT_5 % '"sensors.strap.trouble.cause" = "%s"' % ADAPTER_OFF),
+    "unplugged": ('at = "4min", for = "70s"', AT_5 % '"sensors.strap.trouble.cause" = "%s"' % NO_ADAPTER),
     "sensor replaced": ('at = "3min", sensor = "cgm"', AT_END % '"sensors.cgm.session.number" = 2'),
 }
 
@@ -102,18 +138,14 @@ def test_an_answer_that_never_comes_is_missed(tmp_path: Path) -> None:
     assert line == "data: strap: none came, expected within 12 s after 00:01:00"
 
 
-def test_what_befalls_only_a_real_machine_is_refused_with_the_command_that_plays_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file = tmp_path / "real.toml"
-    killed = '{ what = "bluetoothd killed", at = "1min" }'
-    file.write_text(text(AT_END % "running = true", killed))
-    assert main([str(file)]) == 2
-    assert "'bluetoothd killed' befalls no simulated Bluetooth" in (said := capsys.readouterr().err)
-    assert said.strip().endswith(f"python -P -m tools.rig.bluez {file}")
-    file.write_text(f"adapters = 2{text(AT_END % 'running = true')}")
-    assert main([str(file)]) == 2
-    assert "has one adapter" in capsys.readouterr().err
+def test_what_befalls_only_a_real_machine_is_refused_with_the_command_that_plays_it() -> None:
+    blocked = '{ what = "radio blocked", at = "1min", for = "1s" }'
+    scenario = parse(text(AT_END % "running = true", blocked).encode(), Path("real.toml"))
+    with pytest.raises(ConfigError, match="'radio blocked' befalls no simulated Bluetooth") as caught:
+        require_simulated("real.toml", scenario)
+    assert caught.value.remedy.endswith("vitalgate rig run --setting bluez real.toml")
+    with pytest.raises(ConfigError, match="has one adapter"):
+        require_simulated("real.toml", structs.replace(scenario, faults=(), adapters=2))
 
 
 def test_a_sensor_may_be_another_than_the_file_says(tmp_path: Path) -> None:
@@ -283,15 +315,3 @@ def test_the_same_scenario_gives_the_same_bundles(tmp_path: Path) -> None:
         for name in ("one", "other")
     )
     assert one == other
-
-
-def test_a_file_is_played_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
-    good.write_text(text(AT_END % "running = true", lasts="1min", sensors=CGM))
-    bad.write_text(text(AT_END % "running = false", lasts="1min", sensors=CGM))
-    assert main([str(good)]) == 0
-    assert main([str(good), str(bad)]) == 1
-    told = capsys.readouterr().out.splitlines()
-    assert told[-2:] == [f"{bad}: failed: ", "  status at the end: running is True, expected False"]
-    assert main([str(tmp_path / "none.toml")]) == 2
-    assert "give a readable scenario file" in capsys.readouterr().err

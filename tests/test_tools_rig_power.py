@@ -1,8 +1,10 @@
-"""Power cuts: every statement of the store is under test, images are judged rightly, and breaks of the store are found."""
+"""Power cuts: every statement of the store is tried, images are judged rightly, and breaks of the store are found."""
 
 import ast
 import re
+import struct
 from collections.abc import Iterable, Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from random import Random
 
@@ -17,10 +19,12 @@ from tools.rig.power.cuts import Recorded, acknowledged, cut, cut_again, put, re
 from tools.rig.power.images import Image, drawn, image, windows
 from tools.rig.power.recording import Link, Recorder, Sync, SyncDirectory, Told, Truncate, Write, recording
 from tools.rig.power.script import IDENTITY, SCRIPTS, judge, play, prepare
+from tools.rig.power.within import points
+from tools.rig.power.write_log import Disk, LogError, entries
 
 STORE = Path(store_package.__file__).parent
-# These are said by opening a store: by the scripts that begin with nothing, with a store of the other world, or with one
-# of an earlier version.
+# These are said by opening a store: by the scripts that begin with nothing, with a store of the other world, or with
+# one of an earlier version.
 APART = {"migrations.py", "opening.py", "schema.py"}
 CALLS_MAX = 500
 WRITES = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE|PRAGMA incremental_vacuum)\b")
@@ -48,7 +52,9 @@ def statements() -> Iterator[tuple[str, re.Pattern[str]]]:
     """Every statement of the store that writes, as it stands in the source, and what it looks like when it is said."""
     for path in sorted(STORE.glob("*.py")):
         tree = ast.parse(path.read_text())
-        inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        inner = {
+            id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values
+        }
         for node in ast.walk(tree) if path.name not in APART else ():
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
                 texts = [node.value]
@@ -119,7 +125,11 @@ def test_of_what_was_not_synced_any_sectors_may_be_there(tmp_path: Path) -> None
     *_, last = windows(recorder)
     found = {frozenset(one.files.items()) for one in drawn(last, 100, Random(1))}
     contents = {dict(one)["a"] for one in found}
-    old, first, second = b"1" * 1024, b"1" * 256 + b"2" * 256 + b"1" * 512, b"1" * 512 + b"2" * 256 + b"1" * 256
+    old, first, second = (
+        b"1" * 1024,
+        b"1" * 256 + b"2" * 256 + b"1" * 512,
+        b"1" * 512 + b"2" * 256 + b"1" * 256,
+    )
     both = b"1" * 256 + b"2" * 512 + b"1" * 256
     assert contents == {whole[:size] for whole in (old, first, second, both) for size in (700, 1024)}
     assert {len(one) for one in found} == {1, 2}
@@ -152,3 +162,45 @@ def test_a_store_that_does_not_wait_for_the_disk_is_found_out(
     monkeypatch.setattr(opening, "WRITING", kept)
     wrong = [each.wrong for each in cut(record("day", tmp_path), 60, 1, tmp_path)]
     assert "acknowledged steps are lost" in wrong
+
+
+# What the kernel logged
+
+
+def logged(*parts: tuple[int, int, int, bytes]) -> BytesIO:
+    """A log as drivers/md/dm-log-writes.c writes it: a superblock, and entries of a sector each before their data."""
+    log = struct.pack("<QQQI", 0x6A736677736872, 1, len(parts), 512).ljust(512, b"\0")
+    for sector, sectors, flags, data in parts:
+        is_mark = bool(flags & 8)
+        head = struct.pack("<QQQQ", sector, sectors, flags, len(data) if is_mark else 0)
+        log += (head + data if is_mark else head).ljust(512, b"\0") + (b"" if is_mark else data)
+    return BytesIO(log)
+
+
+LOGGED = (
+    (2, 1, 0, b"a" * 512),
+    (0, 0, 8, b"prepared"),
+    (2, 1, 1, b"b" * 512),
+    (0, 0, 8, b"acked-0"),
+    (0, 4, 4, b""),
+    (3, 1, 2, b"c" * 512),
+    (0, 0, 8, b"acked-11"),
+)
+
+
+def test_a_log_of_writes_is_replayed_in_order_up_to_any_entry() -> None:
+    disk = Disk(2048)
+    found = [(number, acked, bytes(disk.octets)) for number, acked in points(entries(logged(*LOGGED)), disk)]
+    a, b, c = (bytes(1024) + one * 512 + bytes(512) for one in (b"a", b"b", b"\0"))
+    last = bytes(1536) + b"c" * 512
+    assert found == [(1, None, a), (2, None, b), (3, 0, b), (4, 0, c), (5, 0, last), (6, 11, last)]
+
+
+def test_a_log_that_is_none_or_torn_is_refused() -> None:
+    whole = logged(*LOGGED).getvalue()
+    with pytest.raises(LogError, match="no log"):
+        list(entries(BytesIO(b"\0" * 4096)))
+    with pytest.raises(LogError, match="it ends within entry 5 of 7"):
+        list(entries(BytesIO(whole[:-1024])))
+    with pytest.raises(LogError, match="on a disk of 1024 octets"):
+        list(points(entries(BytesIO(whole)), Disk(1024)))

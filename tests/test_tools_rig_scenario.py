@@ -8,12 +8,12 @@ import pytest
 from edge.errors import ConfigError
 from tools.rig.bluez import faults as real
 from tools.rig.demo.day import HEAD, Options
-from tools.rig.home.faults import HAPPENINGS, ON_THE_AIR
+from tools.rig.home.faults import HAPPENINGS, ON_THE_AIR, REAL_ALONE
 from tools.rig.home.recordings import DemoRecordings
 from tools.rig.language import vocabulary as v
+from tools.rig.language.durations import Offset, Span, seconds
 from tools.rig.language.gateway_file import to_toml
 from tools.rig.language.scenario import CGM, STRAP, Person, Scenario, home_of, load, parse
-from tools.rig.language.vocabulary import Offset, Span, seconds
 from tools.rig.verdict.expectations import CHECKS
 
 WHERE = Path("here.toml")
@@ -83,7 +83,36 @@ WRONG = [
         "the six digits",
     ),
     ('kind = "cgm"', 'kind = "cgm", really = "pump"', "sensors[1]", "no kind of sensor 'pump'", "heart_rate"),
-    ('kind = "cgm"', 'kind = "sgv"', "sensors[1]", "cgm is a feed", "tests/test_system_feeds.py"),
+    ('kind = "cgm"', 'kind = "sgv"', "faults[0]", "cgm is a feed", "feed away"),
+    ('"out of reach"', '"feed away"', "faults[0]", "cgm is no feed", "name a feed"),
+    (
+        '{ what = "complete" }',
+        '{ what = "alert", alert = "pause", sensor = "strap" }, { what = "no alert", sensor = "strap" }',
+        "expect[1]",
+        "another expectation wants this alert",
+        "name an alert",
+    ),
+    (
+        '{ what = "complete" }',
+        '{ what = "alert", alert = "pause", sensor = "strap", after = "5min", before = "4min" }',
+        "expect[0]",
+        "`before` is not after",
+        "a span",
+    ),
+    (
+        "faults = [",
+        'faults = [{ what = "upstream lies", at = "1min", for = "1min" },',
+        "expect[0]",
+        "nothing is complete after 'upstream lies'",
+        "the status",
+    ),
+    (
+        "faults = [",
+        'faults = [{ what = "out of reach", at = "11min", sensor = "cgm", for = "1s" },',
+        "faults",
+        "has not ended when it begins again",
+        "be over",
+    ),
     ("lasts", "takes", "takes", "no such key", "lasts"),
     ('"heart_rate"', '"heart"', "(the gateway's file): sensor strap", "kind", "heart_rate"),
     ('person = "ben"', 'person = "bob"', "(the gateway's file)", "'bob'", "ben"),
@@ -148,7 +177,7 @@ def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
 
 def test_nothing_that_may_be_said_lacks_its_function() -> None:
     of_the_system = {fault for fault in v.FAULTS.values() if issubclass(fault, v.SystemFault)}
-    assert set(HAPPENINGS) == set(v.FAULTS.values()) - of_the_system
+    assert set(HAPPENINGS) == set(v.FAULTS.values()) - {*REAL_ALONE, v.Drawn}
     assert of_the_system | set(ON_THE_AIR) <= set(real.HAPPENINGS)
     assert set(CHECKS) == set(v.EXPECTATIONS.values())
 

@@ -12,6 +12,7 @@ from tools import alert_commands, sensor_commands, terminal
 from tools.analyse import command as analyse
 from tools.capture import command as capture
 from tools.rig.home.extra import endpoint, simulation_extra
+from tools.rig.run import commands as rig_commands
 from tools.terminal import ConfigFile, Json, fail, one_line_errors, print_json
 
 app = terminal.Commands(
@@ -25,6 +26,7 @@ app.add_typer(analyse.app, name="analyse")
 app.add_typer(alert_commands.app, name="alert")
 app.add_typer(capture.app, name="capture")
 app.add_typer(sensor_commands.app, name="sensor")
+app.add_typer(rig_commands.app, name="rig")
 
 
 def _tell_version(is_asked: bool) -> None:

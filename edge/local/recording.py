@@ -56,13 +56,16 @@ async def recorded(
     """Everything from now on, until whoever listens has gone."""
     listened = [Listened(one.id, one.kind, one.address) for one in sensors]
     loop = asyncio.get_running_loop()
+    # No event is before the first line.
+    clock = Clock(boot_ns(), utc_ns(), 0, listened)
     with tap.listen(boot_ns) as ear:
         while True:
-            yield Clock(boot_ns(), utc_ns(), ear.missed, listened)
+            yield clock
             next_s = loop.time() + CLOCK_S
             while (left_s := next_s - loop.time()) > 0.0:
                 for event in await ear.until(left_s):
                     yield _line(event)
+            clock = Clock(boot_ns(), utc_ns(), ear.missed, listened)
 
 
 def _line(event: Overheard) -> Heard:

@@ -1,10 +1,11 @@
 """Opening the store: find or make the file, tell a wrong key from damage, set damage aside, migrate.
 
 Contract: a damaged file is set aside and a new one begins. A disk that would not read a page once has not damaged it,
-so damage is what two connections find: a page that one could not read stays unreadable to it. A wrong key, a later schema, or data of the other world
-(real and simulated data are never mixed) is an error that the operator has to solve. A database without data belongs to
-neither world. The check has a budget; parts of a large file that it does not reach are checked while the gateway runs.
-If only the log is damaged, a copy of it is kept and what SQLite recovered is used.
+so damage is what two connections find: a page that one could not read stays unreadable to it. A wrong key, a
+later schema, or data of the other world (real and simulated data are never mixed) is an error that the operator has to
+solve. A database without data belongs to neither world. The check has a budget; parts of a large file that it does not
+reach are checked while the gateway runs. If only the log is damaged, a copy of it is kept and what SQLite recovered is
+used.
 
 The note of the key is written when the new database has its tables, and goes when the database is set aside: a database
 beside such a note was whole once. One without tables and without a note was never finished.

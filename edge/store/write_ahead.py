@@ -40,7 +40,8 @@ def page_bytes(log: Path) -> int | None:
 def hides_commits(log: Path, size: int) -> bool:
     """Whether a transaction lies behind the one with the first damaged frame, in a log with pages of this size.
 
-    The header is on the disk before any frame, and fits into one sector: if it is damaged, each commit is hidden. Frames of an earlier use of the same file have another salt, and were all copied into the database.
+    The header is on the disk before any frame, and fits into one sector: if it is damaged, each commit is hidden.
+    Frames of an earlier use of the same file have another salt, and were all copied into the database.
     """
     with suppress(FileNotFoundError), log.open("rb") as file:
         header = file.read(_HEADER.size)

@@ -7,7 +7,8 @@ Must not be here: where glucose comes from; what is stored and how it is selecte
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+import math
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
@@ -60,7 +61,11 @@ class CgmSensor(Peripheral):
 
     Truth: `session.stored` (also `stored`) are the records that can still be asked for, oldest first; `measured` are
     all, those of sensors that were replaced included, and `taken` counts them; `sessions_started` counts how often a
-    client has erased them.
+    client has erased them. `records_sent_s` says when a record was last sent over a link that carried it, in the loop's
+    time, by the number of the sensor that was worn and the record's time offset in minutes.
+
+    With `drops_after` the link fades in the next report, after so many records. `moved_by` says at a time of the loop
+    by how many mg/dL what it measures differs from what is worn.
     """
 
     def __init__(
@@ -105,6 +110,9 @@ class CgmSensor(Peripheral):
         self.session = CgmSession(begin_s - session_age_s, capacity)
         self.measured: list[Measured] = []
         self.worn = self.sessions_started = 0
+        self.records_sent_s: dict[tuple[int, int], float] = {}
+        self.drops_after: int | None = None
+        self.moved_by: Callable[[float], float] = lambda _: 0.0
         self._busy: set[Characteristic[bytes]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._abort = False
@@ -127,6 +135,11 @@ class CgmSensor(Peripheral):
         self._notified_min = 0
         self._unsent.clear()
         self.session.begin(self._now_s())
+
+    def is_held(self, measured: Measured) -> bool:
+        """Whether a record can still be asked for."""
+        oldest_min = self.stored[0].time_offset_min if self.stored else math.inf
+        return measured.worn == self.worn and measured.record.time_offset_min >= oldest_min
 
     def _service(self) -> Service:
         features = _FEATURES | (Feature.E2E_CRC if self._declares_crc else Feature(0))
@@ -170,7 +183,8 @@ class CgmSensor(Peripheral):
                 await asyncio.sleep(due_s - loop.time())
             if self.calibrations is not None:
                 glucose_mg_dl = self.calibrations.scaled(glucose_mg_dl, self.session.offset_min(due_s))
-            record = self.session.take(due_s, glucose_mg_dl)
+            glucose_mg_dl += self.moved_by(due_s)
+            record = None if self.is_off else self.session.take(due_s, glucose_mg_dl)
             if record is not None:
                 self.measured.append(Measured(due_s, self.worn, record))
                 self._offer(record)
@@ -192,6 +206,8 @@ class CgmSensor(Peripheral):
             self._notify_record(link, record)
 
     def _notify_record(self, link: Connection, record: CgmMeasurement) -> None:
+        if self._air.carries(self.address):
+            self.records_sent_s[self.worn, record.time_offset_min] = self._now_s()
         record = replace(record, status=record.status | self._annunciation, quality_pct=self._quality)
         payload = cgm.encode_measurement(record, crc=self._crc, octet_order=self._octet_order)
         if self._attaches_zero_octets and not record.status:
@@ -299,7 +315,10 @@ class CgmSensor(Peripheral):
         return await self._report(link, chosen)
 
     async def _report(self, link: Connection, records: list[CgmMeasurement]) -> racp.ResponseCode:
-        for record in records:
+        for number, record in enumerate(records):
+            if number == self.drops_after:
+                self.drops_after = None
+                self._air.lose_link(self.address)
             self._notify_record(link, record)
             await asyncio.sleep(_RECORD_PERIOD_S)
             if self._abort:

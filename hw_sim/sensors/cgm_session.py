@@ -45,6 +45,12 @@ class CgmSession:
         del self.stored[: -self._capacity]
         return record
 
+    def keep_newest(self, count: int) -> list[CgmMeasurement]:
+        """All but the newest records are overwritten; those are given."""
+        kept_from = max(0, len(self.stored) - count)
+        overwritten, self.stored = self.stored[:kept_from], self.stored[kept_from:]
+        return overwritten
+
     def select(self, request: racp.Request) -> list[CgmMeasurement] | racp.Code:
         """The records a request asks for, oldest first, or why it cannot be answered."""
         if request.operator in (racp.Operator.FIRST, racp.Operator.LAST):

@@ -111,7 +111,7 @@ class HeartRateStrap(Peripheral):
 
     def _send(self, t_s: float) -> None:
         self._advance(t_s)
-        subscribed = [] if self.is_silent else self.subscribed(self._measurement)
+        subscribed = [] if self.is_silent or self.is_off else self.subscribed(self._measurement)
         if not subscribed:
             self.rr_lost += len(self._waiting)
             self._waiting.clear()

@@ -50,15 +50,18 @@ def uuid16(uuid: str) -> UUID:
 class Peripheral:
     """A sensor on the air with the service given to it, Battery and Device Information.
 
-    While `is_silent`, it sends nothing that it measures. With `loses_answer` the next answer to a request never comes.
+    While `is_silent`, it sends nothing that it measures; while `is_off`, it does not measure either. With
+    `loses_answer` the next answer to a request never comes, and `corrupts` counts packets yet to be sent of what it
+    measures in which one bit is wrong.
     It is not paired while its pairing window is closed (not `pairs_now`), when it knows `bonds_max` devices already, or
     if its `passkey` is another than was told. One that does not keep bonds (`keeps_bonds`) lets itself be paired, and
     has forgotten that when the link ends. `sent_s` is when it last sent what it measures over a link that carried it,
     in the loop's time.
     """
 
-    is_silent = False
+    is_silent = is_off = False
     loses_answer = False
+    corrupts = 0
     pairs_now = True
     keeps_bonds = True
     bonds_max: int | None = None
@@ -84,7 +87,9 @@ class Peripheral:
         self.device = device_on(self._controller, self._controller, configuration)
         self.device.keystore = self._bonds = MemoryKeyStore()
         self._protect(service)
-        self.device.add_services((service, _battery(battery_pct), _device_information(address, model)))
+        self._battery = _readable_battery(battery_pct)
+        its_battery = Service(uuid16(uuids.BATTERY_SERVICE), [self._battery])
+        self.device.add_services((service, its_battery, _device_information(address, model)))
         self.device.pairing_config_factory = lambda _: PairingConfig(
             sc=True,
             mitm=self.passkey is not None,
@@ -100,6 +105,12 @@ class Peripheral:
         self._life = asyncio.create_task(self._live())
         await self.device.power_on()
         await self.device.start_advertising(auto_restart=True)
+
+    @property
+    def died_of(self) -> BaseException | None:
+        """What has ended its life, if that was not `stop`: a defect of the simulation."""
+        is_over = self._life is not None and self._life.done() and not self._life.cancelled()
+        return self._life.exception() if is_over and self._life is not None else None
 
     async def stop(self) -> None:
         """Switches it off as if its battery were taken out: a peer sees a supervision timeout."""
@@ -131,6 +142,9 @@ class Peripheral:
         # Bumble's own way costs thirty times as much, nearly all of it for formatting what is not logged.
         if characteristic is self._measurement and self._air.carries(self.address):
             self.sent_s = asyncio.get_running_loop().time()
+            if self.corrupts > 0:
+                self.corrupts -= 1
+                payload = _with_a_wrong_bit(payload, self.corrupts)
         header = struct.pack("<BH", att.Opcode.ATT_HANDLE_VALUE_NOTIFICATION, characteristic.handle)
         self.device.gatt_server.send_gatt_pdu(link, header + payload)
 
@@ -175,6 +189,10 @@ class Peripheral:
     async def forget_bonds(self) -> None:
         await self._bonds.delete_all()
 
+    def run_down(self, battery_pct: int) -> None:
+        """From now on that much is left of its battery, as whoever reads it is told."""
+        self._battery.value = battery.encode_level(battery_pct)
+
     def unprotect(self) -> None:
         """From now on it gives everything to everybody, as what poses as a sensor would."""
         demands = Permissions.READ_REQUIRES_ENCRYPTION | Permissions.WRITE_REQUIRES_ENCRYPTION
@@ -188,6 +206,12 @@ class Peripheral:
             if secured and characteristic.properties & _SUBSCRIBABLE:
                 value = self.device.gatt_server.make_descriptor_value(characteristic)
                 characteristic.descriptors = (Descriptor(_CCCD, ENCRYPTED, value),)
+
+
+def _with_a_wrong_bit(payload: bytes, number: int) -> bytes:
+    wrong = bytearray(payload)
+    wrong[number % len(wrong)] ^= 1 << number % 8
+    return bytes(wrong)
 
 
 class _Label(PairingDelegate):
@@ -237,9 +261,8 @@ def _readable(uuid: str, payload: bytes) -> Characteristic[bytes]:
     return Characteristic(uuid16(uuid), Properties.READ, Permissions.READABLE, payload)
 
 
-def _battery(level_pct: int) -> Service:
-    level = _readable(uuids.BATTERY_LEVEL, battery.encode_level(level_pct))
-    return Service(uuid16(uuids.BATTERY_SERVICE), [level])
+def _readable_battery(level_pct: int) -> Characteristic[bytes]:
+    return _readable(uuids.BATTERY_LEVEL, battery.encode_level(level_pct))
 
 
 def _device_information(address: str, model: str) -> Service:

@@ -61,10 +61,10 @@ def record(config_file: Path, outs: list[Path], for_s: float | None, replaced: P
     state_dir = config.load(config_file).gateway.state_dir
     outcome = Outcome()
     try:
-        with closing(asked(state_dir, {"do": "record"}, _SILENT_S_MAX)) as lines, opened(outs) as files:
+        with closing(asked(state_dir, {"do": "record"}, _SILENT_S_MAX)) as lines:
             first = _first(lines)
-            writer = Writer(files, _utc_s(first), replaced)
-            with suppress(KeyboardInterrupt):
+            with opened(outs) as files, suppress(KeyboardInterrupt):
+                writer = Writer(files, _utc_s(first), replaced)
                 for event in _until(lines, first, for_s, outcome):
                     writer.write(*event)
     except (FileNotFoundError, ConnectionError, NotADirectoryError) as fault:

@@ -1,9 +1,9 @@
 """A sensor that plays a capture to whoever connects: its services, its values, its notifications with their spacing.
 
-Contract: it begins at `begin_s` of the loop's time and plays once. Then a strap says each second that it is not worn,
-as if it had been taken off, and another sensor has nothing more to say. What it would notify while nobody has
-subscribed is lost. What was asked of a control point in the capture brings the same answers when it is asked again;
-what was never asked is refused as a sensor without the function does. Battery and maker are the simulation's own.
+Contract: it begins at `begin_s` of the loop's time and plays once. Before and after a strap says each second that it is
+not worn, and another sensor has nothing to say. What it would notify while nobody has subscribed is lost. What was
+asked of a control point in the capture brings the same answers when it is asked again; what was never asked is refused
+as a sensor without the function does. Battery and maker are the simulation's own.
 
 Truth: `sent` is what was notified over a link that carried it, in the loop's time. `carried` are the beats in that,
 `measured` the records of a CGM.
@@ -31,8 +31,8 @@ from protocols import cgm_control, heart_rate, racp, uuids
 from protocols.errors import DecodeError
 
 ERROR_REFUSED: Final = 0x06
-_TAKEN_OFF_S: Final = 1.0
-_TAKEN_OFF: Final = heart_rate.encode(heart_rate.HeartRateMeasurement(0, contact=False))
+_NOT_WORN_S: Final = 1.0
+_NOT_WORN: Final = heart_rate.encode(heart_rate.HeartRateMeasurement(0, contact=False))
 _OPEN: Final = Permissions.READABLE | Permissions.WRITEABLE
 _KNOWN: Final = Properties.READ | Properties.WRITE | Properties.NOTIFY | Properties.INDICATE
 _KNOWN_TOO: Final = Properties.WRITE_WITHOUT_RESPONSE
@@ -123,17 +123,22 @@ class ReplayedSensor(Peripheral):
     # Playing
 
     async def _live(self) -> None:
+        loop = asyncio.get_running_loop()
+        while loop.time() < self._begin_s - _NOT_WORN_S:
+            await self._say_not_worn()
         for cue in self._script.cues:
             await self._until(cue.after_s)
             if cue.what is What.READ:
                 self._values[cue.characteristic] = cue.payload
             elif cue.what is What.NOTIFIED and not self.is_silent:
                 self.tell(cue)
-        while uuids.HEART_RATE_MEASUREMENT in self._characteristics:
-            await asyncio.sleep(_TAKEN_OFF_S)
-            if not self.is_silent:
-                self.babble(_TAKEN_OFF)
-        await asyncio.get_running_loop().create_future()
+        while True:
+            await self._say_not_worn()
+
+    async def _say_not_worn(self) -> None:
+        await asyncio.sleep(_NOT_WORN_S)
+        if uuids.HEART_RATE_MEASUREMENT in self._characteristics and not self.is_silent:
+            self.babble(_NOT_WORN)
 
     async def _until(self, after_s: float) -> None:
         wait_s = self._begin_s + after_s - asyncio.get_running_loop().time()

@@ -42,7 +42,7 @@ def listed(bench: Path) -> Iterator[str]:
 
 
 def play_all(bench: Path, files: list[str], gateway_id: str | None) -> bool:
-    """Whether all passed; each verdict is printed. Raises ConfigError, BenchError."""
+    """Whether all passed; what was seen is printed. Raises ConfigError, BenchError."""
     from tools.rig.bench import play
     from tools.rig.language.scenario import load
 
@@ -54,10 +54,10 @@ def play_all(bench: Path, files: list[str], gateway_id: str | None) -> bool:
         play.require_playable(file, scenario, gateway)
     passed = True
     for file, scenario in scenarios:
-        verdict = asyncio.run(play.play(scenario, there, gateway))
-        said = "failed" if verdict.failures else "passed"
-        print("\n  ".join([f"{file}: {said} in {verdict.took_s:.0f} s", *verdict.failures]), flush=True)
-        passed = passed and not verdict.failures
+        seen = asyncio.run(play.play(scenario, there, gateway))
+        said = "failed" if seen.failures else "passed"
+        print("\n  ".join([f"{file}: {said} in {seen.took_s:.0f} s", *seen.failures]), flush=True)
+        passed = passed and not seen.failures
     return passed
 
 

@@ -13,16 +13,18 @@ from typing import Any, Final
 
 from edge.errors import ConfigError
 from edge.kinds import KINDS, Reach
-from hw_sim.scenario import FOREIGN
 from tools.rig.bench.inventory import GatewayUnderTest, Inventory
 from tools.rig.bench.world import AirWorld, open_world
-from tools.rig.bluez.play import SETTLES_S_MAX, Verdict, settle, shown_times, unwanted
+from tools.rig.bluez.play import SETTLES_S_MAX, settle, unwanted
 from tools.rig.bluez.world import recordings
 from tools.rig.home.faults import ON_THE_AIR
 from tools.rig.language import vocabulary as v
 from tools.rig.language.scenario import Scenario
-from tools.rig.run.play import looks
-from tools.rig.verdict.expectations import CHECKS, Played
+from tools.rig.run.play import looks, shown_times
+from tools.rig.verdict.blame import Blame, Finding
+from tools.rig.verdict.evidence import gather
+from tools.rig.verdict.expectations import Played, findings
+from tools.rig.verdict.outcome import Outcome
 
 EXPECTED: Final = (v.Complete, v.Data, v.Status)
 IN_THE_LOG: Final = (v.Log, v.NothingElse)
@@ -51,10 +53,10 @@ HAPPENINGS: Final[dict[type[v.Fault], Happening]] = {
 
 def require_playable(name: str, scenario: Scenario, gateway: GatewayUnderTest) -> None:
     """Raises ConfigError for what cannot be played on the air against this gateway."""
-    remedy = f"play it in virtual time: python -P -m tools.rig.run.play {name}"
+    remedy = f"play it in virtual time: vitalgate rig run {name}"
     for n, sensor in enumerate(scenario.sensors):
         kind = sensor.really or sensor.kind
-        if kind not in FOREIGN and KINDS[kind].reach is not Reach.CONNECTION:
+        if kind not in v.FOREIGN_SENSORS and KINDS[kind].reach is not Reach.CONNECTION:
             what = f"what a sensor of kind {kind} advertises is not said to a dongle"
             raise ConfigError(f"{name}: sensors[{n}]", what, remedy)
     for n, fault in enumerate(scenario.faults):
@@ -74,20 +76,26 @@ def require_playable(name: str, scenario: Scenario, gateway: GatewayUnderTest) -
             raise ConfigError(where, f"{what} cannot be seen from outside", remedy)
 
 
-async def play(scenario: Scenario, bench: Inventory, gateway: GatewayUnderTest) -> Verdict:
+async def play(scenario: Scenario, bench: Inventory, gateway: GatewayUnderTest) -> Outcome:
     """Play it. Raises BenchError, and ConfigError if the gateway's file is another scenario's."""
     recordings(bodies=scenario.bodies)  # while it is read, no dongle would be answered
     loop = asyncio.get_running_loop()
     begun_s = loop.time()
     async with open_world(scenario, bench, gateway) as world:
         played = Played(scenario, world, world.lines)
-        failures = await _pass(played, world)
-    failures += [line for one in scenario.expect for line in CHECKS[type(one)](played, one)]
-    failures += unwanted(played.lines)
-    return Verdict(failures, shown_times(played), round(loop.time() - begun_s, 1))
+        found = await _pass(played, world)
+    found += findings(played)
+    found += [Finding(Blame.PRODUCT, line) for line in unwanted(played.lines)]
+    return Outcome(
+        seed=scenario.seed,
+        findings=tuple(found),
+        took_s=round(loop.time() - begun_s, 1),
+        times=shown_times(played),
+        evidence=gather(played),
+    )
 
 
-async def _pass(played: Played, world: AirWorld) -> list[str]:
+async def _pass(played: Played, world: AirWorld) -> list[Finding]:
     """Everything, from the gateway's start until nothing is left to do; what went wrong whatever is expected."""
     tasks = [asyncio.ensure_future(world.read_log())]
     await world.start()
@@ -98,7 +106,7 @@ async def _pass(played: Played, world: AirWorld) -> list[str]:
         tasks.append(passing)
         await _first(passing, world.failure)
         ended = played.samples[None] is None
-        return ["the gateway has ended by itself"] if ended else []
+        return [Finding(Blame.PRODUCT, "the gateway has ended by itself")] if ended else []
     finally:
         for task in tasks:
             task.cancel()

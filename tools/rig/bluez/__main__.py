@@ -15,13 +15,14 @@ import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from edge.errors import ConfigError
 from tools.rig.bluez import provided
-from tools.rig.bluez.play import Verdict, play, require_playable
+from tools.rig.bluez.play import play, require_playable
 from tools.rig.bluez.world import recordings
 from tools.rig.language.scenario import Scenario, load
+from tools.rig.verdict.outcome import Outcome
 
 # Of a verdict's failures.
 SHOWN: Final = 8
@@ -62,20 +63,34 @@ def rounds(files: list[str], versions: tuple[str, ...], repeat: int) -> list[Rou
     ]
 
 
-def shown(one: Round, verdict: Verdict) -> str:
-    """A verdict as lines."""
+def shown(one: Round, outcome: Outcome) -> str:
+    """An outcome as lines."""
     times = "; ".join(
         f"{moment}: "
         + ", ".join(f"{sensor} {'-' if s is None else f'{s:g} s'}" for sensor, s in found.items())
-        for moment, found in verdict.times.items()
+        for moment, found in outcome.times.items()
     )
-    said = "failed" if verdict.failures else "passed"
-    head = f"{one.file}: bluetoothd {one.version}: {said} in {verdict.took_s:.0f} s" + (
+    said = f"failed ({outcome.verdict})" if outcome.failures else "passed"
+    head = f"{one.file}: bluetoothd {one.version}: {said} in {outcome.took_s:.0f} s" + (
         f": {times}" if times else ""
     )
-    more = len(verdict.failures) - SHOWN
+    more = len(outcome.failures) - SHOWN
     rest = [f"  and {more} more"] if more > 0 else []
-    return "\n".join([head, *(f"  {failure}" for failure in verdict.failures[:SHOWN]), *rest])
+    return "\n".join([head, *(f"  {failure}" for failure in outcome.failures[:SHOWN]), *rest])
+
+
+def document(one: Round, outcome: Outcome) -> dict[str, Any]:
+    """An outcome for programs."""
+    return {
+        "file": one.file,
+        "bluetoothd": one.version,
+        "number": one.number,
+        "passed": not outcome.failures,
+        "verdict": outcome.verdict,
+        "failures": outcome.failures,
+        "times": outcome.times,
+        "took_s": outcome.took_s,
+    }
 
 
 async def play_all(to_play: list[Round], runs: Path, at_once: int, *, as_json: bool) -> bool:
@@ -104,10 +119,9 @@ async def play_one(one: Round, runs: Path, *, as_json: bool) -> bool:
     """Whether it passed; its verdict is printed."""
     run = (runs / one.name).absolute()
     shutil.rmtree(run, ignore_errors=True)
-    verdict = await play(one.scenario, one.version, run)
-    document = {"file": one.file, "bluetoothd": one.version, "number": one.number, **verdict.document()}
-    print(json.dumps(document) if as_json else shown(one, verdict), flush=True)
-    return not verdict.failures
+    outcome = await play(one.scenario, one.version, run)
+    print(json.dumps(document(one, outcome)) if as_json else shown(one, outcome), flush=True)
+    return not outcome.failures
 
 
 def main() -> int:

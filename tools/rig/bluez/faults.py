@@ -73,6 +73,7 @@ HAPPENINGS: Final[dict[type[v.Fault], Happening]] = {
     v.BluetoothdKilled: between("send KILL bluetoothd", "start_bluetoothd"),
     v.BluetoothdFrozen: between("send STOP bluetoothd", "send CONT bluetoothd"),
     v.BusKilled: between("send KILL bus", "start_bus && start_bluetoothd"),
+    v.BusStalled: between("send STOP bus", "send CONT bus"),
     v.PoweredOff: between("timeout 5 bluetoothctl power off", "timeout 5 bluetoothctl power on"),
     v.InterfaceDown: interface_down,
     v.RadioBlocked: between("rfkill 1", "rfkill 0"),

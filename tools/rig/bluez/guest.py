@@ -44,7 +44,13 @@ class GuestError(Exception):
 
 
 def command_line(
-    kernel: Path, run: Path, bluez: Path, control: int, adapters: Sequence[int], memory_mb: int
+    kernel: Path,
+    run: Path,
+    bluez: Path,
+    control: int,
+    adapters: Sequence[int],
+    memory_mb: int,
+    disks: Sequence[Path] = (),
 ) -> list[str]:
     """What is called: file descriptors of the control line and of the adapters' lines become its serial lines."""
     here = provided.HERE
@@ -62,6 +68,7 @@ def command_line(
         "con0=null,fd:1",
         f"ssl2=fd:{control}",
         *(f"ssl{line}=fd:{fd}" for line, fd in zip(ADAPTER_LINES, adapters, strict=False)),
+        *(f"ubd{number}={disk}" for number, disk in enumerate(disks)),
         "quiet",
         f"run={run}",
         f"here={here}",
@@ -77,9 +84,17 @@ def command(*words: str) -> str:
 class Guest:
     """One guest; `open` boots it."""
 
-    def __init__(self, run: Path, bluez: Path, on_line: Callable[[str], None], memory_mb: int = 400) -> None:
-        """`on_line` is called with each line of the console."""
+    def __init__(
+        self,
+        run: Path,
+        bluez: Path,
+        on_line: Callable[[str], None],
+        memory_mb: int = 400,
+        disks: Sequence[Path] = (),
+    ) -> None:
+        """`on_line` is called with each line of the console. Files become its disks, /dev/ubda and so on."""
         self._run, self._bluez, self._on_line, self._memory_mb = run, bluez, on_line, memory_mb
+        self._disks = disks
         self._turn = asyncio.Lock()
         self._listening: asyncio.Task[None] | None = None
 
@@ -92,7 +107,9 @@ class Guest:
             fds = [line.fileno() for line in adapters]
             kernel = provided.require("linux")
             self._process = await asyncio.create_subprocess_exec(
-                *command_line(kernel, self._run, self._bluez, theirs.fileno(), fds, self._memory_mb),
+                *command_line(
+                    kernel, self._run, self._bluez, theirs.fileno(), fds, self._memory_mb, self._disks
+                ),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,

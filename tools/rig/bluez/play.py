@@ -10,9 +10,8 @@ Not here: how a scenario is chosen and a verdict is shown (`__main__`).
 import asyncio
 import re
 from collections.abc import Awaitable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from edge.errors import ConfigError
 from tools.rig.bluez.faults import HAPPENINGS, happen
@@ -21,8 +20,11 @@ from tools.rig.bluez.world import RealWorld, open_world
 from tools.rig.home.scene import Scene
 from tools.rig.language import vocabulary as v
 from tools.rig.language.scenario import Scenario
-from tools.rig.run.play import looks
-from tools.rig.verdict.expectations import CHECKS, Line, Played, clock_time
+from tools.rig.run.play import looks, shown_times
+from tools.rig.verdict.blame import Blame, Finding, finding
+from tools.rig.verdict.evidence import gather
+from tools.rig.verdict.expectations import Line, Played, findings
+from tools.rig.verdict.outcome import Outcome
 
 EXPECTED: Final = (v.Complete, v.Data, v.Status, v.Log, v.NothingElse)
 SETTLES_S_MAX: Final = 60.0
@@ -30,22 +32,13 @@ LOOK_S: Final = 0.5
 _ADDRESS: Final = re.compile(r"(?<![0-9A-F])(?:[0-9A-F]{2}[:_-]){5}[0-9A-F]{2}(?![0-9A-F])", re.IGNORECASE)
 
 
-@dataclass
-class Verdict:
-    """What was wrong, a sentence each; and how long data took, by the moment from which it was measured."""
-
-    failures: list[str]
-    times: dict[str, dict[str, float | None]]
-    took_s: float
-
-    def document(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"passed": not self.failures, **vars(self)}
+class GatewayGone(Exception):  # noqa: N818 - what the product has done
+    """The gateway in the guest has ended by itself."""
 
 
 def require_playable(name: str, scenario: Scenario) -> None:
     """Raises ConfigError for what cannot be played on a real stack."""
-    remedy = f"play it in virtual time: python -P -m tools.rig.run.play {name}"
+    remedy = f"play it in virtual time: vitalgate rig run {name}"
     for key, rows, known in (
         ("faults", scenario.faults, tuple(HAPPENINGS)),
         ("expect", scenario.expect, EXPECTED),
@@ -61,25 +54,34 @@ def require_playable(name: str, scenario: Scenario) -> None:
             )
 
 
-async def play(scenario: Scenario, version: str, run: Path) -> Verdict:
+async def play(scenario: Scenario, version: str, run: Path) -> Outcome:
     """Play it with a version of bluetoothd; the run's files lie in a new directory."""
     loop = asyncio.get_running_loop()
     begun_s = loop.time()
     played: Played | None = None
+    found: list[Finding] = []
     try:
         async with open_world(scenario, version, run) as world:
             played = Played(scenario, world, world.lines)
             await _pass(played, world)
-        failures = [line for one in scenario.expect for line in CHECKS[type(one)](played, one)]
-    except GuestError as error:
-        failures = [str(error)]
+        found = findings(played)
+    except GatewayGone as error:
+        found = [Finding(Blame.PRODUCT, str(error))]
+    except (GuestError, OSError) as error:
+        found = [finding(error)]
     if played is not None:
-        failures += unwanted(played.lines)
-    return Verdict(failures, {} if played is None else shown_times(played), round(loop.time() - begun_s, 1))
+        found += [Finding(Blame.PRODUCT, line) for line in unwanted(played.lines)]
+    return Outcome(
+        seed=scenario.seed,
+        findings=tuple(found),
+        took_s=round(loop.time() - begun_s, 1),
+        times={} if played is None else shown_times(played),
+        evidence=None if played is None else gather(played),
+    )
 
 
 async def _pass(played: Played, world: RealWorld) -> None:
-    """Everything, from the gateway's start until nothing is left to do. Raises GuestError."""
+    """Everything, from the gateway's start until nothing is left to do. Raises GatewayGone, GuestError."""
     early = [one for one in played.scenario.faults if one.at_s == 0.0]
     tasks: list[asyncio.Task[None]] = [asyncio.ensure_future(happen(world, one)) for one in early]
     try:
@@ -96,7 +98,7 @@ async def _pass(played: Played, world: RealWorld) -> None:
             await settle(world, min(SETTLES_S_MAX, played.scenario.settles_s))
         played.samples[None] = await world.status()
         if not await world.is_running():
-            raise GuestError("the gateway has ended by itself")
+            raise GatewayGone("the gateway has ended by itself")
         await world.end("TERM")
     finally:
         for task in tasks:
@@ -127,13 +129,3 @@ def unwanted(lines: Iterable[Line]) -> Iterator[str]:
             yield f"a traceback {line}"
         if _ADDRESS.search(line.text):
             yield f"an address in the log {line}"
-
-
-def shown_times(played: Played) -> dict[str, dict[str, float | None]]:
-    """How long data took, in seconds."""
-    return {
-        clock_time(expected.after_s): {
-            sensor: None if after_s is None else round(after_s, 1) for sensor, after_s in found.items()
-        }
-        for expected, found in played.times.items()
-    }

@@ -35,8 +35,8 @@ from tools.rig.demo.found import Found, Stood, stood
 from tools.rig.demo.truth import truth
 from tools.rig.home.recordings import DemoRecordings
 from tools.rig.home.world import World, open_world
+from tools.rig.language.durations import Span
 from tools.rig.language.scenario import CGM, MIDNIGHT, STRAP, Person, Scenario
-from tools.rig.language.vocabulary import Span
 
 HOUR_S = 3600
 ZONE = ZoneInfo("UTC")

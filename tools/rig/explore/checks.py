@@ -14,12 +14,13 @@ from typing import Final, NamedTuple
 from edge.clock import NS_PER_S
 from hw_sim.direct_home import DirectHome
 from hw_sim.sensors.cgm_sensor import Measured
-from hw_sim.sensors.direct_worn import WornCgm
+from hw_sim.sensors.direct_worn import WornCgm, WornStrap
 from tools.rig.home.world import World
 from tools.rig.language import vocabulary as v
 from tools.rig.language.scenario import MIDNIGHT_UTC_S
-from tools.rig.verdict.expectations import PLACED_S, VALUE_MG_DL, clock_time, truth_of, wrong_beats
+from tools.rig.verdict.expectations import PLACED_S, VALUE_MG_DL, clock_time, wrong_beats
 from tools.rig.verdict.received import Reading, receive
+from tools.rig.verdict.truth import truth_of
 
 # What was heard so long before a life ended is stored, on the slowest disk.
 STORED_S: Final = 60.0
@@ -43,7 +44,8 @@ def wrong_data(world: World) -> Iterator[str]:
         pseudonym = person.pseudonym or f"patient-{person.id}"
         yield from wrong_readings(_due(world, theirs), received.readings.get(pseudonym, []))
         if not _was_full(world):
-            truth = truth_of(world, person.id, theirs)
+            straps = [one for one in theirs if isinstance(world.sensor(one), WornStrap)]
+            truth = truth_of(world, person.id, straps)
             yield from wrong_beats(truth, received.windows.get(pseudonym, []))
 
 

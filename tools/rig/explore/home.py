@@ -19,6 +19,7 @@ from hw_sim.radio.direct_stack import DirectStack
 from tools.rig.home.machine import Machine, direct
 from tools.rig.home.recordings import DemoRecordings
 from tools.rig.home.scene import sensors_there
+from tools.rig.home.simulated_feeds import SimulatedFeeds
 from tools.rig.home.world import Disks, World
 from tools.rig.language.scenario import LEAD_S, MIDNIGHT_UTC_S, Scenario
 
@@ -67,7 +68,8 @@ async def open_direct(
     )
     adapter: Any = _Adapter(stack)
     air, sensors = cast(Any, DirectAir(stack)), cast(Any, home)
-    world = World(scenario, config, air, sensors, begin_s, adapter, machine, disks)
+    feeds = SimulatedFeeds(recorded, lambda: machine.utc_s, scenario.seed)
+    world = World(scenario, config, air, sensors, begin_s, adapter, machine, disks, feeds)
     world.note_consents()
     try:
         machine.start()

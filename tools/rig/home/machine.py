@@ -71,6 +71,10 @@ class GatewayEnded(ExceptionGroup):
     """The gateway has ended by itself, and of what."""
 
 
+class NotSettled(TimeoutError):  # noqa: N818 - what the product has done
+    """The gateway has had all the time it was given, and is not done."""
+
+
 def instant() -> Workers:
     """Workers whose disks take no time."""
     return Workers(InstantDisk(), InstantDisk(), InstantDisk())

@@ -9,12 +9,13 @@ Not here: the gateway, and what it runs on (`world`, `bluez.world`).
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from edge.config import Config
+from edge.kinds import KINDS, Reach
 from edge.local.status import StatusDocument
 from hw_sim.faults import LinkFaults, drop_links
 from hw_sim.radio.sensor_air import SensorAir
@@ -91,13 +92,22 @@ class Scene(ABC):
     def address(self, sensor_id: str) -> str:
         return next(one.address for one in self.config.sensors if one.id == sensor_id)
 
+    def told_by_feed(self, sensor_id: str) -> Mapping[int, float]:  # noqa: ARG002 - the air has no feeds
+        """What a feed's server was told until now: mg/dL by second of UTC. Nothing of what is no feed."""
+        return {}
+
     def sensor(self, sensor_id: str) -> Peripheral:
         """What plays the sensor."""
         return self.home.sensors[self.address(sensor_id)]
 
+    @property
+    def on_the_air(self) -> list[str]:
+        """The sensors of the scenario but for feeds, by their ids."""
+        return [one.id for one in self.scenario.sensors if not one.is_feed]
+
     def addresses(self, sensors: Sequence[str]) -> list[str]:
         """Of these sensors; of all, if none is named."""
-        return [self.address(one) for one in sensors] or list(self.home.sensors)
+        return [self.address(one) for one in sensors or self.on_the_air]
 
     def drop_links(self, faults: LinkFaults, sensors: Sequence[str] = ()) -> "asyncio.Task[None]":
         """Let sensors (all, if none is named) go out of reach and come back, until the task is cancelled."""
@@ -117,7 +127,8 @@ class Scene(ABC):
 
 
 def sensors_there(scenario: Scenario, config: Config) -> list[SensorSpec]:
-    """What is worn, which need not be what the gateway's file says."""
+    """What is worn, which need not be what the gateway's file says; others' sensors are there, too."""
+    others = [SensorSpec(kind, f"F0:00:00:00:01:{n:02X}") for n, kind in enumerate(scenario.neighbours, 1)]
     return [
         SensorSpec(
             said.really or one.kind,
@@ -126,4 +137,5 @@ def sensors_there(scenario: Scenario, config: Config) -> list[SensorSpec]:
             captured=said.captured(),
         )
         for said, one in zip(scenario.sensors, config.sensors, strict=True)
-    ]
+        if KINDS[one.kind].reach is not Reach.FEED
+    ] + others

@@ -3,9 +3,11 @@
 Contract: whoever has these feeds sends nothing to the addresses that the configuration names, and no secret leaves the
 process. Each server is what the feed's address and secret make likeliest, and takes that secret. All tell what one
 wearer's glucose sensor measures from now on, which is what a simulated CGM measures that is put on at the same moment.
+A server that is away goes on collecting.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,7 +17,7 @@ from edge.feeds.client import Web
 from edge.feeds.servers import Server
 from hw_sim import recordings
 from hw_sim.followers.answering import Follower
-from hw_sim.followers.carrying import Network
+from hw_sim.followers.carrying import Coming, Network
 from hw_sim.followers.diary import Diary, Uploader
 from hw_sim.followers.nightscout import Nightscout
 from hw_sim.followers.phone import Phone
@@ -36,13 +38,27 @@ class SimulatedFeeds:
         self._begin_utc_s = utc_s() - FIRST_S
         self._readings = GlucoseBody(seed) if worn.glucose is None else recordings.repeat_days(worn.glucose)
         self._next = next(self._readings)
+        self._servers: dict[str, Follower] = {}
+        self.away: set[str] = set()
+
+    @property
+    def measured(self) -> dict[int, float]:
+        """What is true: mg/dL by second of UTC, until now."""
+        self._measured()
+        return self._diary.truth
 
     def web(self, sensor: SensorConfig) -> Web:
-        """The way to one feed."""
+        """The way to one feed, as long as it is not `away`."""
         parts, root = urlsplit(sensor.address), servers.base(sensor.address)
-        network = Network({parts.netloc: self._server(sensor)})
+        follower = self._servers.setdefault(sensor.id, self._server(sensor))
+        there, nowhere = Network({parts.netloc: follower}), Network({})
         server = f"{parts.scheme}://{parts.netloc}"
-        return lambda url, headers: network.open(server + url.removeprefix(root), headers)
+
+        def way(url: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[Coming]:
+            network = nowhere if sensor.id in self.away else there
+            return network.open(server + url.removeprefix(root), headers)
+
+        return way
 
     def _server(self, sensor: SensorConfig) -> Follower:
         likeliest = servers.candidates(sensor.address, sensor.secret)[0]

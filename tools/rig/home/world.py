@@ -9,15 +9,15 @@ Not here: what goes wrong (`faults`), what must be true (`expectations`).
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
 from edge.app import Gateway
 from edge.config import Config
-from edge.kinds import KINDS
+from edge.kinds import KINDS, Reach
 from edge.local.status import StatusDocument
 from edge.workers import Workers
 from hw_sim.disk import InstantDisk, SimulatedDisk
@@ -25,9 +25,11 @@ from hw_sim.radio.air import Air
 from hw_sim.radio.central import Central, open_central
 from hw_sim.scenario import Home
 from hw_sim.sensors.peripheral import Peripheral
-from tools.rig.home.machine import Bluetooth, Machine, instant
+from tools.rig.home.machine import Bluetooth, Machine, NotSettled, instant
+from tools.rig.home.receiver import Manners, Receiver
 from tools.rig.home.recordings import DemoRecordings
 from tools.rig.home.scene import Count, Lives, Scene, sensors_there
+from tools.rig.home.simulated_feeds import SimulatedFeeds
 from tools.rig.home.simulation import build_home, passkeys, radio
 from tools.rig.language.scenario import LEAD_S, MIDNIGHT_UTC_S, Scenario
 
@@ -52,12 +54,15 @@ class Disks:
 
     seed: int
     delay_s: tuple[float, float] = (0.005, 0.05)
+    failures: float = 0.0
+    receives: Manners = field(default_factory=Manners)
     _lives: int = 0
 
     def __call__(self) -> Workers:
         self._lives += 1
-        writer = SimulatedDisk(self.seed + self._lives, delay_s=self.delay_s)
-        return Workers(writer, InstantDisk(), InstantDisk())
+        seed = self.seed + self._lives
+        writer = SimulatedDisk(seed, delay_s=self.delay_s, failures=self.failures)
+        return Workers(writer, InstantDisk(), Receiver(self.receives))
 
 
 @dataclass
@@ -67,6 +72,7 @@ class World(Scene):
     central: Central
     machine: Machine
     disks: Disks | None
+    feeds: SimulatedFeeds
 
     @property
     def gateway(self) -> Gateway:
@@ -94,6 +100,10 @@ class World(Scene):
         packets = next(sensor.packets for sensor in told.sensors if sensor.id == sensor_id)
         return Count(len(self.machine.starts_s), packets or 0)
 
+    def told_by_feed(self, sensor_id: str) -> Mapping[int, float]:
+        is_feed = any(one.id == sensor_id and one.is_feed for one in self.scenario.sensors)
+        return self.feeds.measured if is_feed else {}
+
     def row_no(self, sensor_id: str) -> int:
         """The sensor's number in the gateway's store."""
         return next(row.no for row in self.gateway.rows if row.id == sensor_id)
@@ -107,12 +117,12 @@ class World(Scene):
         await self.for_s(at_s - self.now_s)
 
     async def until_settled(self, limit_s: float = 7200.0) -> None:
-        """Until what was until now is fetched, summarised and sent, and every sensor streams. Raises TimeoutError."""
+        """Until what was until now is fetched, summarised and sent, and every sensor streams. Raises NotSettled."""
         end_s = self.now_s + limit_s
         await self.for_s(min(limit_s, self.config.limits.summary_grace_s))
         while not await self.is_settled():
             if self.now_s >= end_s:
-                raise TimeoutError(f"not settled after {limit_s:g} s")
+                raise NotSettled(f"not settled after {limit_s:g} s")
             await self.for_s(STEP_S)
 
     async def is_settled(self) -> bool:
@@ -139,6 +149,20 @@ class World(Scene):
         writer = self.machine.writer
         assert isinstance(writer, SimulatedDisk)
         writer.delay_s = delay_s
+
+    def let_fail(self, share: float) -> None:
+        """Let the disk refuse a share of what is to be written to the store."""
+        assert self.disks is not None, "the disk fails at nothing in this world"
+        self.disks.failures = share
+        writer = self.machine.writer
+        assert isinstance(writer, SimulatedDisk)
+        writer.failures = share
+
+    @property
+    def receives(self) -> Manners:
+        """How the upstream takes batches."""
+        assert self.disks is not None, "nothing but a disk is upstream in this world"
+        return self.disks.receives
 
     def configure(self, scenario: Scenario) -> None:
         """Write the gateway's file anew, for its next life."""
@@ -174,11 +198,14 @@ async def open_world(
     config = config or scenario.configure(directory)
     air = Air()
     home = Home(air, (), begin_s=begin_s, duration_s=0.0)
+    if worn is None:
+        is_needed = bodies is None or any(KINDS[one.kind].reach is Reach.FEED for one in config.sensors)
+        worn = DemoRecordings.chosen(None, None, bodies=scenario.bodies or not is_needed)
     if bodies is None:
         home = build_home(
             air,
             config,
-            worn or DemoRecordings.chosen(None, None, bodies=scenario.bodies),
+            worn,
             begin_s=begin_s,
             duration_s=scenario.lasts_s,
             seed=scenario.seed,
@@ -199,8 +226,10 @@ async def open_world(
         boot_id=f"boot-{scenario.seed}",
         wrong_s=scenario.clock.wrong_by_s,
         is_trusted=scenario.clock.trusted,
+        web=lambda sensor: world.feeds.web(sensor),
     )
-    world = World(scenario, config, air, home, begin_s, central, machine, disks)
+    feeds = SimulatedFeeds(worn, lambda: machine.utc_s, scenario.seed)
+    world = World(scenario, config, air, home, begin_s, central, machine, disks, feeds)
     world.note_consents()
     try:
         machine.start()

@@ -1,7 +1,7 @@
 """A sensor of a scenario that plays a capture: which device of which file.
 
-Contract: `device` reads the file that the scenario names, seen from where the scenario lies, and finds the device in
-it: the one that is named, or the only one that offers the service of the sensor's kind.
+Contract: `device` reads the file that the scenario names and finds the device in it: the one that is named, or the only
+one that offers the service of the sensor's kind.
 """
 
 import re

@@ -12,7 +12,7 @@ Not here: what may be said (`vocabulary`), how it is played (`play`).
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -25,28 +25,34 @@ from edge.errors import ConfigError
 from edge.kinds import KINDS, Reach, Security
 from hw_sim.capture.heard import Device
 from tools.rig.language import captured, status_fields
+from tools.rig.language.durations import Duration, Offset, Shift, Span, seconds
 from tools.rig.language.gateway_file import merged, to_toml
 from tools.rig.language.vocabulary import (
     EXPECTATIONS,
     FAULTS,
+    FOREIGN_SENSORS,
+    OF_A_CGM,
+    Alert,
+    Complete,
     ConfigChanged,
     Data,
-    Duration,
     Expectation,
     Fault,
+    FeedAway,
     Interruption,
-    Offset,
-    SensorReplaced,
-    Shift,
-    Span,
+    Lasting,
+    NoAlert,
     Status,
     UpstreamAway,
-    seconds,
+    UpstreamLies,
+    UpstreamRejects,
 )
 
 MIDNIGHT: Final = datetime(2026, 3, 2, tzinfo=UTC)
 MIDNIGHT_UTC_S: Final = round(MIDNIGHT.timestamp())
 LEAD_S: Final = 60.0
+# Whose alerts are those of the gateway itself.
+GATEWAY: Final = "gateway"
 
 
 class _Rows(NamedTuple):
@@ -78,10 +84,11 @@ class Sensor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         passkey: what the file says; `label` is what the sensor has, if that is another. Without one it is paired all
             the same.
-        really: the kind of sensor that is there, if it is another.
+        really: the kind of sensor that is there, if it is another, or one that others have written.
         capture: a file that was captured of a real one, which is played; seen from where the scenario lies.
         captured_address: which device of that file, if more than one would do.
         handles: what handles are that the file does not discover, like "0x0012" = "2A37".
+        address: of a feed, where its phone or server is; they are simulated, too, and all tell of one wearer.
     """
 
     id: str
@@ -104,8 +111,14 @@ class Sensor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         kind = self.really or self.kind
         return captured.device(Path(self.capture), kind, self.captured_address, self.handles, where)
 
+    @property
+    def is_feed(self) -> bool:
+        """Whether it is no sensor on the air, but somebody who tells of one."""
+        return self.kind in KINDS and KINDS[self.kind].reach is Reach.FEED
+
     def section(self, number: int, wearer: str) -> dict[str, Any]:
-        address = self.address or f"F0:00:00:00:00:{number:02X}"
+        on_the_air = f"F0:00:00:00:00:{number:02X}"
+        address = self.address or (f"http://192.168.1.{number}:17580" if self.is_feed else on_the_air)
         person = self.person or wearer
         section: dict[str, Any] = {"id": self.id, "kind": self.kind, "address": address, "person": person}
         said = {"passkey": self.passkey, "user": self.user, "consent_code": self.consent_code}
@@ -127,9 +140,11 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     Attributes:
         about: what is shown.
         lasts_s: how long bodies live; every fault is over then.
-        settles_s: how long the gateway is given afterwards to fetch and send what is left.
+        settles_s: how long the gateway is given afterwards to fetch and send what is left; if "0s", it need not be
+            done.
         bodies: simulated bodies, all different, instead of recordings that all wear.
         history_s: how long the CGMs have been worn, and storing, already.
+        neighbours: kinds of sensors that others wear in radio range, and the gateway's file does not name.
         adapters: how many the machine has; more than one for the real Bluetooth alone.
         experimental: whether the machine's BlueZ offers what it calls experimental; a simulated one always does.
         gateway: sections of the gateway's own file, laid over those that follow from people and sensors.
@@ -144,6 +159,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clock: Clock = Clock()
     people: Annotated[tuple[Person, ...], Meta(min_length=1, max_length=16)] = (Person(id="jo"),)
     sensors: Annotated[tuple[Sensor, ...], Meta(min_length=1, max_length=32)]
+    neighbours: Annotated[tuple[str, ...], Meta(max_length=32)] = ()
     adapters: Annotated[int, Meta(ge=1, le=2)] = 1
     experimental: bool = False
     gateway: dict[str, Any] = {}
@@ -222,6 +238,7 @@ def parse(content: bytes, path: Path) -> Scenario:
         )
     _check_names(scenario, path)
     _check_times(scenario, path)
+    _check_sense(scenario, path)
     config.parse(scenario.gateway_text().encode(), Path(f"{path} (the gateway's file)"))
     return scenario
 
@@ -260,30 +277,37 @@ def _check_names(scenario: Scenario, path: Path) -> None:
     played = {sensor.id for sensor in scenario.sensors if sensor.capture is not None}
     people = {person.id for person in scenario.people}
     for n, sensor in enumerate(scenario.sensors):
-        _require(
-            [] if sensor.really is None else [sensor.really], KINDS, "kind of sensor", f"{path}: sensors[{n}]"
-        )
-        if sensor.kind in KINDS and KINDS[sensor.kind].reach is Reach.FEED:
-            raise ConfigError(
-                f"{path}: sensors[{n}]",
-                f"{sensor.id} is a feed, and there is no phone or server in a scenario",
-                "name another kind; feeds are tested in Python, as in tests/test_system_feeds.py",
-            )
+        really = [] if sensor.really is None else [sensor.really]
+        _require(really, (*KINDS, *FOREIGN_SENSORS), "kind of sensor", f"{path}: sensors[{n}]")
         if sensor.kind in KINDS:
             sensor.captured(f"{path}: sensors[{n}]")
+    on_the_air = [kind for kind, row in KINDS.items() if row.reach is not Reach.FEED]
+    _require(scenario.neighbours, on_the_air, "kind of sensor on the air", f"{path}: neighbours")
     for key, rows in (("faults", scenario.faults), ("expect", scenario.expect)):
         for n, row in enumerate(rows):
             where = f"{path}: {key}[{n}]"
             named = [getattr(row, "sensor", None), *getattr(row, "sensors", ())]
-            _require([name for name in named if name is not None], sensors, "sensor", where)
+            also = [GATEWAY] if isinstance(row, Alert | NoAlert) else []
+            _require([name for name in named if name is not None], [*sensors, *also], "sensor", where)
             _require([row.person] if isinstance(row, ConfigChanged) else [], people, "person", where)
-            if isinstance(row, SensorReplaced) and (sensors[row.sensor] != "cgm" or row.sensor in played):
-                raise ConfigError(
-                    where, f"{row.sensor} is no simulated CGM", "name one that stores what it measures"
-                )
+            _require_kinds(row, sensors, played, where)
             if isinstance(row, Status):
                 for name in row.fields:
                     status_fields.check(name, sensors, f"{where}: fields")
+
+
+def _require_kinds(row: Struct, sensors: Mapping[str, str], played: Collection[str], where: str) -> None:
+    """What befalls a CGM befalls nothing else; a feed is away, and is not on the air."""
+    named = getattr(row, "sensor", None)
+    if not isinstance(row, Fault) or named is None:
+        return
+    if isinstance(row, OF_A_CGM) and (sensors[named] != "cgm" or named in played):
+        raise ConfigError(where, f"{named} is no simulated CGM", "name one that stores what it measures")
+    is_feed = KINDS[sensors[named]].reach is Reach.FEED if sensors[named] in KINDS else False
+    if is_feed != isinstance(row, FeedAway):
+        said = "is a feed, which is not on the air" if is_feed else "is no feed"
+        remedy = 'let a feed be away by "feed away"' if is_feed else "name a feed"
+        raise ConfigError(where, f"{named} {said}", remedy)
 
 
 def _require(names: Sequence[str], known: Collection[str], what: str, where: str) -> None:
@@ -317,4 +341,27 @@ def _check_times(scenario: Scenario, path: Path) -> None:
     for one, other in pairwise(lives):
         if other.at_s <= one.end_s:
             what = f"the gateway does not run at {other.at_s:g} s, where something else is to happen to it"
+            raise ConfigError(f"{path}: faults", what, "let one be over before the other begins")
+
+
+def _check_sense(scenario: Scenario, path: Path) -> None:
+    """Nothing is expected that cannot be, and no fault ends another of its kind."""
+    alerts = [one for one in scenario.expect if isinstance(one, Alert)]
+    for n, row in enumerate(scenario.expect):
+        where = f"{path}: expect[{n}]"
+        if isinstance(row, Alert) and row.before_s is not None and row.before_s <= row.after_s:
+            raise ConfigError(where, "`before` is not after `after`", "give a span of time")
+        if isinstance(row, NoAlert) and any(
+            row.alert in (None, one.alert) and row.sensor in (None, one.sensor) for one in alerts
+        ):
+            raise ConfigError(where, "another expectation wants this alert", "name an alert, or a sensor")
+        lossy = [one for one in scenario.faults if isinstance(one, UpstreamLies | UpstreamRejects)]
+        if isinstance(row, Complete) and lossy:
+            what = f"nothing is complete after {lossy[0].__struct_config__.tag!r}"
+            raise ConfigError(where, what, "expect what the status, or the log, says of it")
+    lasting = sorted((one for one in scenario.faults if isinstance(one, Lasting)), key=lambda one: one.at_s)
+    for one, other in combinations(lasting, 2):
+        is_same = type(one) is type(other) and getattr(one, "sensor", None) == getattr(other, "sensor", None)
+        if is_same and other.at_s < one.end_s and not isinstance(one, Interruption | UpstreamAway):
+            what = f"{one.__struct_config__.tag!r} has not ended when it begins again at {other.at_s:g} s"
             raise ConfigError(f"{path}: faults", what, "let one be over before the other begins")

@@ -1,51 +1,26 @@
-"""What a scenario file may say: durations, faults and expectations, by their names. Data only, no behaviour.
+"""What a scenario file may say: faults, and what is expected (`wanted`), by their names. Data only, no behaviour.
 
 Contract: a fault is a Struct whose tag is its name and whose fields are what the file says of it; so is an expectation.
 `home.faults` says what happens, `verdict.expectations` what is then looked at, each with a map that lacks no name.
 Times are seconds since the midnight at which the scenario begins.
 """
 
-import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct, field
 
-from edge.alerts.rules import RULES
+from tools.rig.language.durations import Duration, Offset, Shift, Span
+from tools.rig.language.wanted import Alert as Alert
+from tools.rig.language.wanted import Complete as Complete
+from tools.rig.language.wanted import Data as Data
+from tools.rig.language.wanted import Expectation as Expectation
+from tools.rig.language.wanted import Log as Log
+from tools.rig.language.wanted import NoAlert as NoAlert
+from tools.rig.language.wanted import NothingElse as NothingElse
+from tools.rig.language.wanted import Status as Status
 
-UNITS_S: Final = {"d": 86_400.0, "h": 3600.0, "min": 60.0, "s": 1.0}
-_PARTS: Final = "".join(rf"(?:(\d+(?:\.\d+)?){unit})?" for unit in UNITS_S)
-_TEXT: Final = re.compile(rf"(-?)(?=\d){_PARTS}", re.ASCII)
-YEARS_S_MAX: Final = 100 * 365 * 86_400.0
-
-
-class Span(float):
-    """Seconds that are written as "90s", "15min", "1h30min" or "3d"; not negative."""
-
-
-class Offset(float):
-    """As a `Span`, before or after."""
-
-
-def seconds(kind: type, text: object) -> Span | Offset:
-    """What a duration in the file means. Raises ValueError with cause and remedy."""
-    found = _TEXT.fullmatch(text) if isinstance(text, str) else None
-    if found is None or (found[1] and kind is Span):
-        raise ValueError('not a duration; write it like "90s", "15min", "2h", "1h30min" or "3d"')
-    size_s = sum(
-        float(count or 0) * unit_s for count, unit_s in zip(found.groups()[1:], UNITS_S.values(), strict=True)
-    )
-    if size_s > YEARS_S_MAX:
-        raise ValueError("longer than a hundred years; write a shorter duration")
-    return Offset(-size_s if found[1] else size_s) if kind is Offset else Span(size_s)
-
-
-Duration = Annotated[Span, Meta(description='a duration like "90s", "15min", "1h30min" or "3d"')]
-Shift = Annotated[Offset, Meta(description='a duration like "1h30min", or "-400d" for too early')]
-
-
-def _check_alert(kind: str | None) -> None:
-    if kind is not None and kind not in RULES:
-        raise ValueError(f"{kind!r} is no alert; use one of: {', '.join(RULES)}")
+FOREIGN_SENSORS: Final = ("bumble_heart_rate",)
+"""Sensors that others have written: what may be there instead of one of a kind."""
 
 
 class Fault(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="what"):
@@ -107,6 +82,34 @@ class Garbage(Fault, frozen=True, kw_only=True, tag="garbage"):
     packets: Annotated[int, Meta(ge=1, le=10_000)] = 1
 
 
+class PacketsCorrupted(Fault, frozen=True, kw_only=True, tag="packets corrupted"):
+    """In each of the next packets of what the sensor measures one bit is wrong."""
+
+    sensor: str
+    packets: Annotated[int, Meta(ge=1, le=10_000)] = 1
+
+
+class DropsMidReport(Fault, frozen=True, kw_only=True, tag="drops mid-report"):
+    """The link of a CGM fades in the middle of the next report of stored records, after so many of them."""
+
+    sensor: str
+    after_records: Annotated[int, Meta(ge=0, le=10_000)] = field(name="after", default=3)
+
+
+class StorageOverwritten(Fault, frozen=True, kw_only=True, tag="storage overwritten"):
+    """A CGM keeps only so many of its newest records; nobody gets the others any more."""
+
+    sensor: str
+    keeps: Annotated[int, Meta(ge=0, le=10_000)] = 0
+
+
+class SensorRebooted(Lasting, frozen=True, kw_only=True, tag="sensor rebooted"):
+    """The sensor has no power for a while: it measures nothing and is not heard. It keeps what it had stored."""
+
+    for_s: Duration = field(name="for", default=Span(5.0))
+    sensor: str
+
+
 class Interruption(Lasting, frozen=True, kw_only=True):
     """The gateway does not run for a while."""
 
@@ -119,6 +122,12 @@ class GatewayStopped(Interruption, frozen=True, tag="gateway stopped"):
 
 class GatewayKilled(Interruption, frozen=True, tag="gateway killed"):
     """As by `kill -9`; then it is started again."""
+
+
+class KilledAnywhere(Interruption, frozen=True, kw_only=True, tag="killed anywhere"):
+    """As by `kill -9`, so many steps of the event loop after the time: between any two things that it awaits."""
+
+    steps: Annotated[int, Meta(ge=0, le=100_000)]
 
 
 class Rebooted(Interruption, frozen=True, kw_only=True, tag="rebooted"):
@@ -134,6 +143,12 @@ class ConfigChanged(Interruption, frozen=True, kw_only=True, tag="config changed
 
     person: str
     consent: bool
+
+
+class NewCard(Interruption, frozen=True, kw_only=True, tag="new card"):
+    """The machine's card is broken: the gateway begins on a new one, with its file, and nothing of what it had kept."""
+
+    for_s: Duration = field(name="for", default=Span(900.0))
 
 
 class ClockSet(Fault, frozen=True, kw_only=True, tag="clock"):
@@ -153,12 +168,66 @@ class DiskSlow(Lasting, frozen=True, kw_only=True, tag="disk slow"):
     takes_s: Duration = field(name="takes")
 
 
+class DiskFails(Lasting, frozen=True, kw_only=True, tag="disk fails"):
+    """Of what is to be written to the store, a share is refused, by chance."""
+
+    share: Annotated[float, Meta(gt=0.0, le=1.0)]
+
+
 class UpstreamAway(Lasting, frozen=True, tag="upstream away"):
     """The upstream's directory is gone, and nothing can be put in its place."""
 
 
+class UpstreamSlow(Lasting, frozen=True, kw_only=True, tag="upstream slow"):
+    """Each batch takes so long to be taken."""
+
+    takes_s: Duration = field(name="takes")
+
+
+class UpstreamForgetsToAnswer(Lasting, frozen=True, tag="upstream forgets to answer"):
+    """Each batch is taken, and then said to have failed: what is sent again is there already."""
+
+
+class UpstreamRejects(Lasting, frozen=True, tag="upstream rejects"):
+    """No batch is taken, and none ever will be."""
+
+
+class UpstreamLies(Lasting, frozen=True, tag="upstream lies"):
+    """Each batch is said to be taken, and is thrown away. No gateway can do anything about that."""
+
+
+class FeedAway(Lasting, frozen=True, kw_only=True, tag="feed away"):
+    """The phone or server of a feed is not reached. It goes on collecting what its sensor measures."""
+
+    sensor: str
+
+
+class GlucoseMoves(Lasting, frozen=True, kw_only=True, tag="glucose moves"):
+    """What a CGM measures is higher or lower than what is worn, by so many mg/dL within `ramp`, and comes back so.
+
+    So does the body of its wearer, or the arm on which somebody lies.
+    """
+
+    sensor: str
+    by_mg_dl: Annotated[float, Meta(ge=-400, le=400)] = field(name="by")
+    ramp_s: Duration = field(name="ramp", default=Span(900.0))
+
+
+class BatteryLow(Fault, frozen=True, kw_only=True, tag="battery low"):
+    """The sensor's battery has so many percent left from now on, and its link fades."""
+
+    sensor: str
+    percent: Annotated[int, Meta(ge=0, le=100)]
+
+
 class SensorReplaced(Fault, frozen=True, kw_only=True, tag="sensor replaced"):
     """A CGM is taken off, and a new one put on at the same transmitter."""
+
+    sensor: str
+
+
+class SensorSwapped(Fault, frozen=True, kw_only=True, tag="sensor swapped"):
+    """Another unit answers under the sensor's address: it knows no bond, and a CGM has a session of its own."""
 
     sensor: str
 
@@ -204,6 +273,10 @@ class BusKilled(SystemFault, frozen=True, kw_only=True, tag="bus killed"):
     for_s: Duration = field(name="for", default=Span(3.0))
 
 
+class BusStalled(SystemFault, frozen=True, tag="bus stalled"):
+    """The D-Bus daemon is stopped by SIGSTOP, and goes on afterwards."""
+
+
 class PoweredOff(SystemFault, frozen=True, tag="powered off"):
     """`bluetoothctl power off`, and on again."""
 
@@ -229,69 +302,18 @@ class BondRemoved(SystemFault, frozen=True, kw_only=True, tag="bond removed"):
     sensor: str
 
 
-class Expectation(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="what"):
-    """Something that must be true."""
+class Drawn(Fault, frozen=True, kw_only=True, tag="drawn"):
+    """Faults that the scenario's seed draws, with exponential times between them, until the end if not `until`.
 
-
-class Complete(Expectation, frozen=True, kw_only=True, tag="complete"):
-    """At the end, all that these sensors measured (or all sensors) is upstream exactly once, and nothing else is."""
-
-    sensors: tuple[str, ...] = ()
-
-
-class Status(Expectation, frozen=True, kw_only=True, tag="status"):
-    """The status document says so, at a time, or at the end.
-
-    A field is named by its path, like "sensors.cgm.phase" or "store.trouble". Its value is equal, or compared, like
-    "< 600"; "null" is what is unknown or not there.
+    `faults` are the names of those that may come; if none is named, all that nothing of the scenario forbids. Sensors
+    and durations are drawn, too: `longest` is the longest.
     """
 
-    at_s: Duration | None = field(name="at", default=None)
-    fields: Annotated[dict[str, Any], Meta(min_length=1)]
-
-
-class Data(Expectation, frozen=True, kw_only=True, tag="data"):
-    """Each of these sensors (of all, if none is named) brings data within a time after a moment.
-
-    A sensor that is linked and has nothing to send until then brings the first thing that it does send.
-    """
-
-    after_s: Duration = field(name="after", default=Span(0.0))
-    within_s: Duration = field(name="within")
-    sensors: tuple[str, ...] = ()
-
-
-class Log(Expectation, frozen=True, kw_only=True, tag="log"):
-    """So many lines of the log contain these words."""
-
-    says: Annotated[str, Meta(min_length=1)]
-    times: Annotated[int, Meta(ge=0, le=100_000)] = 1
-
-
-class Alert(Expectation, frozen=True, kw_only=True, tag="alert"):
-    """An alert of this kind was raised, after a time and before another."""
-
-    alert: str
-    sensor: str
-    after_s: Duration = field(name="after", default=Span(0.0))
-    before_s: Duration | None = field(name="before", default=None)
-
-    def __post_init__(self) -> None:
-        _check_alert(self.alert)
-
-
-class NoAlert(Expectation, frozen=True, kw_only=True, tag="no alert"):
-    """No alert of any sensor was raised, or none of this kind, or none of this sensor."""
-
-    alert: str | None = None
-    sensor: str | None = None
-
-    def __post_init__(self) -> None:
-        _check_alert(self.alert)
-
-
-class NothingElse(Expectation, frozen=True, tag="nothing else"):
-    """The log has no warning and no error that no other expectation names, and no traceback."""
+    at_s: Duration = field(name="at", default=Span(0.0))
+    every_s: Duration = field(name="every")
+    longest_s: Duration = field(name="longest", default=Span(1800.0))
+    until_s: Duration | None = field(name="until", default=None)
+    faults: tuple[str, ...] = ()
 
 
 def _by_name(*types: type[Struct]) -> dict[str, type[Struct]]:
@@ -304,25 +326,44 @@ FAULTS: Final = _by_name(
     DisconnectHangs,
     Silent,
     Garbage,
+    PacketsCorrupted,
+    DropsMidReport,
+    StorageOverwritten,
+    SensorRebooted,
     GatewayStopped,
     GatewayKilled,
+    KilledAnywhere,
     Rebooted,
+    NewCard,
     ConfigChanged,
     ClockSet,
     DiskFull,
     DiskSlow,
+    DiskFails,
     UpstreamAway,
+    UpstreamSlow,
+    UpstreamForgetsToAnswer,
+    UpstreamRejects,
+    UpstreamLies,
+    FeedAway,
+    GlucoseMoves,
+    BatteryLow,
     SensorReplaced,
+    SensorSwapped,
     LinkLost,
     BondForgotten,
     AnswerLost,
     BluetoothdKilled,
     BluetoothdFrozen,
     BusKilled,
+    BusStalled,
     PoweredOff,
     InterfaceDown,
     RadioBlocked,
     Unplugged,
     BondRemoved,
+    Drawn,
 )
+OF_A_CGM: Final = (DropsMidReport, StorageOverwritten, SensorReplaced, GlucoseMoves)
+"""Befalls what stores records of a session."""
 EXPECTATIONS: Final = _by_name(Complete, Data, Status, Log, Alert, NoAlert, NothingElse)

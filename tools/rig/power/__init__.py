@@ -1,1 +1,1 @@
-"""The store's power is cut, its process killed and its disk made to fail, at every write: by us and by foreign tools."""
+"""The power is cut, the process killed and the disk made to fail, at every write of the store."""

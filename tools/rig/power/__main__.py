@@ -3,6 +3,7 @@
     python -P -m tools.rig.power images [--images N] [--seed N]
     python -P -m tools.rig.power strace [--every N] [--faults kill EIO ENOSPC "EIO for good"]
     python -P -m tools.rig.power fiu [--runs N] [--seed N]
+    python -P -m tools.rig.power guest [--scripts new day sending]
     python -P -m tools.rig.power table
 
 Contract: a line for each script, and each fault with what draws it again. The exit code is 1 if anything was wrong, and
@@ -21,7 +22,8 @@ from pathlib import Path
 from typing import Final
 
 from edge.errors import ConfigError
-from tools.rig.power import breaks, fiu, strace
+from tools.rig.bluez.guest import GuestError
+from tools.rig.power import breaks, fiu, guest, strace
 from tools.rig.power.cuts import cut, cut_again, record
 from tools.rig.power.script import SCRIPTS
 from tools.rig.power.trials import prepared
@@ -65,7 +67,9 @@ def images(options: argparse.Namespace) -> int:
                 flush=True,
             )
             for one in wrong[:SHOWN]:
-                print(f"  {one.script}, moment {one.window}, pieces {one.chosen[0]:x}/{one.chosen[1]}: {one.wrong}")
+                print(
+                    f"  {one.script}, moment {one.window}, pieces {one.chosen[0]:x}/{one.chosen[1]}: {one.wrong}"
+                )
     print(f"{opened} images opened, {faults} wrong (seed {options.seed})")
     return faults
 
@@ -102,8 +106,10 @@ def each_call(options: argparse.Namespace) -> int:
 def random_calls(options: argparse.Namespace) -> int:
     """Scripts, one after the other, whose calls fail at random; how many were wrong."""
     if not fiu.is_under_it():
-        words = fiu.command(["fiu", "--runs", str(options.runs), "--seed", str(options.seed), "--scripts", *options.scripts])
-        os.execvp(words[0], words)
+        words = fiu.command(
+            ["fiu", "--runs", str(options.runs), "--seed", str(options.seed), "--scripts", *options.scripts]
+        )
+        os.execvp(words[0], words)  # noqa: S606
     codes: Counter[int] = Counter()
     faults = 0
     with tempfile.TemporaryDirectory(dir=scratch()) as place:
@@ -121,6 +127,12 @@ def random_calls(options: argparse.Namespace) -> int:
     return faults
 
 
+def logged(options: argparse.Namespace) -> int:
+    """Scripts on a file system whose every write the kernel logs and replays; how many were wrong."""
+    with tempfile.TemporaryDirectory(dir=scratch()) as place:
+        return guest.replay_all(options.scripts, Path(place).resolve())
+
+
 def table(_: argparse.Namespace) -> int:
     """Who finds a store that is broken on purpose; always 0."""
     for row in breaks.table():
@@ -132,7 +144,9 @@ def parser() -> argparse.ArgumentParser:
     """Of the commands."""
     parser = argparse.ArgumentParser(prog="python -P -m tools.rig.power", description=__doc__)
     commands = parser.add_subparsers(required=True)
-    command = commands.add_parser("images", help="what may be on a disk after a power cut, opened by the store")
+    command = commands.add_parser(
+        "images", help="what may be on a disk after a power cut, opened by the store"
+    )
     command.add_argument("--images", type=int, default=IMAGES)
     command.add_argument("--seed", type=int, default=1)
     command.add_argument("--scripts", nargs="+", choices=list(SCRIPTS))
@@ -148,7 +162,14 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=1)
     command.add_argument("--scripts", nargs="+", choices=list(SCRIPTS))
     command.set_defaults(do=random_calls)
-    command = commands.add_parser("table", help="who finds a store that is broken on purpose, by one line each")
+    command = commands.add_parser(
+        "guest", help="every write to a file system, by dm-log-writes in a guest's kernel"
+    )
+    command.add_argument("--scripts", nargs="+", choices=list(SCRIPTS), default=["new", "day", "sending"])
+    command.set_defaults(do=logged)
+    command = commands.add_parser(
+        "table", help="who finds a store that is broken on purpose, by one line each"
+    )
     command.set_defaults(do=table, scripts=None)
     return parser
 
@@ -159,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.disable(logging.ERROR)  # that a disk would not write is no news here
     try:
         return 1 if options.do(options) else 0
-    except ConfigError as error:
+    except (ConfigError, strace.BenchError, GuestError) as error:
         print(error, file=sys.stderr)
         return 2
 

@@ -17,7 +17,16 @@ ROOT: Final = Path(__file__).parents[3]
 _RIG: Final = ("-P", "-m", "tools.rig.power")
 # Shown in this order; the first two are ours.
 TOOLS: Final = {
-    "simulated disk": ("-P", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "tests/test_edge_store_property.py"),
+    "simulated disk": (
+        "-P",
+        "-m",
+        "pytest",
+        "-q",
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        "tests/test_edge_store_property.py",
+    ),
     "images": (*_RIG, "images", "--images", "1500"),
     "strace kill": (*_RIG, "strace", "--every", "9", "--faults", "kill"),
     "strace EIO": (*_RIG, "strace", "--every", "9", "--faults", "EIO"),
@@ -37,9 +46,13 @@ class Break(NamedTuple):
 
 
 BREAKS: Final = (
-    Break("`synchronous = NORMAL`", "edge/store/database.py", '"synchronous = FULL",', '"synchronous = NORMAL",'),
+    Break(
+        "`synchronous = NORMAL`", "edge/store/database.py", '"synchronous = FULL",', '"synchronous = NORMAL",'
+    ),
     Break("`synchronous = OFF`", "edge/store/database.py", '"synchronous = FULL",', '"synchronous = OFF",'),
-    Break("the journal in memory", "edge/store/database.py", '"journal_mode = WAL",', '"journal_mode = MEMORY",'),
+    Break(
+        "the journal in memory", "edge/store/database.py", '"journal_mode = WAL",', '"journal_mode = MEMORY",'
+    ),
     Break(
         "acknowledged before the commit",
         "edge/store/writer.py",
@@ -97,12 +110,21 @@ def tried(one: Break | None, tools: Iterable[str], directory: Path) -> dict[str,
     environment = os.environ | {"PYTHONPATH": f"{front}:{ROOT}", "PYTHONDONTWRITEBYTECODE": "1"}
     found = {}
     for tool in tools:
-        done = subprocess.run(
-            [sys.executable, *TOOLS[tool]], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, *TOOLS[tool]],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode in (0, FOUND), f"{tool}: {done.stdout[-500:]}{done.stderr[-1000:]}"
         found[tool] = done.returncode == FOUND
-        print(f"# {one.name if one else 'whole'}: {tool}: {'found' if found[tool] else '-'}", file=sys.stderr, flush=True)
+        print(
+            f"# {one.name if one else 'whole'}: {tool}: {'found' if found[tool] else '-'}",
+            file=sys.stderr,
+            flush=True,
+        )
     return found
 
 
@@ -119,4 +141,6 @@ def table(tools: Iterable[str] = TOOLS) -> Iterable[str]:
             ours = any(found.get(tool) for tool in OWN)
             theirs = any(found[tool] for tool in chosen if tool not in OWN)
             who = "both" if ours and theirs else "own" if ours else "foreign" if theirs else "none"
-            yield f"| {one.name} | " + " | ".join("x" if found[tool] else "" for tool in chosen) + f" | {who} |"
+            yield (
+                f"| {one.name} | " + " | ".join("x" if found[tool] else "" for tool in chosen) + f" | {who} |"
+            )

@@ -55,22 +55,26 @@ def _calls(recorder: Recorder) -> int:
 
 def cut(recorded: Recorded, images: int, seed: int, directory: Path) -> Iterator[Cut]:
     """Draw about so many images, more of moments with more that may be missing, and open each."""
-    rng = Random(f"{seed}/{recorded.script}")
+    rng = Random(f"{seed}/{recorded.script}")  # noqa: S311
     weights = [1 + len(window.pieces) + len(window.renamings) for window in recorded.windows]
     for number, window in enumerate(recorded.windows):
         acked = acknowledged(window.told)
         for one in drawn(window, -(-images * weights[number] // sum(weights)), rng):
             put(one, directory / "image")
-            yield Cut(recorded.script, number, one.chosen, judge(directory / "image", recorded.expected, acked))
+            yield Cut(
+                recorded.script, number, one.chosen, judge(directory / "image", recorded.expected, acked)
+            )
 
 
 def cut_again(recorded: Recorded, images: int, seed: int, directory: Path) -> Iterator[Cut]:
     """Draw an image of each moment, cut the power again while it is opened, and open about so many images of that."""
-    rng = Random(f"{seed}/{recorded.script}/again")
+    rng = Random(f"{seed}/{recorded.script}/again")  # noqa: S311
     share = max(1, images // (8 * len(recorded.windows)))
     for number, window in enumerate(recorded.windows):
         acked = acknowledged(window.told)
-        first = image(window, (rng.getrandbits(len(window.pieces) + 1) >> 1, rng.randint(0, len(window.renamings))))
+        first = image(
+            window, (rng.getrandbits(len(window.pieces) + 1) >> 1, rng.randint(0, len(window.renamings)))
+        )
         opened = directory / "opened"
         put(first, opened)
         with recording(opened) as recorder:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Final, NamedTuple
 
-from tools.rig.power.recording import Entry, Link, Recorder, Sync, SyncDirectory, Told, Truncate, Write
+from tools.rig.power.recording import Link, Recorder, Sync, SyncDirectory, Told, Truncate, Write
 
 SECTOR_BYTES: Final = 512
 # Of so few pieces every subset is drawn.

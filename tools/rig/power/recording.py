@@ -198,7 +198,7 @@ class _Hooks:
         if result == _OK and name is not None:
             self._recorder.opened(handle, name, is_new_log=is_new and bool(flags & _OPEN_LOGS))
             methods = ctypes.cast(handle, ctypes.POINTER(_PTR))
-            methods[0] = ctypes.addressof(self._wrapped(int(methods[0])))  # type: ignore[call-overload]
+            methods[0] = ctypes.addressof(self._wrapped(int(methods[0])))
         return result
 
     def _on_delete(self, vfs: int, path: int, sync: int) -> int:
@@ -243,7 +243,13 @@ class _Hooks:
             recorder.closed(handle)
             return int(real(handle))
 
-        return {_WRITE: write, _TRUNCATE: truncate, _SYNC: sync, _CLOSE: close}[number]
+        hooks: dict[int, Callable[..., int]] = {
+            _WRITE: write,
+            _TRUNCATE: truncate,
+            _SYNC: sync,
+            _CLOSE: close,
+        }
+        return hooks[number]
 
 
 _current: list[Recorder] = []
@@ -281,7 +287,7 @@ def recording(directory: Path) -> Iterator[Recorder]:
 
     def fsync(descriptor: int) -> None:
         real_fsync(descriptor)
-        recorder.synced(os.readlink(f"/proc/self/fd/{descriptor}"))
+        recorder.synced(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
 
     _current.append(recorder)
     os.fsync = fsync  # type: ignore[assignment]

@@ -1,18 +1,14 @@
-"""Scripts: a store is opened, steps are written one after the other, and it is closed. Also what must be true afterwards.
+"""Scripts: a store is opened, steps are written one after the other, and it is closed; and what is true afterwards.
 
 Contract: a script begins from a directory that `prepare` makes. `play` says "opened" when the store is open, and after
 each commit how many steps are acknowledged; a step that was refused is tried again. Whatever happens to a script, at
 any moment, a later start must find the contents after the last acknowledged step, or after the one that was under way:
-`judge` says in a word what is wrong. As a program it plays a script and tells the acknowledged steps by lines:
-
-    python -P -m tools.rig.power.script NAME DIRECTORY
+`judge` says in a word what is wrong.
 """
 
 import asyncio
 import hashlib
-import os
 import shutil
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -178,16 +174,3 @@ def judge(directory: Path, expected: Sequence[str], acked: int | None) -> str | 
     if found in expected[least : least + 2]:
         return None
     return "acknowledged steps are lost" if found in expected[:least] else "half of a step"
-
-
-def main() -> None:
-    name, directory = sys.argv[1:]
-
-    def tell(line: str) -> None:
-        os.write(1, f"{line}\n".encode())
-
-    sys.exit(play(SCRIPTS[name], Path(directory), tell))
-
-
-if __name__ == "__main__":
-    main()

@@ -53,13 +53,19 @@ def _boot(tables: Tables, name: str, day: int = 0) -> None:
 def _chunk(tables: Tables, minute: int, boot_no: int = 1) -> None:
     arrivals = [(60 * minute + n) * SECOND_NS for n in range(60)]
     tables.raw_chunks.append(
-        HeartChunk(STRAP, boot_no, tuple(Packet(bytes([0, 60 + n % 7]), at, NO_BEAT) for n, at in enumerate(arrivals)))
+        HeartChunk(
+            STRAP,
+            boot_no,
+            tuple(Packet(bytes([0, 60 + n % 7]), at, NO_BEAT) for n, at in enumerate(arrivals)),
+        )
     )
     tables.dirty.mark("heart_5min", STRAP, [MIDNIGHT_UTC_S + 60 * minute // 300 * 300])
 
 
 def _reading(sequence: int) -> Reading:
-    return Reading(sequence, 300 * sequence, 100.0 + sequence, None, 2.5, 0, None, 1, 300 * sequence * SECOND_NS, False)
+    return Reading(
+        sequence, 300 * sequence, 100.0 + sequence, None, 2.5, 0, None, 1, 300 * sequence * SECOND_NS, False
+    )
 
 
 def _item(sequence: int, rev: int = 1) -> Item:
@@ -94,7 +100,10 @@ def _summary(tables: Tables, minute: int, beats: int, *, final: bool = True) -> 
     rev = tables.summaries.put(key, key.start_utc_s + 300, UUID(int=minute), {"beats": beats}, final=final)
     tables.dirty.clear(*key)
     tables.deliveries.enqueue(
-        Item(key.kind, f"{key.kind}/{STRAP}/{key.start_utc_s}", UUID(int=minute), ANNA.pseudonym, rev or 0), ROUTE, 1, 0
+        Item(key.kind, f"{key.kind}/{STRAP}/{key.start_utc_s}", UUID(int=minute), ANNA.pseudonym, rev or 0),
+        ROUTE,
+        1,
+        0,
     )
 
 
@@ -122,7 +131,10 @@ def _purge(tables: Tables) -> None:
 
 BEGINNING: Final = (
     Step("a boot is noted", lambda t: _boot(t, "boot-1")),
-    Step("sensors are registered", lambda t: _home(t, _sensor("strap", "heart_rate", 1), _sensor("cgm", "cgm", 2))),
+    Step(
+        "sensors are registered",
+        lambda t: _home(t, _sensor("strap", "heart_rate", 1), _sensor("cgm", "cgm", 2)),
+    ),
     Step("a session begins", lambda t: _session(t, CGM)),
 )
 DAY: Final = (
@@ -160,7 +172,10 @@ SENDING: Final = (
     Step("a better source", lambda t: t.deliveries.withdraw(ROUTE, "cgm_reading", _item(10).ref)),
     Step("the last batch", lambda t: _begin_batch(t, 0, 11)),
     Step("it arrives", lambda t: t.deliveries.acknowledge(ROUTE, MIDNIGHT_UTC_S + 60)),
-    Step("what was acknowledged long ago", lambda t: t.deliveries.delete_acked_before(MIDNIGHT_UTC_S + DAY_S, 10)),
+    Step(
+        "what was acknowledged long ago",
+        lambda t: t.deliveries.delete_acked_before(MIDNIGHT_UTC_S + DAY_S, 10),
+    ),
     Step("deliveries of what is deleted", lambda t: t.deliveries.forget("cgm_reading", [_item(2).ref])),
 )
 HANDING_ON: Final = (
@@ -177,7 +192,7 @@ HANDING_ON: Final = (
     Step("all are removed", lambda t: _home(t, boot=(2, 5))),
     Step("the CGM is back", lambda t: _home(t, _sensor("cgm", "cgm", 2), boot=(2, 6))),
     Step("the session ends", lambda t: t.sessions.end(2, "run time over")),
-    Step("from version 1: nobody wears it", lambda t: t.database.write("UPDATE sensors SET person = NULL WHERE no = 2")),
+    Step("as in version 1: no wearer", lambda t: t.database.write("UPDATE sensors SET person = NULL WHERE no = 2")),
     Step("its wearer is told", lambda t: _home(t, _sensor("cgm", "cgm", 2), boot=(2, 7))),
     Step("all are retired", lambda t: _home(t, boot=(2, 8))),
 )  # fmt: skip

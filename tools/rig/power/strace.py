@@ -85,7 +85,9 @@ def _traced(directory: Path, account: Path, inject: str | None) -> Callable[[int
 
     def beside(child: int) -> Callable[[], None]:
         # Its complaints about paths that are not there yet concern nobody.
-        tracer = subprocess.Popen([*command, "-p", str(child)], stderr=subprocess.DEVNULL)
+        tracer = subprocess.Popen(  # noqa: S603
+            [*command, "-p", str(child)], stderr=subprocess.DEVNULL
+        )
 
         def ended() -> None:
             tracer.wait()
@@ -108,5 +110,5 @@ def _await_tracer() -> None:
 
 
 def _tracer() -> int:
-    with open("/proc/self/status") as status:
+    with Path("/proc/self/status").open() as status:
         return next(int(line.split()[1]) for line in status if line.startswith("TracerPid"))

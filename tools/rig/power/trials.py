@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from tools.rig.power.cuts import acknowledged
 from tools.rig.power.script import SCRIPTS, Script, judge, play, prepare, states
 
-# Of `play`: it took a fault of the disk for damage, or believed that its file is gone. 3 is that the disk did not let it.
+# Of `play`: to the end, or as far as the disk let it.
 _DONE: Final = (0, 3)
 # A script takes a tenth of a second; one that hangs is killed by SIGALRM.
 SCRIPT_S_MAX: Final = 120

@@ -1,45 +1,41 @@
-"""Plays a scenario in virtual time, and says what was wrong.
+"""Plays a scenario in virtual time, and says what was wrong and whose fault it is.
 
-    python -P -m tools.rig.run.play FILES...
-
-Contract: the same scenario gives the same verdict. Faults happen at their times; when the scenario is over, the gateway
+Contract: the same scenario gives the same outcome. Faults happen at their times; when the scenario is over, the gateway
 is given `settles` to finish; then the expectations are looked at. A gateway that ends by itself, or is never done, is a
-failure whatever is expected.
+failure whatever is expected, and so is a sensor that has died.
+
+Not here: how a scenario is chosen, and how often it is played (`commands`).
 """
 
-import argparse
 import asyncio
+import hashlib
 import logging
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from edge.clock import NS_PER_S
 from edge.errors import ConfigError
 from hw_sim.clock import run
 from tools.rig.home.faults import HAPPENINGS, happen
 from tools.rig.home.flow import times
-from tools.rig.home.machine import GatewayEnded
+from tools.rig.home.recorded import recorded
 from tools.rig.home.world import Disks, World, open_world
 from tools.rig.language import vocabulary as v
-from tools.rig.language.scenario import Scenario, load
-from tools.rig.verdict.expectations import ALERTS_MAX, CHECKS, Line, Played, RaisedAlert, clock_time
+from tools.rig.language.drawing import drawn
+from tools.rig.language.scenario import Scenario
+from tools.rig.verdict.blame import Blame, Finding, finding
+from tools.rig.verdict.evidence import Evidence, gather
+from tools.rig.verdict.expectations import ALERTS_MAX, Line, Played, RaisedAlert, clock_time, findings
+from tools.rig.verdict.outcome import Outcome
 
 # Who is heard: the gateway, and what asyncio says of tasks that nobody awaited. To Bumble every lost link is an error.
 HEARD = ("edge", "asyncio")
 # After the last beat a window of five minutes ends; then it waits for late data, and is closed.
 CLOSED_S = 300.0 + 30.0
-
-
-@dataclass
-class Verdict:
-    """What was wrong, a sentence each."""
-
-    scenario: Scenario
-    failures: list[str] = field(default_factory=list)
 
 
 class _Listener(logging.Handler):
@@ -72,35 +68,83 @@ def _listening() -> Iterator[_Listener]:
 
 
 def require_simulated(name: str, scenario: Scenario) -> None:
-    """Raises ConfigError for a scenario that wants the real Bluetooth of a machine."""
-    remedy = f"play it on the real one: python -P -m tools.rig.bluez {name}"
+    """Raises ConfigError for a scenario that wants the real Bluetooth of a machine, or draws what cannot be drawn."""
+    remedy = f"play it on the real one: vitalgate rig run --setting bluez {name}"
     for n, fault in enumerate(scenario.faults):
-        if type(fault) not in HAPPENINGS:
+        if type(fault) not in HAPPENINGS and not isinstance(fault, v.Drawn):
             what = f"{fault.__struct_config__.tag!r} befalls no simulated Bluetooth"
             raise ConfigError(f"{name}: faults[{n}]", what, remedy)
     if scenario.adapters != 1:
         raise ConfigError(f"{name}: adapters", "a simulated Bluetooth has one adapter", remedy)
+    drawn(scenario)
 
 
-def play(scenario: Scenario, directory: Path) -> Verdict:
-    """Play it; the gateway's files lie in `directory`."""
-    return Verdict(scenario, run(_play(scenario, directory)))
+def play(scenario: Scenario, directory: Path, air: Path | None = None) -> Outcome:
+    """Play it; the gateway's files lie in `directory`, and what goes over the air is written to a file."""
+
+    async def played() -> Outcome:
+        playing = asyncio.ensure_future(_play(drawn(scenario), directory, air))
+        error = await _ended_by(playing)
+        return playing.result() if error is None else Outcome(seed=scenario.seed, findings=(finding(error),))
+
+    return run(played())
 
 
-async def _play(scenario: Scenario, directory: Path) -> list[str]:
+async def _ended_by(task: "asyncio.Task[Any]") -> BaseException | None:
+    """What has ended it: whatever that is, somebody is to blame for it."""
+    await asyncio.wait({task})
+    return task.exception()
+
+
+async def _play(scenario: Scenario, directory: Path, air: Path | None) -> Outcome:
+    found: list[Finding] = []
+    evidence: Evidence | None = None
+    times_shown: dict[str, dict[str, float | None]] = {}
     with _listening() as listener:
         async with open_world(scenario, directory, disks=Disks(scenario.seed)) as world:
             listener.begin_s = world.begin_s
             played = Played(scenario, world, listener.lines)
-            try:
-                await _pass(played)
-            except (GatewayEnded, TimeoutError) as error:
-                return [f"{error} (at {clock_time(world.now_s)})"]
-            played.alerts = raised_alerts(world)
+            with recorded(world, air):
+                error = await _ended_by(asyncio.ensure_future(_pass(played)))
+            if error is None:
+                played.alerts = raised_alerts(world)
+            else:
+                found.append(finding(error, f" (at {clock_time(world.now_s)})"))
+            found += bench_findings(world)
         # What is said on the way out is looked at, too.
-        return [
-            failure for expected in scenario.expect for failure in CHECKS[type(expected)](played, expected)
-        ]
+        if not found:
+            found = findings(played)
+            evidence, times_shown = gather(played), shown_times(played)
+    digest = "" if evidence is None else digest_of(evidence)
+    return Outcome(
+        seed=scenario.seed, findings=tuple(found), digest=digest, times=times_shown, evidence=evidence
+    )
+
+
+def bench_findings(world: World) -> list[Finding]:
+    """Sensors that have died, or that measured nothing though they were worn."""
+    found = []
+    for sensor in world.scenario.sensors:
+        worn = None if sensor.is_feed else world.sensor(sensor.id)
+        if worn is not None and (error := worn.died_of) is not None:
+            found.append(Finding(Blame.BENCH, f"the simulated sensor {sensor.id} has died: {error!r}"))
+    return found
+
+
+def digest_of(evidence: Evidence) -> str:
+    """Of all that must be the same when a seed is played again. Versions of files, and their names, are not."""
+    same = (evidence.people, evidence.alerts, evidence.log, evidence.faults)
+    return hashlib.sha256(msgspec.json.encode(same)).hexdigest()[:16]
+
+
+def shown_times(played: Played) -> dict[str, dict[str, float | None]]:
+    """How long data took, in seconds, by the moment from which it was measured."""
+    return {
+        clock_time(expected.after_s): {
+            sensor: None if after_s is None else round(after_s, 1) for sensor, after_s in found.items()
+        }
+        for expected, found in played.times.items()
+    }
 
 
 async def _pass(played: Played) -> None:
@@ -112,7 +156,8 @@ async def _pass(played: Played) -> None:
         await world.until_s(scenario.lasts_s)
         await asyncio.gather(*tasks)
         await world.for_s(CLOSED_S)
-        await world.until_settled(scenario.settles_s)
+        if scenario.settles_s > 0.0:
+            await world.until_settled(scenario.settles_s)
     finally:
         for task in tasks:
             task.cancel()
@@ -151,30 +196,3 @@ def looks(played: Played) -> "list[asyncio.Task[None]]":
     return [asyncio.ensure_future(sample(played, at_s)) for at_s in moments] + [
         asyncio.ensure_future(measure(played, one)) for one in flows
     ]
-
-
-def main(files: list[str]) -> int:
-    """Play files, and print what was wrong; the exit code is 1 if anything was, 2 if a file cannot be played."""
-    logging.basicConfig(handlers=[logging.NullHandler()])  # what is said is looked at, not shown
-    try:
-        scenarios = [(name, load(Path(name))) for name in files]
-        for name, scenario in scenarios:
-            require_simulated(name, scenario)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    failed = False
-    for name, scenario in scenarios:
-        with tempfile.TemporaryDirectory() as directory:
-            failures = play(scenario, Path(directory)).failures
-        print(f"{name}: {'failed' if failures else 'passed'}: {scenario.about}")
-        for failure in failures:
-            print(f"  {failure}")
-        failed = failed or bool(failures)
-    return int(failed)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="tools.rig.run.play", description="Play scenarios in virtual time.")
-    parser.add_argument("files", nargs="+", metavar="FILE", help="as in tests/scenarios")
-    sys.exit(main(parser.parse_args().files))

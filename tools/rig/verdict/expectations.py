@@ -1,29 +1,29 @@
 """What must be true of a scenario that was played: a function for each expectation's name.
 
-Contract: a function yields a sentence for each failure, which says what was told and what is true; nothing is what it
-should be. What is true comes from the simulated sensors: the records that a CGM took, the beats that a strap's radio
-carried. What is told is read upstream, in the status document, in the store's alerts and in the log.
+Contract: a function yields a sentence for each failure, which says what was told and what is true; that nothing is told
+means that all is as it should be. A failure is the product's, unless a `Finding` says that the scenario asks for what
+cannot be. What is told is read upstream, in the status document, in the store's alerts and in the log.
 
-Not here: playing (`play`).
+Not here: what is true of a person (`truth`); playing (`run`).
 """
 
 import logging
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain, pairwise
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from edge.local.status import StatusDocument
-from hw_sim.sensors.cgm_sensor import CgmSensor
-from hw_sim.sensors.replayed.connected import ReplayedSensor
 from tools.rig.home.flow import Times
 from tools.rig.home.scene import Scene
 from tools.rig.language import status_fields
 from tools.rig.language import vocabulary as v
 from tools.rig.language.scenario import MIDNIGHT_UTC_S, Scenario
+from tools.rig.verdict.blame import Blame, Finding
 from tools.rig.verdict.received import Reading, Received, Window, receive
+from tools.rig.verdict.truth import Truth, truth_of
 
 # A record is placed to the minute, from a session's begin that is known to the minute.
 PLACED_S: Final = 120.0
@@ -31,8 +31,6 @@ PLACED_S: Final = 120.0
 VALUE_MG_DL: Final = 0.051
 # A beat is placed by when its packet came, once a second.
 BEAT_S: Final = 1.5
-# What a kill may cost: the packets of the minute that is open, and those on their way to the store.
-KILL_S, STOP_S, START_S = 65.0, 2.0, 5.0
 ALERTS_MAX: Final = 1000
 
 
@@ -84,31 +82,30 @@ def _of_utc(utc_s: float) -> str:
 # Complete
 
 
-class Truth(NamedTuple):
-    """What a person's sensors measured: readings and beats with their true time.
-
-    `certain` beats reached a gateway that had time to store them; other ones may have. `is_due` is whether all must be
-    upstream, and nothing may be that was measured after `allowed_utc_s`.
-    """
-
-    readings: list[tuple[float, float]]
-    beats: list[float]
-    certain: list[float]
-    is_due: bool
-    allowed_utc_s: float
+Failure = str | Finding
+"""What is wrong; a bare sentence is about the product."""
 
 
-def complete(played: Played, expected: v.Complete) -> Iterator[str]:
+def complete(played: Played, expected: v.Complete) -> Iterator[Failure]:
     received = receive(played.world.bundles)
+    is_any = False
     named = set(expected.sensors) or {sensor.id for sensor in played.scenario.sensors}
     for person in played.scenario.people:
         theirs = [one.id for one in played.scenario.sensors if played.scenario.wearer(one.id) == person.id]
         if named & set(theirs):
             truth = truth_of(played.world, person.id, theirs)
             pseudonym = person.pseudonym or f"patient-{person.id}"
+            is_any = is_any or bool(truth.readings or truth.certain)
             yield from (
                 f"complete: {person.id}: {what}" for what in _wrong(truth, received, pseudonym, played)
             )
+    strangers = received.readings.keys() | received.windows.keys()
+    for pseudonym in sorted(
+        strangers - {one.pseudonym or f"patient-{one.id}" for one in played.scenario.people}
+    ):
+        yield f"complete: {pseudonym} lives elsewhere, and something of theirs is upstream"
+    if not is_any:
+        yield Finding(Blame.SCENARIO, "complete: no sensor has measured anything that could have come")
 
 
 def _wrong(truth: Truth, received: Received, pseudonym: str, played: Played) -> Iterator[str]:
@@ -121,59 +118,28 @@ def _wrong(truth: Truth, received: Received, pseudonym: str, played: Played) -> 
                 yield f"the reading of {_of_utc(reading.utc_s)} was sent {times} times"
 
 
-def truth_of(world: Scene, person: str, sensors: Iterable[str]) -> Truth:
-    zero_utc_s = world.zero_utc_s
-    addresses = {world.address(sensor) for sensor in sensors}
-    cgms: list[CgmSensor | ReplayedSensor] = [*world.home.cgms, *world.home.replayed]
-    readings = [
-        (zero_utc_s + measured.at_s, measured.record.glucose_mg_dl)
-        for cgm in cgms
-        if cgm.address in addresses
-        for measured in cgm.measured
-        if isinstance(measured.record.glucose_mg_dl, float)
-    ]
-    straps = [*world.home.straps, *world.home.replayed]
-    carried = [beat for strap in straps if strap.address in addresses for beat in strap.carried]
-    spans = list(_unsure(world))
-    certain = [beat for beat in carried if not any(begin <= beat.sent_s <= end for begin, end in spans)]
-    given = [(since_s, consents[person]) for since_s, consents in world.consents]
-    withdrawn_s = [since_s for (_, before), (since_s, now) in pairwise(given) if before and not now]
-    is_due = given[-1][1]
-    ever = any(consent for _, consent in given)
-    allowed_s = float("inf") if is_due else withdrawn_s[-1] if ever else float("-inf")
-    return Truth(
-        sorted(readings),
-        sorted(zero_utc_s + beat.beat_s for beat in carried),
-        sorted(zero_utc_s + beat.beat_s for beat in certain),
-        is_due,
-        zero_utc_s + allowed_s,
-    )
-
-
-def _unsure(world: Scene) -> Iterator[tuple[float, float]]:
-    """When beats that were sent need not have been kept: around each end of a life, until the next has begun."""
-    machine = world.lives
-    ends = chain(((s, KILL_S) for s in machine.kills_s), ((s, STOP_S) for s in machine.stops_s))
-    for end_s, before_s in ends:
-        next_s = next((start_s for start_s in machine.starts_s if start_s >= end_s), end_s)
-        yield end_s - before_s, next_s + START_S
-
-
 def wrong_readings(truth: Truth, told: list[Reading]) -> Iterator[str]:
     """Readings that are missing, double, or of nobody's."""
-    left = [reading for reading in told if reading.value_mg_dl is not None]
-    for utc_s, value in truth.readings:
-        same = [reading for reading in left if _is(reading, utc_s, value)]
-        if not same and truth.is_due:
+    left = sorted(reading for reading in told if reading.value_mg_dl is not None)
+    for utc_s, value, is_due in sorted(
+        [(*one, truth.is_due) for one in truth.readings] + [(*one, False) for one in truth.maybe]
+    ):
+        same = next((one for one in _around(left, utc_s) if _is(one, utc_s, value)), None)
+        if same is not None:
+            left.remove(same)
+            if utc_s > truth.allowed_utc_s:
+                yield f"{value:g} mg/dL of {_of_utc(utc_s)} is upstream without consent"
+        elif is_due:
             yield f"{value:g} mg/dL of {_of_utc(utc_s)} is not upstream"
-        if same and utc_s > truth.allowed_utc_s:
-            yield f"{value:g} mg/dL of {_of_utc(utc_s)} is upstream without consent"
-        if same:
-            left.remove(same[0])
     for reading in left:
-        known = any(_is(reading, utc_s, value) for utc_s, value in truth.readings)
+        known = any(_is(reading, utc_s, value) for utc_s, value in [*truth.readings, *truth.maybe])
         what = "is upstream more than once" if known else "is upstream and was never measured"
         yield f"{reading.value_mg_dl:g} mg/dL of {_of_utc(reading.utc_s)} {what}"
+
+
+def _around(readings: list[Reading], utc_s: float) -> list[Reading]:
+    first = bisect_left(readings, utc_s - PLACED_S, key=attrgetter("utc_s"))
+    return readings[first : bisect_right(readings, utc_s + PLACED_S, key=attrgetter("utc_s"))]
 
 
 def _is(reading: Reading, utc_s: float, value: float) -> bool:
@@ -214,16 +180,22 @@ def data(played: Played, expected: v.Data) -> Iterator[str]:
             yield f"data: {sensor}: {when}, expected within {expected.within_s:g} s after {told}"
 
 
-def status(played: Played, expected: v.Status) -> Iterator[str]:
+def status(played: Played, expected: v.Status) -> Iterator[Failure]:
     when = "at the end" if expected.at_s is None else f"at {clock_time(expected.at_s)}"
     document = played.samples[expected.at_s]
     if document is None:
-        yield f"status {when}: no gateway runs"
+        is_meant = expected.at_s is not None and _is_interrupted(played.scenario, expected.at_s)
+        yield Finding(Blame.SCENARIO if is_meant else Blame.PRODUCT, f"status {when}: no gateway runs")
         return
     for path, wanted in expected.fields.items():
         told = status_fields.look_up(document, path)
         if not status_fields.agrees(told, wanted):
             yield f"status {when}: {path} is {_shown(told)}, expected {_shown(wanted)}"
+
+
+def _is_interrupted(scenario: Scenario, at_s: float) -> bool:
+    lives = [one for one in scenario.faults if isinstance(one, v.Interruption)]
+    return any(one.at_s <= at_s <= one.end_s for one in lives)
 
 
 def _shown(value: Any) -> str:
@@ -263,7 +235,7 @@ def nothing_else(played: Played, _: v.NothingElse) -> Iterator[str]:
             yield f"nothing else: {line}"
 
 
-Check = Callable[[Played, Any], Iterator[str]]
+Check = Callable[[Played, Any], Iterator[Failure]]
 CHECKS: Final[dict[type[v.Expectation], Check]] = {
     v.Complete: complete,
     v.Data: data,
@@ -273,3 +245,9 @@ CHECKS: Final[dict[type[v.Expectation], Check]] = {
     v.NoAlert: no_alert,
     v.NothingElse: nothing_else,
 }
+
+
+def findings(played: Played) -> list[Finding]:
+    """Everything that was expected and is not so."""
+    failures = (failure for one in played.scenario.expect for failure in CHECKS[type(one)](played, one))
+    return [one if isinstance(one, Finding) else Finding(Blame.PRODUCT, one) for one in failures]
