@@ -96,6 +96,35 @@ def show(
         listing.show(rows)
 
 
+@app.command(epilog="Example: vitalgate rig explore --hours 8 --seeds 500 --resume build/explore/done.jsonl")
+def explore(
+    seeds: Annotated[str, typer.Option(metavar="A..B", help="Which homes are drawn.")] = "0..19",
+    hours: Annotated[
+        float | None, typer.Option(metavar="N", help="From A on, for so long, whatever B is.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Note the seeds that were played, and go on from there."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, metavar="N", help="So many at a time.")] = 1,
+) -> None:
+    """Play homes of two days that are drawn from seeds, with all faults on; what fails is made small.
+
+    Each failing seed is left as a scenario file, with the command that plays it again.
+    """
+    from tools.rig.home.extra import simulation_extra
+    from tools.terminal import one_line_errors
+
+    with one_line_errors():
+        simulation_extra()
+    from tools.rig.explore import __main__ as exploring
+
+    said = ["--seeds", seeds, "--jobs", str(jobs)]
+    said += [] if hours is None else ["--hours", str(hours)]
+    said += [] if resume is None else ["--resume", str(resume)]
+    raise typer.Exit(exploring.main(said))
+
+
 @app.command(epilog="Example: vitalgate rig check my.toml")
 def check(files: Files) -> None:
     """Check scenario files without playing them."""
