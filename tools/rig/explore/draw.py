@@ -205,7 +205,7 @@ DRAWERS: Final[dict[str, tuple[int, Drawer]]] = {
     "glucose moves": (3, _glucose_moves),
     "packets corrupted": (3, _at_once("packets corrupted", sensor=CGM, packets=4)),
     "drops mid-report": (4, _drops_mid_report),
-    "storage overwritten": (1, _at_once("storage overwritten", sensor=CGM, keeps=12)),
+    "storage overwritten": (2, _at_once("storage overwritten", sensor=CGM, keeps=12)),
     "sensor rebooted": (3, _lasting("sensor rebooted", CGM, 5, 900, sensor=CGM)),
     "killed anywhere": (8, _killed_anywhere),
     "gateway stopped": (6, _lasting("gateway stopped", "life", 1, 60, 1800)),
