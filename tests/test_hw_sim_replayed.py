@@ -6,6 +6,7 @@ import pytest
 
 from edge.errors import ConfigError
 from edge.kinds import KINDS, Reach
+from hw_sim.capture import files
 from hw_sim.capture.heard import Characteristic, Device, Heard, Service, What
 from hw_sim.capture.script import script
 from hw_sim.clock import run
@@ -14,8 +15,10 @@ from hw_sim.scenario import MAKERS
 from hw_sim.sensors.peripheral import Peripheral
 from hw_sim.sensors.replayed.making import FORMS, Place, replayed
 from protocols import uuids
+from tools.rig.home.recorded import recorded
 from tools.rig.home.world import open_world
-from tools.rig.language.scenario import LEAD_S, Sensor, home_of, parse
+from tools.rig.language.scenario import LEAD_S, STRAP, Sensor, home_of, load, parse
+from tools.rig.report.artefacts import with_captures
 
 THERMOMETER = Sensor(id="thermometer", kind="thermometer", address="F0:00:00:00:00:04")
 BEGIN_S = 1_750_000_000.0
@@ -122,6 +125,18 @@ def test_a_capture_that_cannot_be_played_is_refused_before_anything_is_played(
         parse(said, recordings / "scenario.toml")
 
 
+def test_what_is_kept_of_a_play_has_its_captures_with_it(tmp_path: Path) -> None:
+    scenarios, kept = Path(__file__).with_name("scenarios"), tmp_path / "kept"
+    kept.mkdir()
+    text = (scenarios / "captured_by_bluez.toml").read_text()
+    (kept / "scenario.toml").write_text(with_captures(text, scenarios, kept))
+    (sensor,) = load(kept / "scenario.toml").sensors
+    assert Path(sensor.capture or "").is_relative_to(kept)
+    captured = sensor.captured()
+    assert captured is not None
+    assert captured.notified()[uuids.HEART_RATE_MEASUREMENT] == 152
+
+
 def test_a_captured_sensor_cannot_be_replaced() -> None:
     said = HEAD + (
         b'sensors = [{ id = "cgm", kind = "cgm", capture = "bumble_heart_rate.btsnoop",'
@@ -130,3 +145,19 @@ def test_a_captured_sensor_cannot_be_replaced() -> None:
     )
     with pytest.raises(ConfigError, match="cgm is no simulated CGM"):
         parse(said, Path(__file__).with_name("recordings") / "scenario.toml")
+
+
+def test_the_air_of_a_play_is_a_capture_that_plays(tmp_path: Path) -> None:
+    """What artefacts keep of the radio: the strap's packets as the gateway counted them."""
+
+    async def main() -> int | None:
+        async with open_world(home_of(STRAP, hours=0.02, bodies=True), tmp_path / "home") as world:
+            with recorded(world, tmp_path / "air.btsnoop"):
+                await world.for_s(60.0)
+            return (await world.gateway.status()).sensors[0].packets
+
+    packets = run(main())
+    device = files.load(tmp_path / "air.btsnoop").chosen(uuids.HEART_RATE_SERVICE)
+    assert device.address == STRAP.address
+    assert device.notified()[uuids.HEART_RATE_MEASUREMENT] == packets
+    assert (packets or 0) > 30

@@ -36,9 +36,10 @@ class _SimHost(Host):
             if isinstance(packet, hci.HCI_Command):
                 raise TransportLostError("transport lost")
         elif self.hci_sink is not None:
+            octets = bytes(packet)
             if self.snooper is not None:
-                self.snooper.snoop(bytes(packet), Snooper.Direction.HOST_TO_CONTROLLER)
-            self.hci_sink.on_packet(bytes(packet))
+                self.snooper.snoop(octets, Snooper.Direction.HOST_TO_CONTROLLER)
+            self.hci_sink.on_packet(octets)
 
     def on_hci_packet(self, packet: hci.HCI_Packet) -> None:
         if self.snooper is not None:

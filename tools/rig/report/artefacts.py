@@ -5,7 +5,7 @@
     state/         its store                         truth.json     what the sensors know beside what is upstream
     bundles/       what it sent                      verdict.json   the verdict, and the faults that happened
     air.btsnoop    the radio, where it is simulated  versions.json  of Python, the kernel, and what is installed
-    replay.sh      plays it again, with its seed
+    captures/      what its sensors played, if any   replay.sh      plays it again, with its seed
 
 Contract: `keep` writes into the directory in which the gateway's own files lie already, and changes none of those.
 """
@@ -13,6 +13,7 @@ Contract: `keep` writes into the directory in which the gateway's own files lie 
 import json
 import os
 import platform
+import re
 import shlex
 import sys
 from importlib.metadata import distributions
@@ -25,6 +26,7 @@ from tools.rig.language.scenario import Scenario
 from tools.rig.verdict.blame import ROOT
 from tools.rig.verdict.outcome import Outcome
 
+_CAPTURE: Final = re.compile(r"""(?P<key>\bcapture\s*=\s*)(?P<quote>["'])(?P<name>[^"']+)(?P=quote)""")
 REPLAY: Final = """#!/bin/sh
 # Plays this again: the same scenario with the same seed, by the checkout in $VITALGATE.
 set -eu
@@ -37,7 +39,7 @@ exec "${{PYTHON:-{python}}}" -P -m tools rig run scenario.toml --setting {settin
 
 def keep(directory: Path, file: Path, scenario: Scenario, setting: str, outcome: Outcome) -> None:
     """Write what is known of a play beside what the play has written."""
-    (directory / "scenario.toml").write_bytes(file.read_bytes())
+    (directory / "scenario.toml").write_text(with_captures(file.read_text(), file.parent, directory))
     replay = directory / "replay.sh"
     replay.write_text(
         REPLAY.format(
@@ -60,6 +62,21 @@ def keep(directory: Path, file: Path, scenario: Scenario, setting: str, outcome:
         _write(directory / "truth.json", {"people": evidence.people, "alerts": evidence.alerts})
         lines = (msgspec.json.encode({"at_s": at_s, "status": said}) for at_s, said in evidence.statuses)
         (directory / "status.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def with_captures(text: str, beside: Path, directory: Path) -> str:
+    """A scenario's text that names its captures as they lie in a directory, into which they are copied."""
+
+    def kept(found: re.Match[str]) -> str:
+        source = beside / found["name"]
+        place = Path("captures") / f"{len(copied)}-{source.name}"
+        (directory / place).parent.mkdir(exist_ok=True)
+        (directory / place).write_bytes(source.read_bytes())
+        copied.append(place)
+        return f'{found["key"]}"{place}"'
+
+    copied: list[Path] = []
+    return _CAPTURE.sub(kept, text)
 
 
 def versions() -> dict[str, Any]:
