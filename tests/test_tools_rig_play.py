@@ -81,7 +81,10 @@ FAULTS = {
         'at = "1min", for = "4min", share = 1.0',
         AT_5 % '"store.trouble" = "No space left on device"',
     ),
-    "upstream slow": ('at = "10s", for = "400s", takes = "399s"', AT_5 % '"deliveries.files.batches" = 0'),
+    "upstream slow": (
+        'at = "10s", for = "400s", takes = "399s"',
+        AT_5 % '"deliveries.files.batches" = 0, "sensors.cgm.losses" = 0',
+    ),
     "upstream forgets to answer": (
         'at = "10s", for = "400s"',
         '{ what = "log", says = "the receiver does not answer" }',
