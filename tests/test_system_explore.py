@@ -2,7 +2,7 @@
 
 A seed that fails is played again, and made small, by
 
-    .venv/bin/python -P -m tools.rig.explore --seeds 1234
+    .venv/bin/vitalgate rig explore --seeds 1234
     .venv/bin/python -P -m pytest -q -m soak tests/test_system_explore.py     # hundreds, and four weeks
 
 Short homes show that a broken law is found: each is about one, and dies with the mutant that breaks it.
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning
 def played(seed: int) -> Result:
     with quiet():
         result = play(scenario_of(document(seed)))
-    command = f".venv/bin/python -P -m tools.rig.explore --seeds {seed}"
+    command = f".venv/bin/vitalgate rig explore --seeds {seed}"
     assert not result.wrong, f"seed {seed}: {result.wrong}\nplayed again by: {command}"
     return result
 
@@ -58,7 +58,7 @@ def test_and_so_they_do_in_hundreds_of_homes(block: int) -> None:
 def short(*faults: dict[str, Any], lasts: str = "3h") -> dict[str, Any]:
     return {
         "lasts": lasts,
-        "settles": "6h",
+        "settles": "2h",
         "seed": 7,
         "bodies": True,
         "sensors": [{"id": "cgm", "kind": "cgm"}],

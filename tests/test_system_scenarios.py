@@ -1,6 +1,6 @@
 """Whole gateways through the scenarios of `tests/scenarios`: files that say what goes wrong, and what must be true.
 
-.venv/bin/python -P -m tools.rig.run.play tests/scenarios/killed.toml
+.venv/bin/vitalgate rig run tests/scenarios/killed.toml
 .venv/bin/python -P -m pytest -m "soak or not soak" tests/test_system_scenarios.py     # with all seeds
 """
 

@@ -20,6 +20,7 @@ from tools.rig.bench import inventory, play, world
 from tools.rig.bench.errors import BenchError, DongleFailed, GatewayUnreachable, LeaseLost, NothingFree
 from tools.rig.bench.inventory import Inventory
 from tools.rig.bench.leases import Leases, Wanted
+from tools.rig.bench.setting import on_the_air
 from tools.rig.language.scenario import Scenario, parse
 
 STRAP = """
@@ -283,17 +284,14 @@ def test_the_file_of_a_gateway_for_a_scenario_is_written(
     assert [one.id for one in world.file_of(scenario(), bench(tmp_path).gateway(None)).sensors] == ["strap"]
 
 
-def test_whose_fault_it_is_is_told_by_the_exit_code_and_in_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "s.toml").write_text(STRAP)
-    files = [str(tmp_path / "bench.toml"), str(tmp_path / "s.toml")]
-    assert commands.main(["play", *files]) == 2
-    assert "No such file" in capsys.readouterr().err
+def test_what_the_bench_does_wrong_is_the_benchs_fault_and_not_the_gateways(tmp_path: Path) -> None:
+    scenario().configure(tmp_path)
     (tmp_path / "bench.toml").write_text(
         '[[dongles]]\nid = "a"\ntransport = "tcp-client:127.0.0.1:1"\n' + GATEWAY
     )
-    scenario().configure(tmp_path)
-    assert commands.main(["play", *files]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("bench: dongle a: tcp-client:127.0.0.1:1 cannot be opened")
+    required, play_on_air = on_the_air(tmp_path / "bench.toml", None)
+    required("s.toml", scenario())
+    outcome = play_on_air(scenario(), tmp_path / "artefacts")
+    assert outcome.verdict == "bench"
+    (said,) = outcome.failures
+    assert "dongle a: tcp-client:127.0.0.1:1 cannot be opened" in said

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tools.rig.explore.__main__ import call_of, main
-from tools.rig.explore.campaign import Call, Tally, explore, read
+from edge.errors import ConfigError
+from tools.rig.explore.campaign import Call, Tally, explore, named, read
 from tools.rig.explore.checks import Due, wrong_readings
 from tools.rig.explore.draw import DRAWERS, LEFT_OUT, STRAP, WORN_S, document
 from tools.rig.explore.play import Result, scenario_of
@@ -159,11 +159,10 @@ def test_what_was_played_is_one_line_of_json() -> None:
 
 @pytest.mark.parametrize(("said", "first", "last"), [("0..19", 0, 19), ("7", 7, 7), ("5..5", 5, 5)])
 def test_seeds_are_named_by_their_first_and_last(said: str, first: int, last: int) -> None:
-    made = call_of(["--seeds", said])
-    assert isinstance(made, Call)
-    assert (made.first, made.last) == (first, last)
+    assert named(said) == (first, last)
 
 
-def test_what_is_no_seed_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--seeds", "all"]) == 2
-    assert "'all' is not A..B" in capsys.readouterr().err
+@pytest.mark.parametrize("said", ["all", "", "1..", "..2", "1..x", "-1"])
+def test_what_is_no_seed_is_refused(said: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not A\.\.B"):
+        named(said)

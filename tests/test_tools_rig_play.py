@@ -14,6 +14,7 @@ from edge.upstream.files import FileUpstream
 from tools.rig.language.scenario import parse
 from tools.rig.run import play as playing
 from tools.rig.run.play import play, require_simulated
+from tools.rig.verdict.expectations import Played
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
@@ -71,10 +72,6 @@ FAULTS = {
         'at = "230s", sensor = "cgm", packets = 1',
         AT_END % '"sensors.cgm.undecodable" = 1',
     ),
-    "storage overwritten": (
-        'at = "4min", sensor = "cgm", keeps = 0',
-        AT_END % '"sensors.cgm.session.readings.glucose" = 1',
-    ),
     "sensor rebooted": (
         'at = "4min", sensor = "strap", for = "30s"',
         AT_END % '"sensors.strap.losses" = "> 0"',
@@ -126,6 +123,17 @@ def test_a_hung_disconnect_is_seen(tmp_path: Path) -> None:
     assert failures(tmp_path / "with", expect, f"{silent}, {hung}") == []
     assert failures(tmp_path / "without", expect, silent) == [
         "log: 0 lines say 'hanging up does not end' (never), expected 1"
+    ]
+
+
+def test_what_a_sensor_holds_no_more_is_not_missed_and_the_rest_is(tmp_path: Path) -> None:
+    off = '{ what = "gateway stopped", at = "1min", for = "20min" }'
+    overwritten = '{ what = "storage overwritten", at = "20min", sensor = "cgm", keeps = 1 }'
+    few = AT_END % '"sensors.cgm.session.readings.glucose" = 3'
+    expect = f"{COMPLETE}, {few}"
+    assert failures(tmp_path / "with", expect, f"{off}, {overwritten}", lasts="24min", sensors=CGM) == []
+    assert failures(tmp_path / "without", expect, off, lasts="24min", sensors=CGM) == [
+        "status at the end: sensors.cgm.session.readings.glucose is 5, expected 3"
     ]
 
 
@@ -211,7 +219,7 @@ def test_a_beat_that_is_not_counted_is_missed(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_reading_that_nobody_measured_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def lie(played: playing.Played) -> None:
+    async def lie(played: Played) -> None:
         await tell(played)
         played.world.home.cgms[0].measured.pop()
 
@@ -266,7 +274,7 @@ def test_a_warning_that_nobody_expects_is_seen(tmp_path: Path) -> None:
 
 
 def test_a_traceback_is_seen_whatever_its_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def stumble(played: playing.Played) -> None:
+    async def stumble(played: Played) -> None:
         await tell(played)
         try:
             raise ValueError("stumbled")

@@ -1,7 +1,7 @@
 """Opening the store: find or make the file, tell a wrong key from damage, set damage aside, migrate.
 
 Contract: a damaged file is set aside and a new one begins. A disk that would not read a page once has not damaged it,
-so damage is what two connections find: a page that one could not read stays unreadable to it. A wrong key, a
+so damage is what two connections find in the same place: what one could not read stays unreadable to it. A wrong key, a
 later schema, or data of the other world (real and simulated data are never mixed) is an error that the operator has to
 solve. A database without data belongs to neither world. The check has a budget; parts of a large file that it does not
 reach are checked while the gateway runs. If only the log is damaged, a copy of it is kept and what SQLite recovered is
@@ -22,6 +22,9 @@ from edge.identity import Identity
 from edge.store import checking, damage, migrations, write_ahead
 from edge.store.database import PAGE_BYTES, READING, WRITING, Database, can_read
 from edge.store.schema import SCHEMA_VERSION, create
+
+# How often to look before a disk is said to read nothing twice.
+LOOKS_MAX = 8
 
 
 class Opened(NamedTuple):
@@ -108,15 +111,23 @@ def open_for_reading(path: Path, identity: Identity) -> Opened:
 def _found_whole(
     path: Path, identity: Identity, unless_opened: ExitStack
 ) -> tuple[Database, tuple[checking.Part, ...], Path | None]:
-    """As `_whole`, but it raises StoreCorrupt only for what is found twice."""
-    with ExitStack() as first_look:
-        try:
-            whole = _whole(path, identity, first_look)
-        except StoreCorrupt:
-            # The first connection is open until this one is: if it closed as the last one, SQLite would write.
-            return _whole(path, identity, unless_opened)
-        unless_opened.push(first_look.pop_all())
-        return whole
+    """As `_whole`, but it raises StoreCorrupt only for what is found twice in the same place."""
+    before = None
+    with ExitStack() as looks:
+        for _ in range(LOOKS_MAX):
+            # An earlier connection is open until this one is: if it closed as the last one, SQLite would write.
+            look = looks.enter_context(ExitStack())
+            try:
+                whole = _whole(path, identity, look)
+            except StoreCorrupt as found:
+                if found.reason == before:
+                    unless_opened.push(look.pop_all())
+                    raise
+                before = found.reason
+            else:
+                unless_opened.push(look.pop_all())
+                return whole
+    raise StoreUnavailable("the database cannot be used: the disk reads it differently each time")
 
 
 def _whole(

@@ -12,7 +12,7 @@ Not here: links (`direct_stack`), what sensors do wrong (`wayward_cgm`).
 import asyncio
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from hw_sim.radio.direct_stack import DirectLink, DirectStack
@@ -27,6 +27,7 @@ _PACKET_S: Final = 1.0
 _AVERAGED_BEATS: Final = 8
 _RR_MAX: Final = 9
 _DAY_RECORDS: Final = 288
+_LEAST_MG_DL: Final = 41.0
 # A body that nobody has listened to for so long goes on from now: its beats need not be known.
 _UNHEARD_S: Final = 10.0
 
@@ -48,9 +49,16 @@ class _OnStack:
 
 
 class WornCgm(_OnStack, WaywardCgm):
-    """Takes its first reading at `begin_s` of the loop's time. While `is_silent`, it stores, and tells nobody."""
+    """Takes its first reading at `begin_s` of the loop's time. While `is_silent`, it stores, and tells nobody.
 
-    is_silent = False
+    In the next `corrupts` notifications one bit is wrong. The link fades in the next report after `drops_after`
+    records. While it `is_off` it measures nothing. `moved_by` says by how much more it measures at a time than is worn.
+    """
+
+    is_silent = is_off = False
+    corrupts = 0
+    drops_after: int | None = None
+    moved_by: Callable[[float], float] = staticmethod(lambda _: 0.0)
 
     def __init__(
         self,
@@ -104,14 +112,29 @@ class WornCgm(_OnStack, WaywardCgm):
             return
 
     def _measure(self, due_s: float, glucose_mg_dl: float) -> None:
-        record = self.take(glucose_mg_dl, times_told=0 if self.is_silent else 1)
-        if record is not None:
-            self.measured.append(Measured(due_s, self.worn, record))
+        if not self.is_off:
+            by_mg_dl = self.moved_by(due_s)
+            value_mg_dl = max(_LEAST_MG_DL, glucose_mg_dl + by_mg_dl) if by_mg_dl else glucose_mg_dl
+            record = self.take(value_mg_dl, times_told=0 if self.is_silent else 1)
+            if record is not None:
+                self.measured.append(Measured(due_s, self.worn, record))
         self._await_reading()
 
+    def payload(self, record: CgmMeasurement) -> bytes:
+        payload = super().payload(record)
+        # A checksum finds it.
+        return bytes([*payload[:2], payload[2] ^ 1, *payload[3:]]) if self.corrupts else payload
+
     def _send(self, records: Sequence[CgmMeasurement]) -> bool:
+        if self._report is not None and self.drops_after is not None:
+            self.drops_after -= 1
+            if self.drops_after < 0 and self._link is not None:
+                self.drops_after = None
+                self._link.cut()
         passed = super()._send(records)
-        if passed:
+        if passed and self.corrupts:
+            self.corrupts -= 1
+        elif passed:
             now_s = asyncio.get_running_loop().time()
             self.told += [(now_s, self.session.began_s + 60.0 * one.time_offset_min) for one in records]
         return passed

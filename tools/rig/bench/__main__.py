@@ -3,14 +3,14 @@
     python -P -m tools.rig.bench list BENCH                    what there is, and who has it
     python -P -m tools.rig.bench air [--listen HOST:PORT] [--serial PATH]...  an air without a radio, to try a bench on
     python -P -m tools.rig.bench gateway-file SCENARIO         the file of a gateway that the scenario is played against
-    python -P -m tools.rig.bench play BENCH SCENARIOS... [--gateway ID]
 
-Contract: exit code 0 done, 2 something to mend in the call or a file, 1 for what failed: a scenario, or the bench.
+Contract: exit code 0 done, 2 something to mend in the call or a file, 1 if the bench has failed.
+
+Not here: playing scenarios (`vitalgate rig run --setting air`).
 """
 
 import argparse
 import asyncio
-import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,26 +41,6 @@ def listed(bench: Path) -> Iterator[str]:
         yield f"{name} ({way}): {state}{who}"
 
 
-def play_all(bench: Path, files: list[str], gateway_id: str | None) -> bool:
-    """Whether all passed; what was seen is printed. Raises ConfigError, BenchError."""
-    from tools.rig.bench import play
-    from tools.rig.language.scenario import load
-
-    logging.basicConfig(handlers=[logging.NullHandler()])  # to Bumble every lost link is an error
-    there = inventory.load(bench)
-    gateway = there.gateway(gateway_id)
-    scenarios = [(file, load(Path(file))) for file in files]
-    for file, scenario in scenarios:
-        play.require_playable(file, scenario, gateway)
-    passed = True
-    for file, scenario in scenarios:
-        seen = asyncio.run(play.play(scenario, there, gateway))
-        said = "failed" if seen.failures else "passed"
-        print("\n  ".join([f"{file}: {said} in {seen.took_s:.0f} s", *seen.failures]), flush=True)
-        passed = passed and not seen.failures
-    return passed
-
-
 def parser() -> argparse.ArgumentParser:
     """What may be typed."""
     whole = argparse.ArgumentParser(prog="tools.rig.bench", description="Dongles and gateways on a bench.")
@@ -76,10 +56,6 @@ def parser() -> argparse.ArgumentParser:
     )
     writing = commands.add_parser("gateway-file", help="the file of a gateway for a scenario")
     writing.add_argument("scenario", type=Path, metavar="SCENARIO")
-    playing = commands.add_parser("play", help="play scenarios on the air")
-    playing.add_argument("bench", type=Path, metavar="BENCH", help="the inventory, a TOML file")
-    playing.add_argument("files", nargs="+", metavar="SCENARIO")
-    playing.add_argument("--gateway", metavar="ID", help="which one, if there are several")
     return whole
 
 
@@ -98,13 +74,11 @@ def main(arguments: list[str]) -> int:
                 from tools.rig.language.scenario import load
 
                 print(load(called.scenario).gateway_text(), end="")
-            case "play":
-                return int(not play_all(called.bench, called.files, called.gateway))
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     return 0
 

@@ -98,8 +98,8 @@ async def play(scenario: Scenario, bench: Inventory, gateway: GatewayUnderTest) 
 async def _pass(played: Played, world: AirWorld) -> list[Finding]:
     """Everything, from the gateway's start until nothing is left to do; what went wrong whatever is expected."""
     tasks = [asyncio.ensure_future(world.read_log())]
-    await world.start()
     try:
+        await world.start()
         tasks += [asyncio.ensure_future(_happen(world, one)) for one in played.scenario.faults]
         tasks += looks(played)
         passing = asyncio.ensure_future(_to_the_end(played, world, tasks[1:]))
@@ -111,7 +111,7 @@ async def _pass(played: Played, world: AirWorld) -> list[Finding]:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        if world.gateway.stop is not None:
+        if world.lived.starts_s and world.gateway.stop is not None:
             await world.end("stop")
         world.note_log()
 

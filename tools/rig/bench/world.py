@@ -110,7 +110,7 @@ class AirWorld(Scene):
 
     async def start(self) -> None:
         """Begin a life, if the bench can; else one must be there. Raises BenchError."""
-        self.lived.starts_s.append(asyncio.get_running_loop().time())
+        started_s = asyncio.get_running_loop().time()
         if self.gateway.start is not None:
             await self.reached.do("start")
         elif await self.status() is None:
@@ -118,6 +118,7 @@ class AirWorld(Scene):
                 f"no gateway runs on {self.reached.state_dir}, and the bench has no command that starts one"
             )
             raise GatewayUnreachable(self.gateway.resource, reason)
+        self.lived.starts_s.append(started_s)
 
     async def end(self, how: str) -> None:
         """Of one life: by kill at once, by stop when it has ended. Raises BenchError."""

@@ -223,4 +223,4 @@ FORGETS_S: Final = 60.0
 
 
 def _was_full(world: World) -> bool:
-    return any(isinstance(one, v.DiskFull) for one in world.scenario.faults)
+    return any(isinstance(one, v.DiskFull | v.DiskFails) for one in world.scenario.faults)

@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from edge.errors import ConfigError
 from tools.rig.explore.draw import DRAWERS, document
 from tools.rig.explore.play import Result, play, quiet, scenario_of
 from tools.rig.explore.shrink import shrink
@@ -29,7 +30,7 @@ from tools.rig.language.scenario import load
 # After the first homes everything is loaded; from then on a process is to stay as it is.
 WARM_SEEDS: Final = 10
 GROWTH_MB_MAX: Final = 60.0
-COMMAND: Final = ".venv/bin/python -P -m tools.rig.explore"
+COMMAND: Final = ".venv/bin/vitalgate rig explore"
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,14 @@ class Tally:
             sizes = [one.rss_mb for one in self.results if one.pid == pid][WARM_SEEDS:]
             grown += [sizes[-1] - sizes[0]] if sizes else []
         return max(grown)
+
+
+def named(text: str) -> tuple[int, int]:
+    """The first and the last of "A..B", or of a single seed. Raises ConfigError."""
+    first, dots, last = text.partition("..")
+    if not first.isdecimal() or not (last.isdecimal() if dots else True):
+        raise ConfigError("--seeds", f"{text!r} is not A..B", "write it like 0..499")
+    return int(first), int(last if dots else first)
 
 
 def seeds(call: Call, done: set[int]) -> Iterator[int]:

@@ -51,7 +51,7 @@ def wrong_data(world: World) -> Iterator[str]:
 
 def _was_full(world: World) -> bool:
     """What memory holds for an hour may be lost at a kill."""
-    return any(isinstance(fault, v.DiskFull | v.DiskSlow) for fault in world.scenario.faults)
+    return any(isinstance(fault, v.DiskFull | v.DiskSlow | v.DiskFails) for fault in world.scenario.faults)
 
 
 def home_of(world: World) -> DirectHome:
@@ -82,7 +82,9 @@ def _due(world: World, sensors: list[str]) -> list[Due]:
 def _heard(world: World, cgm: WornCgm) -> set[tuple[float, int]]:
     """Which readings a gateway has heard as they were measured, that had time to store them."""
     ends_s = [*world.machine.kills_s, *world.machine.stops_s]
-    full = [(one.at_s, one.end_s) for one in world.scenario.faults if isinstance(one, v.DiskFull)]
+    full = [
+        (one.at_s, one.end_s) for one in world.scenario.faults if isinstance(one, v.DiskFull | v.DiskFails)
+    ]
     told_s = [now_s for now_s, _ in cgm.told]
 
     def is_kept(one: Measured) -> bool:

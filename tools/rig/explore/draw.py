@@ -24,7 +24,26 @@ FAULTS: Final = (8, 24)
 CALM_S: Final = HOUR_S
 TRIES: Final = 5
 CGM, STRAP = "cgm", "strap"
-LEFT_OUT: Final = {"bond forgotten": "nobody has keys behind the direct radio"}
+NO_KEYS, NO_BUS, NO_REMEDY = (
+    "nobody has keys behind the direct radio",
+    "a gateway on the direct radio has no message bus to watch",
+    "no gateway can make it good",
+)
+LEFT_OUT: Final = {
+    "battery low": "sensors behind the direct radio have no batteries",
+    "bluetoothd frozen": NO_BUS,
+    "bluetoothd killed": NO_BUS,
+    "bond forgotten": NO_KEYS,
+    "bond removed": NO_KEYS,
+    "bus killed": NO_BUS,
+    "feed away": "there are no feeds in these homes",
+    "new card": NO_REMEDY,
+    "powered off": NO_BUS,
+    "sensor swapped": NO_KEYS,
+    "unplugged": NO_BUS,
+    "upstream lies": NO_REMEDY,
+    "upstream rejects": NO_REMEDY,
+}
 
 Document = dict[str, Any]
 Rows = list[Document]
@@ -146,6 +165,28 @@ def _replaced(day: Day) -> Rows:
     )
 
 
+def _glucose_moves(day: Day) -> Rows:
+    """Low enough, or high enough, to be told."""
+    by_mg_dl = day.rng.choice([-120.0, -70.0, 150.0])
+    return _lasting("glucose moves", "glucose", 1800, 7200, sensor=CGM, by=by_mg_dl)(day)
+
+
+def _drops_mid_report(day: Day) -> Rows:
+    """After it was away, so that there is something to report."""
+    at_s, for_s = day.moment_s(), day.rng.choice([900.0, 4000.0])
+    if not day.claim(CGM, at_s, for_s):
+        return []
+    drops = {"what": "drops mid-report", "at": duration(at_s), "sensor": CGM, "after": day.rng.randint(0, 12)}
+    return [drops, {"what": "out of reach", "at": duration(at_s), "for": duration(for_s), "sensor": CGM}]
+
+
+def _killed_anywhere(day: Day) -> Rows:
+    at_s, steps = day.moment_s(), day.rng.randint(0, 300)
+    if not day.claim("life", at_s, 30.0):
+        return []
+    return [{"what": "killed anywhere", "at": duration(at_s), "for": duration(1.0), "steps": steps}]
+
+
 DRAWERS: Final[dict[str, tuple[int, Drawer]]] = {
     "out of reach": (
         10,
@@ -161,6 +202,12 @@ DRAWERS: Final[dict[str, tuple[int, Drawer]]] = {
         _of_a_sensor(lambda one: _lasting("disconnect hangs", f"hang {one}", 20, 400, sensor=one)),
     ),
     "sensor replaced": (2, _replaced),
+    "glucose moves": (3, _glucose_moves),
+    "packets corrupted": (3, _at_once("packets corrupted", sensor=CGM, packets=4)),
+    "drops mid-report": (4, _drops_mid_report),
+    "storage overwritten": (2, _at_once("storage overwritten", sensor=CGM, keeps=12)),
+    "sensor rebooted": (3, _lasting("sensor rebooted", CGM, 5, 900, sensor=CGM)),
+    "killed anywhere": (8, _killed_anywhere),
     "gateway stopped": (6, _lasting("gateway stopped", "life", 1, 60, 1800)),
     "gateway killed": (14, _lasting("gateway killed", "life", 0.1, 1, 30, 1800)),
     "rebooted": (5, _rebooted),
@@ -168,6 +215,9 @@ DRAWERS: Final[dict[str, tuple[int, Drawer]]] = {
     "clock": (4, _clock),
     "disk full": (4, _lasting("disk full", "disk", 30, 600, 2400)),
     "disk slow": (5, _lasting("disk slow", "disk", 600, 7200, takes="10s")),
+    "disk fails": (2, _lasting("disk fails", "disk", 600, 3600, share=0.3)),
+    "upstream slow": (3, _lasting("upstream slow", "takes", 600, 7200, takes="30s")),
+    "upstream forgets to answer": (3, _lasting("upstream forgets to answer", "forgets", 60, 1800)),
     "upstream away": (4, _lasting("upstream away", "upstream", 60, 1800, 20_000)),
 }
 """How often each kind of fault is drawn, and what draws it; one that does not fit in is left out."""

@@ -29,6 +29,7 @@ class _Adapter:
 
     def __init__(self, stack: DirectStack) -> None:
         self.hangs_on_disconnect = stack.hangs_on_disconnect
+        self.bluetoothd = stack.bluetoothd
 
     async def close(self) -> None:
         """Nothing has to be taken down."""

@@ -98,9 +98,7 @@ async def battery_low(scene: Scene, fault: v.BatteryLow) -> None:
 
 
 async def sensor_replaced(scene: Scene, fault: v.SensorReplaced) -> None:
-    cgm = scene.sensor(fault.sensor)
-    assert isinstance(cgm, CgmSensor | WornCgm)
-    cgm.replace()
+    _cgm(scene, fault.sensor).replace()
 
 
 async def sensor_swapped(scene: Scene, fault: v.SensorSwapped) -> None:
@@ -110,9 +108,9 @@ async def sensor_swapped(scene: Scene, fault: v.SensorSwapped) -> None:
     await bond_forgotten(scene, v.BondForgotten(at_s=fault.at_s, sensor=fault.sensor))
 
 
-def _cgm(scene: Scene, sensor_id: str) -> CgmSensor:
+def _cgm(scene: Scene, sensor_id: str) -> CgmSensor | WornCgm:
     cgm = scene.sensor(sensor_id)
-    assert isinstance(cgm, CgmSensor), f"{sensor_id} stores nothing"
+    assert isinstance(cgm, CgmSensor | WornCgm), f"{sensor_id} stores nothing"
     return cgm
 
 

@@ -15,10 +15,10 @@ import logging
 import os
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from timeit import default_timer
 from typing import Final
 
 from edge.errors import ConfigError
@@ -47,7 +47,7 @@ def images(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=scratch()) as place:
         directory = Path(place).resolve()
         for name in options.scripts:
-            begun_s = time.monotonic()
+            begun_s = default_timer()
             recorded = record(name, directory)
             share = options.images // len(options.scripts)
             wrong = []
@@ -60,7 +60,7 @@ def images(options: argparse.Namespace) -> int:
                         wrong.append(one)
             opened += count
             faults += len(wrong)
-            took_s = time.monotonic() - begun_s
+            took_s = default_timer() - begun_s
             print(
                 f"{name}: {recorded.calls} writes and syncs, {len(recorded.windows)} moments, {count} images opened,"
                 f" {len(wrong)} wrong, {took_s:.0f} s",
@@ -81,7 +81,7 @@ def each_call(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(dir=scratch()) as place:
         directory = Path(place).resolve()
         for name in options.scripts:
-            begun_s = time.monotonic()
+            begun_s = default_timer()
             one = prepared(name, directory)
             calls = strace.calls(one, directory / "run")
             chosen = calls[options.seed % options.every :: options.every]
@@ -95,7 +95,7 @@ def each_call(options: argparse.Namespace) -> int:
             faults += len(wrong)
             print(
                 f"{name}: {len(calls)} calls, {len(chosen) * len(options.faults)} faults injected, {len(wrong)} wrong,"
-                f" {time.monotonic() - begun_s:.0f} s",
+                f" {default_timer() - begun_s:.0f} s",
                 flush=True,
             )
             print(*wrong[:SHOWN], sep="\n", end="\n" if wrong else "")

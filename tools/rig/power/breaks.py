@@ -80,8 +80,8 @@ BREAKS: Final = (
     Break(
         "a page that was not read once taken for damage",
         "edge/store/opening.py",
-        "return _whole(path, identity, unless_opened)",
-        "raise",
+        "if found.reason == before:",
+        "if True:",
     ),
     Break(
         "a migration that is not synced before it replaces the store",

@@ -116,3 +116,41 @@ def schema() -> None:
     from tools.terminal import print_json
 
     print_json(published.schema())
+
+
+@app.command(
+    epilog="Example: vitalgate rig explore --seeds 0..499 --jobs 2 --resume build/explore/done.jsonl"
+)
+def explore(
+    seeds: Annotated[str, typer.Option(metavar="A..B", help="Which seeds.")] = "0..19",
+    hours: Annotated[
+        float | None, typer.Option(metavar="N", min=0, help="From seed A on, for so long, whatever B is.")
+    ] = None,
+    days: Annotated[int, typer.Option(metavar="N", min=1, max=60, help="How long each home is played.")] = 2,
+    jobs: Annotated[int, typer.Option(metavar="N", min=1, max=64, help="So many at a time.")] = 1,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Notes what was played, and goes on from there.")
+    ] = None,
+    failures: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where homes that fail are written, made small.")
+    ] = Path("build/explore"),
+    stop: Annotated[bool, typer.Option("--stop", help="End at the first that fails.")] = False,
+    file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Play this scenario instead, and look at the same.")
+    ] = None,
+) -> None:
+    """Play whole gateways in homes that are drawn from seeds, with all that goes wrong; make small what fails."""
+    from tools.rig.home.extra import simulation_extra
+    from tools.terminal import one_line_errors
+
+    with one_line_errors():
+        simulation_extra()
+        from tools.rig.explore import campaign
+
+        if file is not None:
+            raise typer.Exit(campaign.play_file(file))
+        first, last = campaign.named(seeds)
+        until = None if hours is not None else last
+        call = campaign.Call(first, until, hours, days, jobs, resume, failures, stop)
+        code = campaign.explore(call)
+    raise typer.Exit(code)

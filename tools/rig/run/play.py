@@ -20,6 +20,9 @@ import msgspec
 from edge.clock import NS_PER_S
 from edge.errors import ConfigError
 from hw_sim.clock import run
+from hw_sim.sensors.cgm_sensor import CgmSensor
+from hw_sim.sensors.heart_rate_strap import HeartRateStrap
+from hw_sim.sensors.peripheral import Peripheral
 from tools.rig.home.faults import HAPPENINGS, happen
 from tools.rig.home.flow import times
 from tools.rig.home.recorded import recorded
@@ -36,6 +39,8 @@ from tools.rig.verdict.outcome import Outcome
 HEARD = ("edge", "asyncio")
 # After the last beat a window of five minutes ends; then it waits for late data, and is closed.
 CLOSED_S = 300.0 + 30.0
+# A sensor that measures has done so by then.
+FLAT_S = 360.0
 
 
 class _Listener(logging.Handler):
@@ -126,9 +131,24 @@ def bench_findings(world: World) -> list[Finding]:
     found = []
     for sensor in world.scenario.sensors:
         worn = None if sensor.is_feed else world.sensor(sensor.id)
+        if worn is not None and is_flat(world, worn):
+            found.append(
+                Finding(Blame.BENCH, f"the simulated sensor {sensor.id} was worn and has measured nothing")
+            )
         if worn is not None and (error := worn.died_of) is not None:
             found.append(Finding(Blame.BENCH, f"the simulated sensor {sensor.id} has died: {error!r}"))
     return found
+
+
+def is_flat(world: World, sensor: Peripheral) -> bool:
+    """Whether a sensor that always measures has measured nothing, though nobody took its power."""
+    has_power = not any(isinstance(one, v.SensorRebooted) for one in world.scenario.faults)
+    match sensor:
+        case HeartRateStrap():
+            return has_power and not sensor.rr_sent + sensor.rr_lost and world.now_s > FLAT_S
+        case CgmSensor():
+            return has_power and not sensor.measured and world.now_s > FLAT_S
+    return False
 
 
 def digest_of(evidence: Evidence) -> str:

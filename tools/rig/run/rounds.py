@@ -96,13 +96,13 @@ def _play_one(file: str, scenario: Scenario, wanted: Wanted, *, is_twice: bool) 
         found = wrong_with(directory, wanted.probes)
         if found:
             return Outcome(seed=scenario.seed, findings=tuple(found))
-        outcome = wanted.setting.play(scenario, directory)
+        outcome = _played(wanted.setting, scenario, directory)
         more: list[Finding] = []
         if outcome.findings:
             more += wrong_with(directory, wanted.probes)
         if wanted.setting.is_deterministic and (outcome.findings or is_twice) and not more:
             with tempfile.TemporaryDirectory() as again:
-                more += difference(outcome, wanted.setting.play(scenario, Path(again) / AGAIN))
+                more += difference(outcome, _played(wanted.setting, scenario, Path(again) / AGAIN))
         outcome = structs.replace(
             outcome,
             findings=(*more, *outcome.findings),
@@ -111,6 +111,14 @@ def _play_one(file: str, scenario: Scenario, wanted: Wanted, *, is_twice: bool) 
         if wanted.artefacts is not None:
             artefacts.keep(directory, Path(file), scenario, wanted.setting.name, outcome)
     return outcome
+
+
+def _played(setting: Setting, scenario: Scenario, directory: Path) -> Outcome:
+    """A play; what the machine or the bench does to the rig itself is an outcome, too."""
+    try:
+        return setting.play(scenario, directory)
+    except (OSError, MemoryError, ImportError, RuntimeError, ConfigError) as error:
+        return Outcome(seed=scenario.seed, findings=(finding(error),))
 
 
 def difference(one: Outcome, again: Outcome) -> list[Finding]:

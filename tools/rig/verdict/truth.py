@@ -2,8 +2,8 @@
 
 Contract: truth comes from the simulated sensors alone: the records that a CGM took, what a feed's server was told, the
 beats that a strap's radio carried. What need not have come is what nobody could have had: beats sent around the end of
-one of the gateway's lives, and records that no sensor holds any more and that were not sent to a gateway with time and
-a disk to store them.
+one of the gateway's lives or while its machine's Bluetooth was in trouble, and records that no sensor holds any more
+and that were not sent to a gateway with time and a disk to store them.
 
 Not here: what was told, and what is said of it (`expectations`).
 """
@@ -23,6 +23,8 @@ from tools.rig.language import vocabulary as v
 KILL_S, STOP_S, START_S = 65.0, 2.0, 5.0
 # What was not written when a disk is well again is written by then.
 DISK_S: Final = 60.0
+# What a machine's Bluetooth held back while it was in trouble has come, or is lost, by then.
+BLUETOOTH_S: Final = 10.0
 
 Known = list[tuple[float, float]]
 """Readings: seconds of UTC, and mg/dL."""
@@ -49,7 +51,7 @@ def truth_of(world: Scene, person: str, sensors: Iterable[str]) -> Truth:
     """Of a person who wears these sensors, and no others."""
     zero_utc_s, names = world.zero_utc_s, list(sensors)
     addresses = {world.address(sensor) for sensor in names}
-    spans = list(_unsure(world))
+    spans = [*_unsure(world), *_bluetooth_in_trouble(world)]
     for_records = spans + list(_disk_in_trouble(world))
     due: Known = []
     maybe: Known = []
@@ -104,6 +106,13 @@ def _unsure(world: Scene) -> Iterator[tuple[float, float]]:
     for end_s, before_s in ends:
         next_s = next((start_s for start_s in machine.starts_s if start_s >= end_s), end_s)
         yield end_s - before_s, next_s + START_S
+
+
+def _bluetooth_in_trouble(world: Scene) -> Iterator[tuple[float, float]]:
+    """When what a link carried need not have come to the gateway: its machine's Bluetooth had it, and lost it."""
+    for fault in world.scenario.faults:
+        if isinstance(fault, v.SystemFault):
+            yield world.begin_s + fault.at_s - STOP_S, world.begin_s + fault.end_s + BLUETOOTH_S
 
 
 def _disk_in_trouble(world: Scene) -> Iterator[tuple[float, float]]:
