@@ -111,12 +111,7 @@ def test_the_clock_of_a_replayed_cgm_goes_on_and_its_session_began_as_long_ago()
         (0.0, What.CONNECTED, "", b""),
         (0.0, What.READ, uuids.CGM_STATUS, cgm.encode_status(CgmStatus(100, SensorStatus(0)), crc=False)),
         (0.0, What.READ, uuids.CGM_SESSION_START_TIME, cgm.encode_session_start(start, crc=False)),
-        (
-            60.0,
-            What.NOTIFIED,
-            uuids.CGM_MEASUREMENT,
-            cgm.encode_measurement(CgmMeasurement(90.0, 101, SensorStatus(0)), crc=False),
-        ),
+        (60.0, What.NOTIFIED, uuids.CGM_MEASUREMENT, record),
     ]
     device = Device("A4:C1:38:00:00:09", events=[Heard(BEGIN_S + at_s, *rest) for at_s, *rest in told])
 
