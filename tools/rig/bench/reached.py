@@ -1,6 +1,7 @@
 """A gateway under test: asked over its socket, started and ended by the bench's commands, its log read.
 
-Contract: `status` is None while none answers there. What else goes wrong is `GatewayUnreachable`. Nothing blocks the loop.
+Contract: `status` is None while none answers there. What else goes wrong is `GatewayUnreachable`. Nothing
+blocks the loop.
 """
 
 import asyncio
