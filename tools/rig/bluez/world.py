@@ -213,7 +213,7 @@ async def open_world(scenario: Scenario, version: str, run: Path) -> AsyncIterat
         world.home = build_home(
             air,
             config,
-            recordings(bodies=scenario.bodies),
+            recordings(bodies=scenario.bodies).heart_from(scenario.heart_from_s),
             begin_s=world.begin_s,
             duration_s=scenario.lasts_s,
             seed=scenario.seed,

@@ -7,7 +7,7 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -55,6 +55,14 @@ class DemoRecordings:
     def is_own(self) -> bool:
         """Whether one is of those that come along."""
         return not {RECORDINGS / name for name in OWN}.isdisjoint([self.rr_recording, self.glucose_recording])
+
+    def heart_from(self, begin_s: float) -> "DemoRecordings":
+        """The same, but that the heart begins so far in; what comes before is its end."""
+        if self.rr_ms is None or begin_s == 0.0:
+            return self
+        first = int(np.searchsorted(np.cumsum(self.rr_ms), 1000.0 * begin_s))
+        is_af = None if self.is_af is None else np.roll(self.is_af, -first)
+        return replace(self, rr_ms=np.roll(self.rr_ms, -first), is_af=is_af)
 
     @classmethod
     def chosen(

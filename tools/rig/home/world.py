@@ -201,6 +201,7 @@ async def open_world(
     if worn is None:
         is_needed = bodies is None or any(KINDS[one.kind].reach is Reach.FEED for one in config.sensors)
         worn = DemoRecordings.chosen(None, None, bodies=scenario.bodies or not is_needed)
+    worn = worn.heart_from(scenario.heart_from_s)
     if bodies is None:
         home = build_home(
             air,

@@ -143,6 +143,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         settles_s: how long the gateway is given afterwards to fetch and send what is left; if "0s", it need not be
             done.
         bodies: simulated bodies, all different, instead of recordings that all wear.
+        heart_from_s: where in the recording of the heart its wearers begin.
         history_s: how long the CGMs have been worn, and storing, already.
         neighbours: kinds of sensors that others wear in radio range, and the gateway's file does not name.
         adapters: how many the machine has; more than one for the real Bluetooth alone.
@@ -155,6 +156,7 @@ class Scenario(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     settles_s: Duration = field(name="settles", default=Span(7200.0))
     seed: int = 0
     bodies: bool = False
+    heart_from_s: Duration = field(name="heart_from", default=Span(0.0))
     history_s: Duration = field(name="history", default=Span(0.0))
     clock: Clock = Clock()
     people: Annotated[tuple[Person, ...], Meta(min_length=1, max_length=16)] = (Person(id="jo"),)
