@@ -108,6 +108,7 @@ def test_what_moves_is_told_as_it_was_measured() -> None:
         await asyncio.sleep(HOUR_S)
         told = [cgm.decode_measurements(packet, crc=Crc.MCRF4XX)[0][0] for packet in home.heard]
         assert [one.glucose_mg_dl for one in told] == [one.record.glucose_mg_dl for one in sensor.measured]
+        assert all(isinstance(one.record.glucose_mg_dl, float) for one in sensor.measured)
         assert min(float(one.glucose_mg_dl) for one in told) > 204.7
 
     run(scenario())

@@ -117,7 +117,7 @@ class WornCgm(_OnStack, WaywardCgm):
             value_mg_dl = glucose_mg_dl
             if by_mg_dl and math.isfinite(glucose_mg_dl):
                 # Above 204.7 a packet has whole mg/dL.
-                value_mg_dl = max(_LEAST_MG_DL, round(glucose_mg_dl + by_mg_dl))
+                value_mg_dl = max(_LEAST_MG_DL, float(round(glucose_mg_dl + by_mg_dl)))
             record = self.take(value_mg_dl, times_told=0 if self.is_silent else 1)
             if record is not None:
                 self.measured.append(Measured(due_s, self.worn, record))
