@@ -99,6 +99,21 @@ def test_a_cgm_tells_and_stores_what_it_measures() -> None:
     run(scenario())
 
 
+def test_what_moves_is_told_as_it_was_measured() -> None:
+    async def scenario() -> None:
+        home = Home()
+        (sensor,) = home.home.cgms
+        sensor.moved_by = lambda _: 150.37
+        await home.listen(CGM, uuids.CGM_MEASUREMENT)
+        await asyncio.sleep(HOUR_S)
+        told = [cgm.decode_measurements(packet, crc=Crc.MCRF4XX)[0][0] for packet in home.heard]
+        assert [one.glucose_mg_dl for one in told] == [one.record.glucose_mg_dl for one in sensor.measured]
+        assert all(isinstance(one.record.glucose_mg_dl, float) for one in sensor.measured)
+        assert min(float(one.glucose_mg_dl) for one in told) > 204.7
+
+    run(scenario())
+
+
 def test_an_answer_that_is_lost_is_waited_for_in_vain() -> None:
     async def scenario() -> None:
         home = Home()

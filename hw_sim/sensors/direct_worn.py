@@ -114,7 +114,10 @@ class WornCgm(_OnStack, WaywardCgm):
     def _measure(self, due_s: float, glucose_mg_dl: float) -> None:
         if not self.is_off:
             by_mg_dl = self.moved_by(due_s)
-            value_mg_dl = max(_LEAST_MG_DL, glucose_mg_dl + by_mg_dl) if by_mg_dl else glucose_mg_dl
+            value_mg_dl = glucose_mg_dl
+            if by_mg_dl and math.isfinite(glucose_mg_dl):
+                # Above 204.7 a packet has whole mg/dL.
+                value_mg_dl = max(_LEAST_MG_DL, float(round(glucose_mg_dl + by_mg_dl)))
             record = self.take(value_mg_dl, times_told=0 if self.is_silent else 1)
             if record is not None:
                 self.measured.append(Measured(due_s, self.worn, record))
