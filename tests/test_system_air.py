@@ -1,7 +1,10 @@
 """The air setting between processes: sensors on dongles, which are reached by TCP and by a serial line, and a gateway.
 
 Three processes in real time: an air without a radio, the gateway, and the bench, which asks the gateway over its socket
-and looks at what it has sent. One dongle is HCI over TCP, the other one HCI on a pseudo-terminal.
+and looks at what it has sent. One dongle is HCI over TCP, the other one HCI on a pseudo-terminal. It takes a minute and
+a half of real time, on a machine that does little else:
+
+    .venv/bin/python -P -m pytest -q -m soak tests/test_system_air.py
 """
 
 import os
@@ -21,6 +24,8 @@ from edge.local.control import ask
 from tools.rig.bench.inventory import load
 from tools.rig.bench.leases import Leases
 from tools.rig.language import scenario
+
+pytestmark = pytest.mark.soak
 
 ROOT = Path(__file__).parents[1]
 LIMIT_S = 120.0

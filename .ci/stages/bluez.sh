@@ -8,6 +8,8 @@
 set -eu
 cd "$(dirname "$0")/../.."
 sh tools/rig/bluez/provide.sh
+# Sensors on dongles, between processes and in real time.
+.venv/bin/python -P -m pytest -q -m soak tests/test_system_air.py
 # These need a message bus, which a plain run of the tests may lack.
 .venv/bin/python -P -m pytest -q tests/test_edge_radio_bluez_bus.py
 
