@@ -73,6 +73,11 @@ class DirectHome:
     def cgms(self) -> list[WornCgm]:
         return [sensor for sensor in self.sensors.values() if isinstance(sensor, WornCgm)]
 
+    @property
+    def replayed(self) -> list[WornCgm]:
+        """Nothing is replayed here."""
+        return []
+
     def forget(self) -> None:
         """What was true until now is not asked for: so weeks cost no more memory than a day."""
         for sensor in self.sensors.values():

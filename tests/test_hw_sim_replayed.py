@@ -1,5 +1,6 @@
 """Sensors that play captures: devices that deliver and hang up, requests that are made again, and who plays what."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,14 @@ from hw_sim.clock import run
 from hw_sim.radio.air import Air
 from hw_sim.scenario import MAKERS
 from hw_sim.sensors.peripheral import Peripheral
+from hw_sim.sensors.replayed.cgm import ReplayedCgm
 from hw_sim.sensors.replayed.making import FORMS, Place, replayed
-from protocols import uuids
+from protocols import cgm, uuids
+from protocols.cgm import CgmMeasurement, CgmStatus, SensorStatus, SessionStartTime
+from protocols.crc import Crc
 from tools.rig.home.recorded import recorded
 from tools.rig.home.world import open_world
-from tools.rig.language.scenario import LEAD_S, STRAP, Sensor, home_of, load, parse
+from tools.rig.language.scenario import LEAD_S, MIDNIGHT_UTC_S, STRAP, Sensor, home_of, load, parse
 from tools.rig.report.artefacts import with_captures
 
 THERMOMETER = Sensor(id="thermometer", kind="thermometer", address="F0:00:00:00:00:04")
@@ -97,6 +101,31 @@ def test_what_was_asked_belongs_to_the_request_and_does_not_come_by_itself() -> 
     ]
     (service,) = played.services
     assert {one.uuid for one in service.characteristics} == {racp, record}
+
+
+def test_the_clock_of_a_replayed_cgm_goes_on_and_its_session_began_as_long_ago() -> None:
+    """A record of minute 101 came a minute after the begin; the start was 100 minutes before it, by the home's time."""
+    start = SessionStartTime(2025, 6, 15, 13, 26, 40)
+    record = cgm.encode_measurement(CgmMeasurement(90.0, 101, SensorStatus(0)), crc=Crc.NONE)
+    told = [
+        (0.0, What.CONNECTED, "", b""),
+        (0.0, What.READ, uuids.CGM_STATUS, cgm.encode_status(CgmStatus(100, SensorStatus(0)), crc=False)),
+        (0.0, What.READ, uuids.CGM_SESSION_START_TIME, cgm.encode_session_start(start, crc=False)),
+        (60.0, What.NOTIFIED, uuids.CGM_MEASUREMENT, record),
+    ]
+    device = Device("A4:C1:38:00:00:09", events=[Heard(BEGIN_S + at_s, *rest) for at_s, *rest in told])
+
+    async def main() -> None:
+        sensor = replayed(Place(Air(), "F0:00:00:00:00:02", LEAD_S, None), "cgm", device)
+        assert isinstance(sensor, ReplayedCgm)
+        for at_s, minute in ((LEAD_S, 100), (LEAD_S + 600.0, 110), (LEAD_S + 86_400.0, 1540)):
+            await asyncio.sleep(at_s - asyncio.get_running_loop().time())
+            assert cgm.decode_status(sensor.value(uuids.CGM_STATUS), crc=False).time_offset_min == minute
+            moved = cgm.decode_session_start(sensor.value(uuids.CGM_SESSION_START_TIME), crc=False)
+            assert moved.utc_seconds() == MIDNIGHT_UTC_S + (start.utc_seconds() or 0) - BEGIN_S
+        assert [(one.at_s, one.record.time_offset_min) for one in sensor.measured] == [(LEAD_S + 60.0, 101)]
+
+    run(main())
 
 
 # In a scenario's file

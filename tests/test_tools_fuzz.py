@@ -38,6 +38,7 @@ COMMANDS = [
     ("analyse", "glucose"), ("analyse", "rr"), ("analyse", "ecg"), (), ("nonsense",), ("-",),
     ("alert", "list"), ("alert", "test"), ("alert", "snooze"), ("alert", "ack"),
     ("alert", "replay"),
+    ("capture", "show"), ("capture", "convert"),
 ]  # fmt: skip
 WORDS = [
     "", " ", "-", "--", "---", "-x", "=", "0", "1", "-1", "0.1", "5", "24", "1e9", "1e400", "-0", "inf", "-inf", "nan",

@@ -16,7 +16,7 @@ from edge.errors import ConfigError
 from hw_sim.radio.air import Air
 from hw_sim.radio.hci_server import serve
 from tools.rig.bench import __main__ as commands
-from tools.rig.bench import inventory, play, world
+from tools.rig.bench import inventory, play, reached, world
 from tools.rig.bench.errors import BenchError, DongleFailed, GatewayUnreachable, LeaseLost, NothingFree
 from tools.rig.bench.inventory import Inventory
 from tools.rig.bench.leases import Leases, Wanted
@@ -260,6 +260,20 @@ def test_a_lease_that_is_lost_ends_the_play_and_nothing_is_sent_any_more(
 class _Later(SystemClock):
     def boot_ns(self) -> int:
         return super().boot_ns() + 3600 * 10**9
+
+
+def test_a_gateway_that_hangs_is_no_fault_of_the_bench(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reached, "ANSWERS_S_MAX", 0.3)
+    scenario().configure(tmp_path)
+    gateway = bench(tmp_path).gateway(None)
+    (tmp_path / "state").mkdir()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "state" / "control.sock"))
+        listener.listen()
+        there = reached.Reached(gateway, world.file_of(scenario(), gateway))
+        assert asyncio.run(there.status()) is None
 
 
 # The commands

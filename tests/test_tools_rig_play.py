@@ -37,6 +37,7 @@ def failures(directory: Path, *said: str, settles_s: float = 7200.0, **more: str
 
 
 AT_5 = '{ what = "status", at = "5min", fields = { %s } }'
+AT_6 = AT_5.replace("5min", "6min")
 AT_END = '{ what = "status", fields = { %s } }'
 NO_SERVICE, ADAPTER_OFF, NO_ADAPTER = (
     one.cause for one in (Trouble.NO_SERVICE, Trouble.ADAPTER_OFF, Trouble.NO_ADAPTER)
@@ -81,7 +82,10 @@ FAULTS = {
         'at = "1min", for = "4min", share = 1.0',
         AT_5 % '"store.trouble" = "No space left on device"',
     ),
-    "upstream slow": ('at = "10s", for = "400s", takes = "399s"', AT_5 % '"deliveries.files.batches" = 0'),
+    "upstream slow": (
+        'at = "10s", for = "400s", takes = "399s"',
+        AT_6 % '"deliveries.files.inflight" = "> 0", "sensors.cgm.losses" = 0',
+    ),
     "upstream forgets to answer": (
         'at = "10s", for = "400s"',
         '{ what = "log", says = "the receiver does not answer" }',

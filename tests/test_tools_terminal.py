@@ -26,6 +26,8 @@ COMMANDS = [
     ["analyse"], ["analyse", "glucose"], ["analyse", "rr"], ["analyse", "ecg"], ["reprocess"],
     ["alert"], ["alert", "list"], ["alert", "test"], ["alert", "snooze"], ["alert", "ack"], ["alert", "replay"],
     ["sensor"], ["sensor", "pair"], ["sensor", "calibrate"],
+    ["capture"], ["capture", "record"], ["capture", "show"], ["capture", "convert"],
+    ["rig"], ["rig", "run"], ["rig", "list"], ["rig", "check"], ["rig", "schema"],
 ]  # fmt: skip
 
 

@@ -36,6 +36,8 @@ from hw_sim.capture.heard import (
 )
 
 FORM: Final = "vitalgate 1"
+# Bug reports of phones have fifty at most.
+OCTETS_MAX: Final = 256 << 20
 _ANY: Final = "give a capture of this program, a btsnoop file, or an Android bug report"
 
 
@@ -46,9 +48,13 @@ def load(path: Path, named: Mapping[int, str] = {}) -> Capture:
         CaptureError: it cannot be read, or is no capture.
     """
     try:
-        content = path.read_bytes()
-    except OSError as fault:
-        raise CaptureError(fault.strerror or str(fault), "name a file that can be read") from fault
+        with path.open("rb") as file:
+            content = file.read(OCTETS_MAX + 1)
+    except (OSError, ValueError) as fault:
+        words = getattr(fault, "strerror", None) or str(fault)
+        raise CaptureError(words, "name a file that can be read") from fault
+    if len(content) > OCTETS_MAX:
+        raise CaptureError("it is too large", f"give a part of it, of at most {OCTETS_MAX >> 20} MiB")
     return parse(content, named)
 
 

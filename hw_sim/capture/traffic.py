@@ -153,7 +153,7 @@ class Traffic:
         elif not piece.octets:
             return  # its begin is not there
         piece.octets += data
-        if len(data) < length or not piece.wanted:
+        if not piece.wanted:
             self.cut[link.device.address] += 1
             piece.octets.clear()
         elif len(piece.octets) >= piece.wanted:

@@ -106,7 +106,7 @@ async def _pass(played: Played, world: AirWorld) -> list[Finding]:
         tasks.append(passing)
         await _first(passing, world.failure)
         ended = played.samples[None] is None
-        return [Finding(Blame.PRODUCT, "the gateway has ended by itself")] if ended else []
+        return [Finding(Blame.PRODUCT, "the gateway has ended by itself, or hangs")] if ended else []
     finally:
         for task in tasks:
             task.cancel()

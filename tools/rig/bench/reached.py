@@ -1,6 +1,7 @@
 """A gateway under test: asked over its socket, started and ended by the bench's commands, its log read.
 
-Contract: `status` is None while none runs there. What else goes wrong is `GatewayUnreachable`. Nothing blocks the loop.
+Contract: `status` is None while none answers there. What else goes wrong is `GatewayUnreachable`. Nothing
+blocks the loop.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from tools.rig.bench.errors import GatewayUnreachable
 from tools.rig.bench.inventory import GatewayUnderTest
 
 COMMAND_S_MAX: Final = 60.0
+ANSWERS_S_MAX: Final = 30.0
+"""A gateway that does not answer for so long hangs: that is its own fault."""
 SAID_MAX: Final = 300
 
 
@@ -32,9 +35,11 @@ class Reached:
         self._log = _Tail(gateway.log) if gateway.log else None
 
     async def status(self) -> StatusDocument | None:
-        """What it says; None if none runs. Raises GatewayUnreachable."""
+        """What it says; None if none runs there, or it hangs. Raises GatewayUnreachable."""
         try:
-            answer = await in_thread(lambda: ask(self.state_dir, {"do": "status"}))
+            answer = await in_thread(lambda: ask(self.state_dir, {"do": "status"}, ANSWERS_S_MAX))
+        except TimeoutError:
+            return None
         except OSError as error:
             reason = f"its socket in {self.state_dir}: {error.strerror or error}"
             raise GatewayUnreachable(self._gateway.resource, reason) from error

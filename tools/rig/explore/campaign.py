@@ -9,13 +9,13 @@ Not here: one home (`play`), and what is drawn (`draw`).
 
 import itertools
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from timeit import default_timer
 from typing import Final
 
 import msgspec
@@ -87,10 +87,10 @@ def named(text: str) -> tuple[int, int]:
 
 def seeds(call: Call, done: set[int]) -> Iterator[int]:
     """Those that were not played yet, until the time is up."""
-    end_s = time.monotonic() + 3600 * call.hours if call.hours is not None else float("inf")
+    end_s = default_timer() + 3600 * call.hours if call.hours is not None else float("inf")
     numbers = itertools.count(call.first) if call.last is None else range(call.first, call.last + 1)
     for seed in numbers:
-        if time.monotonic() >= end_s:
+        if default_timer() >= end_s:
             return
         if seed not in done:
             yield seed
@@ -117,7 +117,7 @@ def play_seed(seed: int, days: int) -> Result:
 def explore(call: Call, play_one: Callable[[int, int], Result] = play_seed) -> int:
     """Play them all, and print what came of it; the exit code. `play_one` plays a seed for so many days."""
     tally = Tally(read(call.resume))
-    began_s = time.monotonic()
+    began_s = default_timer()
     is_cut = call.resume is not None and _is_cut(call.resume)
     for result in _played(call, {one.seed for one in tally.results}, play_one):
         tally.results.append(result)
@@ -132,7 +132,7 @@ def explore(call: Call, play_one: Callable[[int, int], Result] = play_seed) -> i
             break
     for result in () if call.stops else tally.failed:
         _make_small(result, call)
-    return _sum_up(tally, time.monotonic() - began_s)
+    return _sum_up(tally, default_timer() - began_s)
 
 
 def _is_cut(resume: Path) -> bool:
