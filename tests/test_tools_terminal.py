@@ -27,7 +27,7 @@ COMMANDS = [
     ["alert"], ["alert", "list"], ["alert", "test"], ["alert", "snooze"], ["alert", "ack"], ["alert", "replay"],
     ["sensor"], ["sensor", "pair"], ["sensor", "calibrate"],
     ["capture"], ["capture", "record"], ["capture", "show"], ["capture", "convert"],
-    ["rig"], ["rig", "run"], ["rig", "list"], ["rig", "check"], ["rig", "schema"],
+    ["rig"], ["rig", "run"], ["rig", "list"], ["rig", "check"], ["rig", "schema"], ["rig", "explore"],
 ]  # fmt: skip
 
 
