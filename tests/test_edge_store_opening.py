@@ -322,26 +322,27 @@ def test_a_file_that_was_marked_is_set_aside_by_the_next_start(tmp_path: Path) -
     store.close()
 
 
-def test_what_one_connection_could_not_read_and_the_next_one_can_is_no_damage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failures", [1, 2])
+def test_what_connections_could_not_read_and_the_next_one_can_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
 ) -> None:
     """A read error: SQLite takes it for a damaged page, and keeps to that for as long as the connection lives."""
     path = filled(tmp_path)
     checks: list[Database] = []
     check_at_start = checking.check_at_start
 
-    def fail_once(database: Database) -> tuple[checking.Part, ...]:
+    def fail_at_first(database: Database) -> tuple[checking.Part, ...]:
         checks.append(database)
-        if len(checks) == 1:
+        if len(checks) <= failures:
             raise StoreCorrupt(
                 "the database is damaged: Tree 22 page 22: btreeInitPage() returns error code 11"
             )
         return check_at_start(database)
 
-    monkeypatch.setattr(checking, "check_at_start", fail_once)
+    monkeypatch.setattr(checking, "check_at_start", fail_at_first)
     store = reopened(path)
-    assert (store.quarantined, len(checks)) == (None, 2)
-    assert store.tables.database is checks[1]
+    assert (store.quarantined, len(checks)) == (None, failures + 1)
+    assert store.tables.database is checks[-1]
     assert len(store.tables.readings.sequences(1, "glucose")) == 300
     store.close()
     with pytest.raises(Exception, match="closed"):

@@ -158,7 +158,8 @@ def judge(directory: Path, expected: Sequence[str], acked: int | None) -> str | 
     except (ConfigError, StoreUnavailable, StoreCorrupt) as failure:
         return f"cannot be opened: {failure}"
     try:
-        if opened.quarantined:
+        # Or by a start before this one, which then failed and said nothing.
+        if opened.quarantined or any(directory.glob(f"{STORE}.corrupt-*")):
             return "set aside as damaged"
         if opened.log_copy:
             return "its log taken for damaged"
