@@ -306,20 +306,32 @@ def test_a_checkpoint_that_was_cut_short_is_no_damage(tmp_path: Path) -> None:
     found.close()
 
 
-def test_a_file_that_was_marked_is_set_aside_by_the_next_start(tmp_path: Path) -> None:
-    path = filled(tmp_path)
-    whole = path.read_bytes()
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_all_of_a_file_that_was_marked_is_checked_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
+) -> None:
+    # As a large file, of which a start does not check the chunks.
+    monkeypatch.setattr(checking, "START_PAGES_MAX", 50)
+    path = filled(tmp_path, chunks=300)
+    before = content(path)
+    if is_damaged:
+        database = Database(path, IDENTITY)
+        ((root,),) = database.read("SELECT rootpage FROM sqlite_schema WHERE name = 'raw_chunks'")
+        database.close()
+        flipped(path, (root - 1) * PAGE_BYTES + 100)
+    left = path.read_bytes()
     damage.mark(path, "a page of it forgot")
     with pytest.raises(StoreCorrupt, match="a page of it forgot"):
         Store(path, IDENTITY, simulated=None, workers=inline())
     store = reopened(path)
-    assert store.quarantined
-    assert store.quarantined.read_bytes() == whole
+    assert (store.quarantined is not None) == is_damaged
+    if store.quarantined:
+        assert store.quarantined.read_bytes() == left
     store.close()
-    # The new one is not.
-    store = reopened(path)
-    assert store.quarantined is None
-    store.close()
+    assert damage.marked(path) is None
+    # The new one, or the one that is whole, is used.
+    assert content(path)[0] is None
+    assert (content(path) == before) != is_damaged
 
 
 @pytest.mark.parametrize("failures", [1, 2])

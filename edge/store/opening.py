@@ -4,8 +4,9 @@ Contract: a damaged file is set aside and a new one begins. A disk that would no
 so damage is what three connections find in the same place: what one could not read stays unreadable to it, and two may
 miss the same page by chance. A wrong key, a later schema, or data of the other world (real and simulated data are never
 mixed) is an error that the operator has to solve. A database without data belongs to neither world. The check has a
-budget; parts of a large file that it does not reach are checked while the gateway runs. If only the log is damaged, a
-copy of it is kept and what SQLite recovered is used.
+budget; parts of a large file that it does not reach are checked while the gateway runs. A file that was marked as
+damaged while it was in use is checked completely, and is used if it is whole. If only the log is damaged, a copy of it
+is kept and what SQLite recovered is used.
 
 The note of the key is written when the new database has its tables, and goes when the database is set aside: a database
 beside such a note was whole once. One without tables and without a note was never finished.
@@ -92,6 +93,8 @@ def open_for_reading(path: Path, identity: Identity) -> Opened:
             raise ConfigError(str(path), "is not there", "run the gateway first")
     with ExitStack() as unless_opened:
         with _usable(path):
+            if (reason := damage.marked(path)) is not None:
+                raise StoreCorrupt(reason)
             # Before connecting: SQLite deletes the log when the last connection is closed.
             if _log_is_damaged(path, identity):
                 raise StoreCorrupt(
@@ -141,11 +144,14 @@ def _whole(
     SQLite reads the file together with its log, so a checkpoint that a power cut interrupted is no damage.
     """
     database = _unlocked(path, identity, unless_opened)
-    unchecked = checking.check_at_start(database)
+    with _usable(path):
+        is_marked = damage.marked(path) is not None
+    unchecked = checking.check_completely(database) if is_marked else checking.check_at_start(database)
     version = _version(database)
     if version == 0:
         _must_be_new(path)
     with _usable(path):
+        damage.unmark(path)
         log_copy = damage.keep_log(path) if _log_is_damaged(path, identity) else None
     if version == migrations.COPIED_VERSION:
         database.close()
@@ -155,13 +161,11 @@ def _whole(
 
 
 def _unlocked(path: Path, identity: Identity, unless_opened: ExitStack) -> Database:
-    """A connection to a file that is not marked as damaged, with a key that fits.
+    """A connection to a file, with a key that fits.
 
     A key that does not fit, damage and the pages of an old version all make the first page unreadable.
     """
     with _usable(path):
-        if (reason := damage.marked(path)) is not None:
-            raise StoreCorrupt(reason)
         if path.stat().st_size == 0:
             # Before connecting: SQLite deletes the log of an empty file.
             _must_be_new(path)
