@@ -30,7 +30,7 @@ class SensorLost(_ReasonedError):  # noqa: N818 - a state of the radio, not a de
 
 
 class StoreCorrupt(_ReasonedError):  # noqa: N818
-    """The database is damaged: stop; the next start sets it aside and begins a new one."""
+    """The database is damaged, or looks so: stop; the next start looks at all of it, and sets it aside if it is."""
 
 
 class StoreGone(_ReasonedError):  # noqa: N818

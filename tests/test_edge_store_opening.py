@@ -306,42 +306,55 @@ def test_a_checkpoint_that_was_cut_short_is_no_damage(tmp_path: Path) -> None:
     found.close()
 
 
-def test_a_file_that_was_marked_is_set_aside_by_the_next_start(tmp_path: Path) -> None:
-    path = filled(tmp_path)
-    whole = path.read_bytes()
+@pytest.mark.parametrize("is_damaged", [True, False])
+def test_all_of_a_file_that_was_marked_is_checked_by_the_next_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_damaged: bool
+) -> None:
+    # As a large file, of which a start does not check the chunks.
+    monkeypatch.setattr(checking, "START_PAGES_MAX", 50)
+    path = filled(tmp_path, chunks=300)
+    before = content(path)
+    if is_damaged:
+        database = Database(path, IDENTITY)
+        ((root,),) = database.read("SELECT rootpage FROM sqlite_schema WHERE name = 'raw_chunks'")
+        database.close()
+        flipped(path, (root - 1) * PAGE_BYTES + 100)
+    left = path.read_bytes()
     damage.mark(path, "a page of it forgot")
     with pytest.raises(StoreCorrupt, match="a page of it forgot"):
         Store(path, IDENTITY, simulated=None, workers=inline())
     store = reopened(path)
-    assert store.quarantined
-    assert store.quarantined.read_bytes() == whole
+    assert (store.quarantined is not None) == is_damaged
+    if store.quarantined:
+        assert store.quarantined.read_bytes() == left
     store.close()
-    # The new one is not.
-    store = reopened(path)
-    assert store.quarantined is None
-    store.close()
+    assert damage.marked(path) is None
+    # The new one, or the one that is whole, is used.
+    assert content(path)[0] is None
+    assert (content(path) == before) != is_damaged
 
 
-def test_what_one_connection_could_not_read_and_the_next_one_can_is_no_damage(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("failures", [1, 2])
+def test_what_connections_could_not_read_and_the_next_one_can_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
 ) -> None:
     """A read error: SQLite takes it for a damaged page, and keeps to that for as long as the connection lives."""
     path = filled(tmp_path)
     checks: list[Database] = []
     check_at_start = checking.check_at_start
 
-    def fail_once(database: Database) -> tuple[checking.Part, ...]:
+    def fail_at_first(database: Database) -> tuple[checking.Part, ...]:
         checks.append(database)
-        if len(checks) == 1:
+        if len(checks) <= failures:
             raise StoreCorrupt(
                 "the database is damaged: Tree 22 page 22: btreeInitPage() returns error code 11"
             )
         return check_at_start(database)
 
-    monkeypatch.setattr(checking, "check_at_start", fail_once)
+    monkeypatch.setattr(checking, "check_at_start", fail_at_first)
     store = reopened(path)
-    assert (store.quarantined, len(checks)) == (None, 2)
-    assert store.tables.database is checks[1]
+    assert (store.quarantined, len(checks)) == (None, failures + 1)
+    assert store.tables.database is checks[-1]
     assert len(store.tables.readings.sequences(1, "glucose")) == 300
     store.close()
     with pytest.raises(Exception, match="closed"):

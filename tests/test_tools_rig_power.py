@@ -150,6 +150,8 @@ def test_a_judge_tells_what_is_lost_from_what_is_damaged(tmp_path: Path, recorde
     assert acknowledged(after.told) is not None
     assert judged(early.files, steps) == "acknowledged steps are lost"
     assert judged(whole.files, steps, ["?"] * (steps + 1)) == "half of a step"
+    aside = {"store.db": b"", "store.db.corrupt-1": whole.files["store.db"]}
+    assert judged(aside, 0, ["?"]) == "set aside as damaged"
     torn = bytearray(whole.files["store.db"])
     torn[5 * 1024 + 100 : 7 * 1024] = bytes(2 * 1024 - 100)
     assert judged(whole.files | {"store.db": bytes(torn)}, steps) == "set aside as damaged"

@@ -1,6 +1,7 @@
 """Checks the database for damage without delaying anything: a part at the start, the rest in slices.
 
-Contract: at the start a small file is checked completely, and of a large file only the small tables, within a budget.
+Contract: at the start a small file is checked completely, and of a large file only the small tables, within a budget,
+unless damage of it was met before.
 The large tables are then read, slice by slice, while the gateway runs. Every page carries a checksum (HMAC), so reading
 a page shows whether the disk has damaged it.
 """
@@ -54,6 +55,16 @@ def check_at_start(database: Database) -> tuple[Part, ...]:
             # Tables of an old schema need no check here: the migration reads them completely.
             _judge(database.read_within(START_STEPS_MAX, f"PRAGMA quick_check('{table}')"))
     return LARGE
+
+
+def check_completely(database: Database) -> tuple[Part, ...]:
+    """Check everything, however long it takes; nothing is left.
+
+    Raises:
+        StoreCorrupt: the database is damaged.
+    """
+    _judge(database.read("PRAGMA integrity_check(1)"))
+    return ()
 
 
 class RollingCheck:

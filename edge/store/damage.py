@@ -1,6 +1,7 @@
-"""Handling of a damaged database: it is marked as damaged while it is in use, and the next start sets it aside.
+"""Handling of a damaged database: it is marked as damaged while it is in use, and the next start looks at all of it.
 
-Contract: a damaged file is moved together with its log, not deleted. If only the log is damaged, a copy of it is kept
+Contract: a mark is a suspicion: what a connection could not read once, it takes for damaged until it is closed. A
+damaged file is moved together with its log, not deleted. If only the log is damaged, a copy of it is kept
 and the database stays in use. Of several damaged files only the first and the last are kept, so that a failing memory
 card is not filled by them.
 """
@@ -17,7 +18,7 @@ _COMPANIONS = ("-wal", "-shm", "")
 
 
 def mark(path: Path, reason: str) -> None:
-    """Leave a note for the next start to set the database aside, if the disk can still be written."""
+    """Leave a note for the next start to check the whole database, if the disk can still be written."""
     with suppress(OSError):
         durable.write(_mark(path), f"{reason}\n".encode(), 0o600)
 
@@ -28,6 +29,11 @@ def marked(path: Path) -> str | None:
         return _mark(path).read_text(errors="replace").strip()
     except FileNotFoundError:
         return None
+
+
+def unmark(path: Path) -> None:
+    """Take the note away: the whole database was checked."""
+    _mark(path).unlink(missing_ok=True)
 
 
 def set_aside(path: Path) -> Path:
@@ -41,7 +47,7 @@ def set_aside(path: Path) -> Path:
         companion = path.with_name(path.name + suffix)
         if companion.exists():
             companion.rename(aside.with_name(aside.name + suffix))
-    _mark(path).unlink(missing_ok=True)
+    unmark(path)
     for older in surplus:
         for suffix in _COMPANIONS:
             older.with_name(older.name + suffix).unlink(missing_ok=True)

@@ -111,7 +111,7 @@ class Store:
         """Commit what is submitted and look for damage, until cancelled.
 
         Raises:
-            StoreCorrupt: the database is damaged, and the next start sets it aside.
+            StoreCorrupt: the database is damaged, or looks so; the next start checks all of it.
             StoreGone: its file or directory is no longer where it was.
         """
         tasks = [asyncio.ensure_future(self._writer.run()), asyncio.ensure_future(self._check.run(self.read))]

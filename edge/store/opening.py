@@ -1,16 +1,18 @@
 """Opening the store: find or make the file, tell a wrong key from damage, set damage aside, migrate.
 
 Contract: a damaged file is set aside and a new one begins. A disk that would not read a page once has not damaged it,
-so damage is what two connections find in the same place: what one could not read stays unreadable to it. A wrong key, a
-later schema, or data of the other world (real and simulated data are never mixed) is an error that the operator has to
-solve. A database without data belongs to neither world. The check has a budget; parts of a large file that it does not
-reach are checked while the gateway runs. If only the log is damaged, a copy of it is kept and what SQLite recovered is
-used.
+so damage is what three connections find in the same place: what one could not read stays unreadable to it, and two may
+miss the same page by chance. A wrong key, a later schema, or data of the other world (real and simulated data are never
+mixed) is an error that the operator has to solve. A database without data belongs to neither world. The check has a
+budget; parts of a large file that it does not reach are checked while the gateway runs. A file that was marked as
+damaged while it was in use is checked completely, and is used if it is whole. If only the log is damaged, a copy of it
+is kept and what SQLite recovered is used.
 
 The note of the key is written when the new database has its tables, and goes when the database is set aside: a database
 beside such a note was whole once. One without tables and without a note was never finished.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -23,7 +25,9 @@ from edge.store import checking, damage, migrations, write_ahead
 from edge.store.database import PAGE_BYTES, READING, WRITING, Database, can_read
 from edge.store.schema import SCHEMA_VERSION, create
 
-# How often to look before a disk is said to read nothing twice.
+# How many connections have to find the same before it is damage.
+FINDS = 3
+# How often to look before a disk is said to read nothing so often.
 LOOKS_MAX = 8
 
 
@@ -89,6 +93,8 @@ def open_for_reading(path: Path, identity: Identity) -> Opened:
             raise ConfigError(str(path), "is not there", "run the gateway first")
     with ExitStack() as unless_opened:
         with _usable(path):
+            if (reason := damage.marked(path)) is not None:
+                raise StoreCorrupt(reason)
             # Before connecting: SQLite deletes the log when the last connection is closed.
             if _log_is_damaged(path, identity):
                 raise StoreCorrupt(
@@ -111,8 +117,8 @@ def open_for_reading(path: Path, identity: Identity) -> Opened:
 def _found_whole(
     path: Path, identity: Identity, unless_opened: ExitStack
 ) -> tuple[Database, tuple[checking.Part, ...], Path | None]:
-    """As `_whole`, but it raises StoreCorrupt only for what is found twice in the same place."""
-    before = None
+    """As `_whole`, but it raises StoreCorrupt only for what is found again and again in the same place."""
+    finds: Counter[str] = Counter()
     with ExitStack() as looks:
         for _ in range(LOOKS_MAX):
             # An earlier connection is open until this one is: if it closed as the last one, SQLite would write.
@@ -120,10 +126,10 @@ def _found_whole(
             try:
                 whole = _whole(path, identity, look)
             except StoreCorrupt as found:
-                if found.reason == before:
+                finds[found.reason] += 1
+                if finds[found.reason] == FINDS:
                     unless_opened.push(look.pop_all())
                     raise
-                before = found.reason
             else:
                 unless_opened.push(look.pop_all())
                 return whole
@@ -138,11 +144,14 @@ def _whole(
     SQLite reads the file together with its log, so a checkpoint that a power cut interrupted is no damage.
     """
     database = _unlocked(path, identity, unless_opened)
-    unchecked = checking.check_at_start(database)
+    with _usable(path):
+        is_marked = damage.marked(path) is not None
+    unchecked = checking.check_completely(database) if is_marked else checking.check_at_start(database)
     version = _version(database)
     if version == 0:
         _must_be_new(path)
     with _usable(path):
+        damage.unmark(path)
         log_copy = damage.keep_log(path) if _log_is_damaged(path, identity) else None
     if version == migrations.COPIED_VERSION:
         database.close()
@@ -152,13 +161,11 @@ def _whole(
 
 
 def _unlocked(path: Path, identity: Identity, unless_opened: ExitStack) -> Database:
-    """A connection to a file that is not marked as damaged, with a key that fits.
+    """A connection to a file, with a key that fits.
 
     A key that does not fit, damage and the pages of an old version all make the first page unreadable.
     """
     with _usable(path):
-        if (reason := damage.marked(path)) is not None:
-            raise StoreCorrupt(reason)
         if path.stat().st_size == 0:
             # Before connecting: SQLite deletes the log of an empty file.
             _must_be_new(path)

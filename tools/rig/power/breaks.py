@@ -80,7 +80,7 @@ BREAKS: Final = (
     Break(
         "a page that was not read once taken for damage",
         "edge/store/opening.py",
-        "if found.reason == before:",
+        "if finds[found.reason] == FINDS:",
         "if True:",
     ),
     Break(

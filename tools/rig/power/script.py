@@ -109,7 +109,7 @@ def states(script: Script, directory: Path) -> list[str]:
 
 
 def play(script: Script, directory: Path, tell: Callable[[str], None]) -> int:
-    """Open, write and close; the exit code: 0 done, 3 the disk did not let it, 4 it took a fault for damage."""
+    """Open, write and close; the exit code: 0 done, 3 the disk did not let it, 4 a fault was taken for damage."""
     try:
         store = Store(directory / STORE, IDENTITY, simulated=True, workers=inline())
     except (StoreUnavailable, StoreCorrupt, ConfigError):
@@ -136,8 +136,12 @@ async def _write(store: Store, steps: Sequence[Step], tell: Callable[[str], None
                 tell(f"refused {number}")
             else:
                 return 3
-    except (StoreCorrupt, StoreGone):
+    except StoreCorrupt:
+        # What could not be read looks damaged to this connection; the next start has to find that it is whole.
         tell("stopped")
+        return 3
+    except StoreGone:
+        tell("gone")
         return 4
     finally:
         running.cancel()
@@ -158,7 +162,8 @@ def judge(directory: Path, expected: Sequence[str], acked: int | None) -> str | 
     except (ConfigError, StoreUnavailable, StoreCorrupt) as failure:
         return f"cannot be opened: {failure}"
     try:
-        if opened.quarantined:
+        # Or by a start before this one, which then failed and said nothing.
+        if opened.quarantined or any(directory.glob(f"{STORE}.corrupt-*")):
             return "set aside as damaged"
         if opened.log_copy:
             return "its log taken for damaged"
