@@ -53,6 +53,22 @@ def test_which_sources_tell_one_sensor(more: str, off: float, covered: str | Non
     assert one.covered_by("phone", 26 * MIN) == covered
 
 
+@pytest.mark.parametrize(("more", "covered"), [("", None), ('same_as = "cgm"', "cgm")])
+def test_two_that_the_gateway_reads_itself_both_stand_however_alike_their_values(
+    tmp_path: Path, more: str, covered: str | None
+) -> None:
+    cgms = (
+        sensor("cgm", "cgm", "F0:00:00:00:00:02"),
+        sensor("arm", "cgm", "F0:00:00:00:00:03") + more + "\n",
+    )
+    one = Standing(config_of(tmp_path, *cgms).sensors)
+    for minute in range(0, 30, 5):
+        tell(one, "cgm", minute, 100 + minute)
+        tell(one, "arm", minute, 100 + minute)
+    assert one.covered_by("arm", 26 * MIN) == covered
+    assert one.covered_by("cgm", 26 * MIN) is None
+
+
 def test_what_does_not_count_shows_nothing(tmp_path: Path) -> None:
     one = standing(tmp_path)
     for minute in range(0, 30, 5):

@@ -19,7 +19,7 @@ from edge.clock import NS_PER_S
 from edge.config import SensorConfig
 from edge.kinds import KINDS
 from edge.now.facts import Fact
-from edge.sensors.sources import MEASUREMENT, RANK, Sources, agree, is_source
+from edge.sensors.sources import MEASUREMENT, RANK, Sources, agree, is_source, may_be_same
 
 LIVE_NS: Final = 13 * 60 * NS_PER_S
 VALUES_MAX: Final = 24
@@ -40,7 +40,7 @@ class Standing:
         self._sources = Sources(sensors)
         # What a sensor may stand for, or be covered by.
         self.others: dict[str, tuple[str, ...]] = {
-            one.id: tuple(o.id for o in sources if o.id != one.id and o.person == one.person)
+            one.id: tuple(o.id for o in sources if o.id != one.id and self._can_be_same(one, o))
             for one in sources
         }
         self._rank = {
@@ -78,6 +78,10 @@ class Standing:
         else:
             standing = max(group, key=lambda one: (self._newest_boot_ns(one), one == sensor_id))
         return None if standing == sensor_id else standing
+
+    def _can_be_same(self, one: SensorConfig, other: SensorConfig) -> bool:
+        said = self._sources.said(one.id, other.id)
+        return one.person == other.person and (may_be_same(one.kind, other.kind) if said is None else said)
 
     def _are_same(self, one: str, other: str) -> bool:
         said = self._sources.said(one, other)

@@ -104,7 +104,7 @@ class Sources:
             half_s = max(interval_s(own), interval_s(theirs)) / 2.0
             said = self.said(sensor.id, other.id)
             if said is None:
-                said = may_be_same(sensor, other) and are_same(own, theirs, half_s)
+                said = may_be_same(sensor.kind, other.kind) and are_same(own, theirs, half_s)
             if said:
                 settled = _judge(settled, sensor, session, other, theirs, half_s)
         return settled
@@ -125,10 +125,10 @@ def is_source(kind: str) -> bool:
     return MEASUREMENT in KINDS[kind].measurements and KINDS[kind].stays
 
 
-def may_be_same(one: SensorRow, other: SensorRow) -> bool:
-    """Whether two sources may tell of one sensor. Of two that the gateway reads itself it knows that they are two."""
-    reach = KINDS[one.kind].reach
-    return reach is Reach.FEED or reach is not KINDS[other.kind].reach
+def may_be_same(kind: str, other: str) -> bool:
+    """Whether sources of two kinds may tell of one sensor. Two that the gateway reads itself in one way are two."""
+    reach = KINDS[kind].reach
+    return reach is Reach.FEED or reach is not KINDS[other].reach
 
 
 def rank(row: SensorRow) -> tuple[int, int]:
