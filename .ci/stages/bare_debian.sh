@@ -52,7 +52,7 @@ vitalgate=/opt/vitalgate/.venv/bin/vitalgate config=/var/lib/vitalgate/gateway.t
 said=/var/lib/vitalgate/said
 umask 077
 cd /
-rm -f $said.world # an earlier world's line would be taken for this one's
+: >$said.world # or the line of an earlier world would be taken for its own
 $vitalgate simulate --config $config --listen 127.0.0.1:6402 --history-hours 24 >$said.world 2>&1 &
 world=$!
 until grep -q 6402 $said.world; do kill -0 $world; sleep 1; done
