@@ -180,6 +180,8 @@ def allowed(expected: inspect.Type, name: str) -> str:
             return "true or false"
         case inspect.DateType():
             return "a date like 2030-12-31"
+        case inspect.VarTupleType(item_type=item) if not isinstance(_plain(item), inspect.StructType):
+            return "a list"
         case inspect.VarTupleType(min_length=low, max_length=high):
             return f"a list of sections [[{name}]], {low} to {high} of them"
         case inspect.StructType():

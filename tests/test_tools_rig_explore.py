@@ -166,3 +166,13 @@ def test_seeds_are_named_by_their_first_and_last(said: str, first: int, last: in
 def test_what_is_no_seed_is_refused(said: str) -> None:
     with pytest.raises(ConfigError, match=r"is not A\.\.B"):
         named(said)
+
+
+def test_seeds_that_are_none_are_not_a_pass() -> None:
+    with pytest.raises(ConfigError, match=r"'3\.\.1' names no seed"):
+        named("3..1")
+
+
+def test_what_was_played_is_noted_in_a_directory_that_was_not_there(tmp_path: Path) -> None:
+    assert explore(call(tmp_path / "build" / "explore", 0), lambda seed, _: result(seed)) == 0
+    assert [one.seed for one in read(tmp_path / "build" / "explore" / "done.jsonl")] == [0]
