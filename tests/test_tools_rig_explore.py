@@ -1,6 +1,7 @@
 """What is drawn from a seed, what is found in it, how a failing one is made small, and how a campaign goes on."""
 
 import json
+import logging
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -139,6 +140,20 @@ def test_a_campaign_that_stops_plays_nothing_after_a_failure(tmp_path: Path) -> 
 
     assert explore(replace(call(tmp_path, 9), stops=True), play) == 1
     assert played == [0, 1, 2]
+
+
+def loud(seed: int, _: int) -> Result:
+    logging.getLogger("edge").warning("the sensor of seed %d hung up", seed)
+    return result(seed)
+
+
+def test_what_gateways_log_in_processes_of_their_own_is_not_shown(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert explore(replace(call(tmp_path, 1), jobs=2), loud) == 0
+    said = capfd.readouterr()
+    assert said.err == ""
+    assert "2 seeds, 0 failed" in said.out
 
 
 def test_no_hours_are_over_at_once(tmp_path: Path) -> None:

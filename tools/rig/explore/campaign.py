@@ -8,6 +8,7 @@ Not here: one home (`play`), and what is drawn (`draw`).
 """
 
 import itertools
+import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -150,7 +151,9 @@ def _played(call: Call, done: set[int], play_one: Callable[[int, int], Result]) 
                 yield play_one(seed, call.days)
         return
     left = seeds(call, done)
-    with ProcessPoolExecutor(call.jobs, mp_context=get_context("spawn"), initializer=_be_quiet) as pool:
+    # As `quiet`, for as long as these processes live.
+    silent = (logging.CRITICAL,)
+    with ProcessPoolExecutor(call.jobs, get_context("spawn"), logging.disable, silent) as pool:
         under_way: set[Future[Result]] = set()
         while True:
             for seed in itertools.islice(left, call.jobs - len(under_way)):
@@ -160,10 +163,6 @@ def _played(call: Call, done: set[int], play_one: Callable[[int, int], Result]) 
             over, under_way = wait(under_way, return_when=FIRST_COMPLETED)
             for one in over:
                 yield one.result()
-
-
-def _be_quiet() -> None:
-    quiet().__enter__()
 
 
 def _make_small(result: Result, call: Call) -> None:

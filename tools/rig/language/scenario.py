@@ -326,6 +326,8 @@ def _require(names: Sequence[str], known: Collection[str], what: str, where: str
 
 def _check_times(scenario: Scenario, path: Path) -> None:
     """Everything happens before the end, and the gateway's lives do not overlap."""
+    if scenario.lasts_s <= 0:
+        raise ConfigError(f"{path}: lasts", "nothing can happen in no time", 'write a duration like "15min"')
     for n, fault in enumerate(scenario.faults):
         if fault.end_s > scenario.lasts_s:
             raise ConfigError(
@@ -334,6 +336,12 @@ def _check_times(scenario: Scenario, path: Path) -> None:
     for n, row in enumerate(scenario.expect):
         if isinstance(row, Status) and row.at_s is not None and row.at_s > scenario.lasts_s:
             raise ConfigError(f"{path}: expect[{n}]", "it is after the end", "leave `at` out for the end")
+        if isinstance(row, Alert) and row.after_s > scenario.lasts_s + scenario.settles_s:
+            raise ConfigError(
+                f"{path}: expect[{n}]",
+                "it is after the end",
+                "name an earlier `after`, or let it last longer",
+            )
         if isinstance(row, Data) and row.after_s + row.within_s > scenario.lasts_s:
             raise ConfigError(
                 f"{path}: expect[{n}]", "it goes on after the end", "let the scenario last longer"
