@@ -180,8 +180,12 @@ def allowed(expected: inspect.Type, name: str) -> str:
             return "true or false"
         case inspect.DateType():
             return "a date like 2030-12-31"
+        case inspect.VarTupleType(item_type=item) if not isinstance(_plain(item), inspect.StructType):
+            return "a list"
         case inspect.VarTupleType(min_length=low, max_length=high):
-            return f"a list of sections [[{name}]], {low} to {high} of them"
+            return f"a list of sections [[{name}]]" + (
+                f", {low or 0} to {high} of them" if high is not None else ""
+            )
         case inspect.StructType():
             return f"a section [{name}]" if name else "a section"
         case inspect.CustomType(cls=cls) if not issubclass(cls, int):

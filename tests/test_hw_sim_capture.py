@@ -198,7 +198,7 @@ def test_a_device_is_chosen_by_its_service_or_named(content: bytes) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "no Bluetooth log"),
+        (b"", "no Bluetooth log; name a capture, a btsnoop file or an Android bug report"),
         (b"PK\x03\x04" + b"\0" * 40, "archive is damaged"),
         (b"btsnoop\0\0\0\0\1\0\0\3\xec", "of kind 1004"),
         (b"btsnoop\0\0\0\0\2\0\0\3\xea", "version 2"),

@@ -1,6 +1,7 @@
 """What is drawn from a seed, what is found in it, how a failing one is made small, and how a campaign goes on."""
 
 import json
+import logging
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -141,6 +142,20 @@ def test_a_campaign_that_stops_plays_nothing_after_a_failure(tmp_path: Path) -> 
     assert played == [0, 1, 2]
 
 
+def loud(seed: int, _: int) -> Result:
+    logging.getLogger("edge").warning("the sensor of seed %d hung up", seed)
+    return result(seed)
+
+
+def test_what_gateways_log_in_processes_of_their_own_is_not_shown(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert explore(replace(call(tmp_path, 1), jobs=2), loud) == 0
+    said = capfd.readouterr()
+    assert said.err == ""
+    assert "2 seeds, 0 failed" in said.out
+
+
 def test_no_hours_are_over_at_once(tmp_path: Path) -> None:
     assert explore(call(tmp_path, 0, hours=0.0), lambda seed, _: pytest.fail(f"{seed} was played")) == 0
 
@@ -166,3 +181,13 @@ def test_seeds_are_named_by_their_first_and_last(said: str, first: int, last: in
 def test_what_is_no_seed_is_refused(said: str) -> None:
     with pytest.raises(ConfigError, match=r"is not A\.\.B"):
         named(said)
+
+
+def test_seeds_that_are_none_are_not_a_pass() -> None:
+    with pytest.raises(ConfigError, match=r"'3\.\.1' names no seed"):
+        named("3..1")
+
+
+def test_what_was_played_is_noted_in_a_directory_that_was_not_there(tmp_path: Path) -> None:
+    assert explore(call(tmp_path / "build" / "explore", 0), lambda seed, _: result(seed)) == 0
+    assert [one.seed for one in read(tmp_path / "build" / "explore" / "done.jsonl")] == [0]

@@ -116,6 +116,7 @@ def test_the_page_can_be_read_without_seeing_it() -> None:
     assert not {"b", "jo"} & set(reader.tags)
     assert 'lang="en"' in text
     assert "1 of 2" in text
+    assert "<p></p>" not in text
     assert "http" not in text
 
 

@@ -54,7 +54,8 @@ _KINDS: Final = {
 }
 _NOTHING: Final = CaptureError(
     "it holds no Bluetooth log",
-    'switch on "Bluetooth HCI snoop log" among the developer options, use the sensor, and report again',
+    "name a capture, a btsnoop file or an Android bug report; if it is a bug report, switch on "
+    '"Bluetooth HCI snoop log" among the developer options, use the sensor, and report again',
 )
 
 

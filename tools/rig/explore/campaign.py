@@ -8,6 +8,7 @@ Not here: one home (`play`), and what is drawn (`draw`).
 """
 
 import itertools
+import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -82,6 +83,8 @@ def named(text: str) -> tuple[int, int]:
     first, dots, last = text.partition("..")
     if not first.isdecimal() or not (last.isdecimal() if dots else True):
         raise ConfigError("--seeds", f"{text!r} is not A..B", "write it like 0..499")
+    if dots and int(last) < int(first):
+        raise ConfigError("--seeds", f"{text!r} names no seed", "write the smaller one first, like 0..499")
     return int(first), int(last if dots else first)
 
 
@@ -119,6 +122,8 @@ def explore(call: Call, play_one: Callable[[int, int], Result] = play_seed) -> i
     tally = Tally(read(call.resume))
     began_s = default_timer()
     is_cut = call.resume is not None and _is_cut(call.resume)
+    if call.resume is not None:
+        call.resume.parent.mkdir(parents=True, exist_ok=True)
     for result in _played(call, {one.seed for one in tally.results}, play_one):
         tally.results.append(result)
         if call.resume is not None:
@@ -146,7 +151,9 @@ def _played(call: Call, done: set[int], play_one: Callable[[int, int], Result]) 
                 yield play_one(seed, call.days)
         return
     left = seeds(call, done)
-    with ProcessPoolExecutor(call.jobs, mp_context=get_context("spawn"), initializer=_be_quiet) as pool:
+    # As `quiet`, for as long as these processes live.
+    silent = (logging.CRITICAL,)
+    with ProcessPoolExecutor(call.jobs, get_context("spawn"), logging.disable, silent) as pool:
         under_way: set[Future[Result]] = set()
         while True:
             for seed in itertools.islice(left, call.jobs - len(under_way)):
@@ -156,10 +163,6 @@ def _played(call: Call, done: set[int], play_one: Callable[[int, int], Result]) 
             over, under_way = wait(under_way, return_when=FIRST_COMPLETED)
             for one in over:
                 yield one.result()
-
-
-def _be_quiet() -> None:
-    quiet().__enter__()
 
 
 def _make_small(result: Result, call: Call) -> None:
@@ -187,7 +190,8 @@ def play_file(file: Path) -> int:
 
 def _sum_up(tally: Tally, wall_s: float) -> int:
     cpu_s = sum(one.cpu_s for one in tally.results)
-    print(f"{len(tally.results)} seeds, {len(tally.failed)} failed, {wall_s:.0f} s, {cpu_s:.0f} s of CPU")
+    seeds_played = "1 seed" if len(tally.results) == 1 else f"{len(tally.results)} seeds"
+    print(f"{seeds_played}, {len(tally.failed)} failed, {wall_s:.0f} s, {cpu_s:.0f} s of CPU")
     print("faults: " + ", ".join(f"{what} {n}" for what, n in sorted(tally.faults.items())))
     if never := sorted(DRAWERS.keys() - tally.faults.keys()):
         print("never drawn: " + ", ".join(never))

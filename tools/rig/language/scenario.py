@@ -12,6 +12,7 @@ Not here: what may be said (`vocabulary`), how it is played (`play`).
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple
@@ -230,8 +231,9 @@ def parse(content: bytes, path: Path) -> Scenario:
     """
     document = config.read_toml(content, path)
     rest = merged({"gateway": AT_ONCE}, {key: value for key, value in document.items() if key not in ROWS})
+    scenario: Scenario = _converted(rest, Scenario, str(path))
     lists = {key: tuple(_rows(document.get(key, []), key, path)) for key in ROWS}
-    scenario: Scenario = structs.replace(_converted(rest, Scenario, str(path)), **lists)
+    scenario = structs.replace(scenario, **lists)
     scenario = structs.replace(scenario, sensors=tuple(_placed(one, path) for one in scenario.sensors))
     if not scenario.expect:
         known = ", ".join(EXPECTATIONS)
@@ -269,7 +271,9 @@ def _rows(rows: Any, key: str, path: Path) -> Iterator[Any]:
         where, what = f"{path}: {key}[{n}]", row.get("what")
         if not isinstance(what, str) or what not in known:
             said = "it does not say what" if what is None else f"{what!r} is no {name}"
-            raise ConfigError(where, said, f"use one of: {', '.join(known)}")
+            near = get_close_matches(str(what), known, n=1, cutoff=0.75)
+            all_known = f"use one of those in `vitalgate rig schema`: {', '.join(known)}"
+            raise ConfigError(where, said, f"use {near[0]!r}" if near else all_known)
         yield _converted(row, known[what], where)
 
 
@@ -322,6 +326,8 @@ def _require(names: Sequence[str], known: Collection[str], what: str, where: str
 
 def _check_times(scenario: Scenario, path: Path) -> None:
     """Everything happens before the end, and the gateway's lives do not overlap."""
+    if scenario.lasts_s <= 0:
+        raise ConfigError(f"{path}: lasts", "nothing can happen in no time", 'write a duration like "15min"')
     for n, fault in enumerate(scenario.faults):
         if fault.end_s > scenario.lasts_s:
             raise ConfigError(
@@ -330,6 +336,12 @@ def _check_times(scenario: Scenario, path: Path) -> None:
     for n, row in enumerate(scenario.expect):
         if isinstance(row, Status) and row.at_s is not None and row.at_s > scenario.lasts_s:
             raise ConfigError(f"{path}: expect[{n}]", "it is after the end", "leave `at` out for the end")
+        if isinstance(row, Alert) and row.after_s > scenario.lasts_s + scenario.settles_s:
+            raise ConfigError(
+                f"{path}: expect[{n}]",
+                "it is after the end",
+                "name an earlier `after`, or let it last longer",
+            )
         if isinstance(row, Data) and row.after_s + row.within_s > scenario.lasts_s:
             raise ConfigError(
                 f"{path}: expect[{n}]", "it goes on after the end", "let the scenario last longer"

@@ -67,7 +67,8 @@ def _summary(rounds: list[Round]) -> Iterator[str]:
 def _details(rounds: list[Round]) -> Iterator[str]:
     for n, one in enumerate(rounds):
         yield f'<section aria-labelledby="s{n}"><h2 id="s{n}">{escape(one.name)}: {escape(one.verdict)}</h2>'
-        yield f"<p>{escape(one.about)}</p>"
+        if one.about:
+            yield f"<p>{escape(one.about)}</p>"
         for outcome in one.outcomes:
             yield f"<h3>Seed {outcome.seed}: {escape(outcome.verdict)}, in {outcome.took_s:g} s</h3>"
             yield from _play(outcome)

@@ -98,14 +98,12 @@ def show(
 
 @app.command(epilog="Example: vitalgate rig check my.toml")
 def check(files: Files) -> None:
-    """Check scenario files without playing them."""
+    """Check scenario files without playing them: say the first that is wrong with each."""
     from tools.rig.run import listing
     from tools.terminal import fail
 
-    wrong = listing.wrong(files)
-    if wrong:
-        print("\n".join(wrong[:-1]), end="\n" if wrong[1:] else "")
-        fail(wrong[-1], 2)
+    if wrong := listing.wrong(files):
+        fail("\nvitalgate: ".join(wrong), 2)
     print(f"{len(files)} of {len(files)} can be played")
 
 
@@ -136,7 +134,10 @@ def explore(
     ] = Path("build/explore"),
     stop: Annotated[bool, typer.Option("--stop", help="End at the first that fails.")] = False,
     file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Play this scenario instead, and look at the same.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Play this scenario instead, and look at what is looked at in a drawn home."
+        ),
     ] = None,
 ) -> None:
     """Play whole gateways in homes that are drawn from seeds, with all that goes wrong; make small what fails."""

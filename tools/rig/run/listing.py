@@ -38,7 +38,8 @@ def show(found: list[dict[str, Any]]) -> None:
         print(
             f"{row['file']}  ({_shown(row['lasts_s'])}; {', '.join(row['faults']) or 'nothing goes wrong'})"
         )
-        print(f"    {row['about']}")
+        if row["about"]:
+            print(f"    {row['about']}")
 
 
 def _shown(lasts_s: float) -> str:

@@ -6,6 +6,7 @@ scenarios, else 1.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -40,9 +41,7 @@ def play(call: Call, *, as_json: bool) -> int:
     """The exit code. Raises ConfigError if nothing can be played."""
     # What is said is looked at, not shown; to Bumble every lost link is an error.
     logging.basicConfig(handlers=[logging.NullHandler()])
-    for path in (call.junit, call.html):
-        if path is not None and not path.parent.is_dir():
-            raise ConfigError(str(path), "its directory is not there", "name a file in one that is")
+    _check(call)
     wanted = Wanted(setting(call.setting, call.options), call.repeat, call.seed, call.artefacts)
 
     def tell(file: str, outcome: Outcome) -> None:
@@ -61,6 +60,19 @@ def play(call: Call, *, as_json: bool) -> int:
     if as_json:
         print_json([_row(one) for one in rounds])
     return exit_code(rounds)
+
+
+def _check(call: Call) -> None:
+    """Whatever can be kept of the plays has its place: that is known before the first begins."""
+    for path in (call.junit, call.html):
+        if path is not None and not path.parent.is_dir():
+            raise ConfigError(str(path), "its directory is not there", "name a file in one that is")
+        if path is not None and path.is_dir():
+            raise ConfigError(str(path), "it is a directory", "name a file")
+    twice = [name for name, n in Counter(Path(file).stem for file in call.files).items() if n > 1]
+    if call.artefacts is not None and twice:
+        what = f"several files are called {twice[0]}, and would be kept in one place"
+        raise ConfigError("--artefacts", what, "play them in calls of their own, with another directory each")
 
 
 def exit_code(rounds: list[Round]) -> int:

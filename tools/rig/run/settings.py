@@ -41,6 +41,12 @@ def setting(name: str, options: Options) -> Setting:
     """The setting of this name. Raises ConfigError if there is none, or it lacks what it needs."""
     if name not in SETTINGS:
         raise ConfigError("--setting", f"{name!r} is no setting", f"use one of: {', '.join(SETTINGS)}")
+    of_a_bench = {"--bench": options.bench, "--gateway": options.gateway}
+    for option, said in of_a_bench.items():
+        if said is not None and name != "air":
+            raise ConfigError(
+                option, f"it means nothing with --setting {name}", "add --setting air, or leave it out"
+            )
     return SETTINGS[name](options)
 
 
