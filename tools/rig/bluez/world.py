@@ -47,9 +47,6 @@ BUNDLES: Final = "/run/host/bundles"
 OURS: Final = "VITALGATE_KERNELS is plain"
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 _LOGGED: Final = re.compile(rf"({'|'.join(LEVELS)}) ([\w.]+): (.*)")
-# What bluetoothd says when it has begun.
-_MANAGES: Final = "management interface"
-BEGINS_S_MAX: Final = 30.0
 _CONSOLE: Final = re.compile(r"\[(\w+)\] (.*)")
 
 
@@ -96,7 +93,6 @@ class RealWorld(Scene):
         lines: what the gateway has written.
         counted: what the gateway has counted of each sensor; None while it does not answer.
         turn: held while one life of the gateway gives way to another.
-        manages: set once bluetoothd has begun. A bus that ends before leaves it behind, as no service manager would.
     """
 
     run: Path
@@ -106,7 +102,6 @@ class RealWorld(Scene):
     lines: list[Line] = field(default_factory=list)
     counted: dict[str, Any] | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    manages: asyncio.Event = field(default_factory=asyncio.Event)
     _zero_utc_s: float = 0.0
 
     def __post_init__(self) -> None:
@@ -141,8 +136,6 @@ class RealWorld(Scene):
         name, words = found.groups() if found else ("guest", text)
         if name == "counts":
             self.counted = json.loads(words)
-        if name == "bluetoothd" and _MANAGES in words:
-            self.manages.set()
         if name == "gateway" and not words.endswith(OURS):
             self.lines.append(parsed_line(words, self.now_s))
         with (self.run / "log").open("a") as log:
@@ -201,11 +194,6 @@ async def open_world(scenario: Scenario, version: str, run: Path) -> AsyncIterat
         if scenario.experimental:
             await world.do("bluetoothd_options=--experimental")
         await world.do("start_bluetoothd")
-        try:
-            async with asyncio.timeout(BEGINS_S_MAX):
-                await world.manages.wait()
-        except TimeoutError as error:
-            raise GuestError("bluetoothd does not begin") from error
         for n in range(len(adapters)):
             await world.do(f"plug {n}")
         await world.do(command("start_counting", sys.executable, STATE))
